@@ -1,0 +1,1 @@
+"""Bytes and brokers: rows come in and leave here."""

@@ -1,0 +1,50 @@
+"""aiokafka's producer, without the spin that it falls into while no broker answers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+
+from connectors.kafka_client import KafkaClient
+
+_BACKOFF_S = 0.2
+
+
+def create_producer(client: KafkaClient, **options: Any) -> AIOKafkaProducer:
+    """An idempotent producer that waits for every replica; it is not started.
+
+    aiokafka's sender asks for fresh metadata again as soon as the last request has failed. With the broker gone it
+    does so ten thousand times a second, with two lines of log each, until the batches expire
+    (aio-libs/aiokafka issue 267). Here a failed request is answered a moment later.
+
+    Args:
+        client: The broker.
+        options: Further arguments of `AIOKafkaProducer`.
+    """
+    producer = AIOKafkaProducer(**client.options(), acks="all", enable_idempotence=True, **options)
+    producer.client.force_metadata_update = _with_backoff(producer.client.force_metadata_update)
+    return producer
+
+
+def _with_backoff(update: Callable[[], Any]) -> Callable[[], asyncio.Future[bool]]:
+    async def answer_later() -> bool:
+        updated = bool(await update())
+        if not updated:
+            await asyncio.sleep(_BACKOFF_S)
+        return updated
+
+    waiting: set[asyncio.Future[bool]] = set()
+
+    def force_metadata_update() -> asyncio.Future[bool]:
+        # One request at a time, as before; the set keeps the task alive when its caller stops waiting.
+        for task in waiting:
+            return asyncio.shield(task)
+        task = asyncio.ensure_future(answer_later())
+        waiting.add(task)
+        task.add_done_callback(waiting.discard)
+        return asyncio.shield(task)
+
+    return force_metadata_update

@@ -1,0 +1,59 @@
+"""One slate for one user, as it stands on the recommendations topic."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+SCHEMA_VERSION = 1
+
+
+class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """Which model made a slate: its layout's version and how many batches it had learned."""
+
+    version: str
+    step: int
+
+
+class RecommendedItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One place of a slate.
+
+    Attributes:
+        item_id: What is recommended.
+        rank: Zero-based place.
+        score: The ranker's final score; comparable within one slate only.
+        scores: Per task: probability of a binary task, expected value of a regression.
+        source: Candidate source that brought the item (`covisitation`, `popularity`, ...).
+        propensity: Probability with which the policy put this item here.
+        because: The item or rule behind it, where there is one.
+    """
+
+    item_id: str
+    rank: int
+    score: float
+    source: str
+    propensity: float = 1.0
+    scores: dict[str, float] = {}
+    because: str | None = None
+
+
+class Recommendation(msgspec.Struct, frozen=True, kw_only=True):
+    """One slate for one user; a newer one replaces it (JSON, keyed by `user_id`).
+
+    `recommendation_id` is derived from the trigger event and the model version, so a slate that is
+    published again after a crash carries the same id and a consumer can drop it.
+    """
+
+    recommendation_id: str
+    user_id: str
+    generated_at_ms: int
+    trigger_event_id: str
+    model: ModelVersion
+    outcome: Literal["ok", "fallback"]
+    items: list[RecommendedItem]
+    schema_version: int = SCHEMA_VERSION
+
+
+encode_recommendation = msgspec.json.Encoder().encode
+decode_recommendation = msgspec.json.Decoder(Recommendation).decode

@@ -1,0 +1,110 @@
+"""A Kafka topic as a source of raw records, from its beginning or from now on, without a consumer group."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import Literal, NamedTuple, Self
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from connectors.kafka_client import KafkaClient
+from connectors.topics import beginning_offsets, end_offsets
+
+_POLL_S = 0.5
+_MAX_RECORDS = 2_000
+
+
+class Record(NamedTuple):
+    """A record as it stands on the topic; `connectors.decode` and `connectors.recommendation` read its value."""
+
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+
+
+class KafkaSource:
+    """Follows a topic; use it inside `async with`, then `async for records in source`.
+
+    Every record from the chosen start on is delivered once, in the order of its partition, as long as the
+    source is open. Nothing is committed, so nobody else's reading is disturbed. Partitions that are added
+    later are not followed.
+
+    Args:
+        client: The broker.
+        topic: The topic; it is never created here.
+        start: `latest`: records published after `async with` was entered; `earliest`: everything kept.
+    """
+
+    def __init__(
+        self, client: KafkaClient, topic: str, *, start: Literal["earliest", "latest"] = "latest"
+    ) -> None:
+        self._client = client
+        self._topic = topic
+        self._start = start
+        self._consumer: AIOKafkaConsumer | None = None
+
+    async def __aenter__(self) -> Self:
+        """Connect, and fix the offsets to start from.
+
+        Raises:
+            BrokerUnreachableError: No broker answers.
+            TopicError: There is no such topic.
+        """
+        offsets_of = end_offsets if self._start == "latest" else beginning_offsets
+        offsets = await asyncio.to_thread(offsets_of, self._client, self._topic)
+        consumer = AIOKafkaConsumer(
+            **self._client.options(),
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset=self._start,  # where retention has deleted what we were about to read
+        )
+        try:
+            await consumer.start()
+            await asyncio.sleep(0)  # aiokafka's own task must have begun, or stopping it raises CancelledError
+            consumer.assign([TopicPartition(self._topic, partition) for partition in offsets])
+            for partition, offset in offsets.items():
+                consumer.seek(TopicPartition(self._topic, partition), offset)
+        except BaseException:
+            await consumer.stop()
+            raise
+        self._consumer = consumer
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        consumer, self._consumer = self._consumer, None
+        if consumer is None:
+            return
+        try:
+            await consumer.stop()
+        except asyncio.CancelledError:
+            # aiokafka lets the end of its own fetch task through when it stops while the broker is away.
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+
+    async def read(self, timeout_s: float = _POLL_S) -> list[Record]:
+        """The next records; none when nothing has come within `timeout_s` seconds.
+
+        Raises:
+            aiokafka.errors.KafkaError: The broker refuses; a lost connection is tried again instead.
+        """
+        if self._consumer is None:
+            raise RuntimeError("a KafkaSource is used inside `async with`")
+        polled = await self._consumer.getmany(timeout_ms=round(1_000 * timeout_s), max_records=_MAX_RECORDS)
+        return [
+            Record(record.partition, record.offset, record.timestamp, record.key, record.value)
+            for records in polled.values()
+            for record in records
+        ]
+
+    async def __aiter__(self) -> AsyncIterator[list[Record]]:
+        """Lists of records, never empty, for as long as the source is open."""
+        while True:
+            if records := await self.read():
+                yield records

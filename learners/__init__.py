@@ -1,0 +1,1 @@
+"""Tensors and parameters: everything that scores and learns, in columns."""

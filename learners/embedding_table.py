@@ -1,0 +1,89 @@
+"""A growing table of vectors, learned by row-wise Adagrad on the touched rows only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from learners.event_batch import IntArray
+from learners.state_arrays import Arrays
+
+_EPSILON = 1e-6
+
+
+class EmbeddingTable:
+    """N vectors of D numbers.
+
+    Row-wise Adagrad keeps one accumulator a row instead of one a number: G_r += mean_d g_rd^2,
+    w_r -= lr / sqrt(G_r) g_r (Duchi et al., 2011; row-wise as in Naumov et al., 2019, arXiv:1906.00091).
+
+    Args:
+        dimension: D.
+        scale: Standard deviation of a new row's numbers.
+        generator: Source of new rows.
+        device: Where the table lives.
+    """
+
+    def __init__(
+        self, dimension: int, *, scale: float, generator: torch.Generator, device: str = "cpu"
+    ) -> None:
+        self._scale = scale
+        self._generator = generator
+        self._device = device
+        self.weight = self._fresh(16, dimension)
+        self._accumulator = torch.zeros(16, device=device)
+
+    def ensure(self, rows: int) -> None:
+        """Make room for rows 0 .. rows - 1, doubling."""
+        have, dimension = self.weight.shape
+        if rows <= have:
+            return
+        more = max(rows, 2 * have) - have
+        self.weight = torch.cat([self.weight, self._fresh(more, dimension)])
+        self._accumulator = torch.cat([self._accumulator, torch.zeros(more, device=self._device)])
+
+    def learn_many(self, rows: Tensor, gradient: Tensor, learning_rate: float) -> None:
+        """One step on the touched rows; a row that is named several times gets the sum of its gradients.
+
+        Args:
+            rows: (R,) rows.
+            gradient: (R, D) the loss's gradients.
+            learning_rate: Step size before Adagrad's scaling.
+        """
+        unique, inverse = torch.unique(rows, return_inverse=True)
+        summed = torch.zeros(len(unique), self.weight.shape[1], device=self._device)
+        summed.index_add_(0, inverse, gradient)
+        accumulated = self._accumulator[unique] + summed.square().mean(dim=1)
+        self._accumulator[unique] = accumulated
+        self.weight[unique] -= learning_rate * summed / (accumulated.sqrt() + _EPSILON).unsqueeze(1)
+
+    def forget(self, rows: IntArray) -> None:
+        """Start rows anew whose items are gone."""
+        index = torch.from_numpy(rows[rows < len(self.weight)]).to(self._device)
+        self.weight[index] = self._fresh(len(index), self.weight.shape[1])
+        self._accumulator[index] = 0.0
+
+    def _fresh(self, rows: int, dimension: int) -> Tensor:
+        return (torch.randn(rows, dimension, generator=self._generator) * self._scale).to(self._device)
+
+    def state_dict(self) -> Arrays:
+        """Vectors and accumulators."""
+        return {"weight": np.array(self.weight.cpu()), "accumulator": np.array(self._accumulator.cpu())}
+
+    def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """The inverse of `state_dict`.
+
+        Raises:
+            ValueError: Saved with another dimension.
+        """
+        if arrays["weight"].shape[1] != self.weight.shape[1]:
+            raise ValueError(
+                f"saved with dimension {arrays['weight'].shape[1]}, configured is {self.weight.shape[1]}"
+            )
+        self.weight = torch.tensor(arrays["weight"], device=self._device)
+        self._accumulator = torch.tensor(arrays["accumulator"], device=self._device)

@@ -1,0 +1,76 @@
+"""Columns: what the pipeline hands to a learner. B rows, S sequences, H history slots, K tasks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+IntArray = NDArray[np.int64]
+FloatArray = NDArray[np.float32]
+BoolArray = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Histories:
+    """What S users had done at S moments; a user may appear at several moments. Oldest slot first.
+
+    Attributes:
+        item_rows: (S, H) item rows, `ABSENT` (-1) where a slot is empty; filled slots stand at the right end.
+        types: (S, H) event types' numbers.
+        age_s: (S, H) seconds from the slot's event to the moment.
+        now_s: (S,) the moments, event time in seconds since 1970.
+        lengths: (S,) how many history events the user had had by then, beyond H too.
+    """
+
+    item_rows: IntArray
+    types: IntArray
+    age_s: FloatArray
+    now_s: NDArray[np.float64]
+    lengths: IntArray
+
+    def __len__(self) -> int:
+        return len(self.now_s)
+
+    @property
+    def mask(self) -> BoolArray:
+        """(S, H) which slots are filled."""
+        return self.item_rows >= 0
+
+    def take(self, index: IntArray) -> Histories:
+        """The sequences at `index`."""
+        return Histories(
+            item_rows=self.item_rows[index],
+            types=self.types[index],
+            age_s=self.age_s[index],
+            now_s=self.now_s[index],
+            lengths=self.lengths[index],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventBatch:
+    """Rows to predict and to learn from, each a user at a moment with an item.
+
+    Attributes:
+        histories: The S different (user, moment) pairs that the rows share: ten impressions of one page
+            are ten rows with one history.
+        sequence: (B,) which of the histories each row has.
+        item_rows: (B,) the item of each row.
+        position: (B,) zero-based place where the item was shown, -1 where it is not known.
+        target: (B,) whether the row is a choice that the ranking learns to foresee.
+        labels: (B, K) 0 or 1 for a binary task, a value in [0, 1] for a regression.
+        label_mask: (B, K) whether the label is known: "not yet known" is not "negative".
+    """
+
+    histories: Histories
+    sequence: IntArray
+    item_rows: IntArray
+    position: IntArray
+    target: BoolArray
+    labels: FloatArray
+    label_mask: BoolArray
+
+    def __len__(self) -> int:
+        return len(self.item_rows)

@@ -1,0 +1,122 @@
+"""What the pipeline asks of a learner, and the columns that it gets back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from learners.candidates import Candidates
+from learners.event_batch import BoolArray, EventBatch, FloatArray, Histories, IntArray
+from learners.state_arrays import Arrays
+from learners.task import Task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Predictions:
+    """What the learner said before it saw the answers; `learn_many` asks for it, so the order cannot be mixed up.
+
+    Attributes:
+        task_scores: (B, K) probability of a binary task, expected value of a regression.
+        targets: (T,) the batch's rows that are choices.
+        ranks: (T,) zero-based rank of the chosen item among everything known, ties against it; -1 where it
+            was not among the candidates.
+        known: (T,) whether the chosen item had ever been chosen before.
+        candidates: Of the T choices.
+        features: (T, C, F) of these candidates.
+        scores: (T, C) the ranker's scores, -inf where there is no candidate.
+    """
+
+    task_scores: FloatArray
+    targets: IntArray
+    ranks: IntArray
+    known: BoolArray
+    candidates: Candidates
+    features: FloatArray
+    scores: FloatArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lesson:
+    """What one learning step did.
+
+    Attributes:
+        task_losses: (K,) mean loss of each task over its known labels, before the step; NaN where none was known.
+        task_weights: (K,) present weights.
+        relatedness: (K, K) cosines of the tasks' gradients; None where no labels were known.
+        retrieval_loss: Sampled softmax of the neural model; NaN where there was no choice.
+        ranking_loss: Softmax over served candidates; NaN where there was none.
+        skipped: Parts that were left out because a loss was not finite.
+    """
+
+    task_losses: FloatArray
+    task_weights: FloatArray
+    relatedness: FloatArray | None
+    retrieval_loss: float
+    ranking_loss: float
+    skipped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slates:
+    """Slates of S users, best first; N places.
+
+    Attributes:
+        item_rows: (S, N) item rows, `ABSENT` where a slate is shorter.
+        scores: (S, N) final scores.
+        task_scores: (S, N, K) what each task foresees for the item.
+        trained: (K,) which tasks have seen a positive; what the others foresee means nothing.
+        sources: (S, N) number in `candidates.SOURCES` of the source that brought the item.
+        because: (S, N) the history item whose transitions spoke most for it, `ABSENT` where none did.
+        propensity: (S, N) probability with which the policy put the item into this place.
+    """
+
+    item_rows: IntArray
+    scores: FloatArray
+    task_scores: FloatArray
+    trained: BoolArray
+    sources: IntArray
+    because: IntArray
+    propensity: FloatArray
+
+
+class Learner(Protocol):
+    """A model that learns from every batch once.
+
+    `predict_many` and `recommend` change nothing that a later prediction could notice; `learn_many` is the
+    only call that learns.
+    """
+
+    tasks: tuple[Task, ...]
+    version: str
+    step: int
+
+    def predict_many(self, batch: EventBatch) -> Predictions:
+        """What it foresees for each row, from nothing but what came before."""
+        ...
+
+    def learn_many(self, batch: EventBatch, predictions: Predictions) -> Lesson:
+        """Learn from the rows it has just predicted."""
+        ...
+
+    def recommend(self, histories: Histories, size: int) -> Slates:
+        """Slates for users at moments."""
+        ...
+
+    def forget_items(self, rows: IntArray) -> None:
+        """Give up item rows whose items are gone; they will be used for other items."""
+        ...
+
+    def state_dict(self) -> Arrays:
+        """Everything it has learned, as arrays of its own."""
+        ...
+
+    def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """The inverse of `state_dict`.
+
+        Raises:
+            ValueError: Saved with other settings (tasks, dimension...).
+        """
+        ...

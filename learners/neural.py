@@ -1,0 +1,287 @@
+"""The neural model: item vectors, an encoder of histories, retrieval by inner product, multi-task heads.
+
+B rows, S sequences, H slots, D numbers, K tasks, T choices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from learners.embedding_table import EmbeddingTable
+from learners.encoders import ENCODERS
+from learners.event_batch import BoolArray, EventBatch, FloatArray, Histories, IntArray
+from learners.heads import MixtureOfExperts
+from learners.losses import masked_task_losses, sampled_softmax
+from learners.negatives import NegativeSampler
+from learners.parameters import load_optimised, optimised_arrays
+from learners.state_arrays import Arrays, nest, unnest
+from learners.task import Task
+from learners.weightings import WEIGHTINGS, relatedness
+
+_ITEM_SCALE = 0.1
+_EXACT_SEARCH = 20_000  # items; beyond, the search covers the latest that many
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NeuralLesson:
+    """What one step did; see `learners.learner.Lesson`."""
+
+    task_losses: FloatArray
+    relatedness: FloatArray | None
+    retrieval_loss: float
+    skipped: tuple[str, ...]
+
+
+class NeuralModel:
+    """Scores items by vectors and foresees tasks; learns both from the same rows in one step.
+
+    Args:
+        tasks: Axis K.
+        event_types: How many event types a history may hold.
+        dimension: D.
+        encoder: A name of `encoders.ENCODERS`.
+        encoder_length: How many of the newest history slots are encoded.
+        weighting: A name of `weightings.WEIGHTINGS`.
+        learning_rate: Of the dense parameters (Adam).
+        embedding_learning_rate: Of the item vectors (row-wise Adagrad).
+        negatives: Shared uniform negatives of a step.
+        seed: Of every draw.
+        device: Where tensors live.
+    """
+
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        *,
+        event_types: int,
+        dimension: int,
+        encoder: str,
+        encoder_length: int,
+        weighting: str,
+        learning_rate: float,
+        embedding_learning_rate: float,
+        negatives: int,
+        seed: int,
+        device: str,
+    ) -> None:
+        self.tasks = tuple(tasks)
+        self._generator = torch.Generator().manual_seed(seed)
+        self._device = device
+        self._length = encoder_length
+        self._embedding_learning_rate = embedding_learning_rate
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self._network = nn.ModuleDict(
+                {
+                    "encoder": ENCODERS[encoder](dimension, event_types),
+                    "heads": MixtureOfExperts(3 * dimension, len(self.tasks)),
+                }
+            ).to(device)
+        self._optimiser = torch.optim.Adam(self._network.parameters(), lr=learning_rate, betas=(0.9, 0.99))
+        table = {"scale": _ITEM_SCALE, "generator": self._generator, "device": device}
+        self._inputs = EmbeddingTable(dimension, **table)  # type: ignore[arg-type]
+        self._outputs = EmbeddingTable(dimension, **table)  # type: ignore[arg-type]
+        self._sampler = NegativeSampler(negatives, np.random.default_rng(seed + 1))
+        self.weighting = WEIGHTINGS[weighting](self.tasks)
+        self._binary = torch.tensor([task.kind == "binary" for task in self.tasks], device=device)
+
+    # --- predicting
+
+    def ensure(self, rows: int) -> None:
+        """Make room for item rows 0 .. rows - 1."""
+        self._inputs.ensure(rows)
+        self._outputs.ensure(rows)
+
+    def user_vectors(self, histories: Histories) -> Tensor:
+        """(S, D) vectors, without gradients."""
+        with torch.no_grad():
+            return self._encode(histories)[0]
+
+    def nearest(self, users: Tensor, known: IntArray, count: int) -> IntArray:
+        """The items nearest to each user: exact among `known` (N,) rows, (S, min(count, N)) of them."""
+        if not len(known) or not count:
+            return np.zeros((len(users), 0), np.int64)
+        known = known[-_EXACT_SEARCH:]
+        pool = torch.from_numpy(known).to(self._device)
+        with torch.no_grad():
+            found = (users @ self._outputs.weight[pool].T).topk(min(count, len(known)), dim=1, sorted=False)
+        rows: IntArray = known[found.indices.cpu().numpy()]
+        return rows
+
+    def scores(self, users: Tensor, rows: IntArray) -> FloatArray:
+        """(S, C) inner products of users (S, D) with items (S, C); empty slots get the score of row 0."""
+        index = torch.from_numpy(np.maximum(rows, 0)).to(self._device)
+        with torch.no_grad():
+            scores: FloatArray = torch.einsum("sd,scd->sc", users, self._outputs.weight[index]).cpu().numpy()
+        return scores
+
+    def task_scores(self, users: Tensor, rows: IntArray, position: IntArray) -> FloatArray:
+        """(B, K) what the heads foresee for users (B, D) with items (B,) shown at `position` (B,)."""
+        items = self._outputs.weight[torch.from_numpy(rows).to(self._device)]
+        places = torch.from_numpy(position).to(self._device)
+        with torch.no_grad():
+            logits = self._network["heads"](_pairs(users, items), places)
+        scores: FloatArray = torch.sigmoid(logits).cpu().numpy()
+        return scores
+
+    # --- learning
+
+    def learn_many(self, batch: EventBatch, choices: IntArray, labelled: IntArray) -> NeuralLesson:
+        """One step from some of a batch's rows.
+
+        The embeddings follow the sum of the rows' gradients, so that what one row teaches does not depend on
+        how many others share its batch.
+
+        Args:
+            batch: The batch.
+            choices: (T,) rows that are choices.
+            labelled: (L,) rows that have labels.
+        """
+        rows = np.concatenate([choices, labelled])
+        sequences, sequence = np.unique(batch.sequence[rows], return_inverse=True)
+        users, slots, mask = self._encode(batch.histories.take(sequences))
+        T = len(choices)
+        targets = batch.item_rows[choices]
+        negatives = self._sampler.sample() if T else np.zeros(0, np.int64)
+        sampled = np.concatenate([targets, negatives])
+        item_rows = np.concatenate([sampled, batch.item_rows[labelled]])
+        items = self._outputs.weight[torch.from_numpy(item_rows).to(self._device)].requires_grad_()
+
+        self._optimiser.zero_grad()
+        skipped = []
+        retrieval_loss = float("nan")
+        if T and len(negatives):
+            loss = sampled_softmax(
+                users[torch.from_numpy(sequence[:T])] @ items[: len(sampled)].T,
+                torch.from_numpy(self._sampler.log_expected(sampled, T)).to(self._device),
+                torch.from_numpy(targets).to(self._device),
+                torch.from_numpy(sampled).to(self._device),
+            )
+            if torch.isfinite(loss):
+                (loss * T).backward(retain_graph=bool(len(labelled)))  # type: ignore[no-untyped-call]
+                retrieval_loss = float(loss.detach())
+            else:
+                skipped.append("retrieval")
+        task_losses = np.full(len(self.tasks), np.nan, np.float32)
+        related = None
+        if len(labelled):
+            pairs = _pairs(users[torch.from_numpy(sequence[T:])], items[len(sampled) :])
+            task_losses, related = self._learn_tasks(batch, labelled, pairs)
+            if related is None:
+                skipped.append("tasks")
+        self._step(batch.histories.take(sequences), slots, mask, item_rows, items)
+        self._sampler.learn_many(targets)
+        return NeuralLesson(
+            task_losses=task_losses,
+            relatedness=related,
+            retrieval_loss=retrieval_loss,
+            skipped=tuple(skipped),
+        )
+
+    def _learn_tasks(
+        self, batch: EventBatch, labelled: IntArray, pairs: Tensor
+    ) -> tuple[FloatArray, FloatArray | None]:
+        """Losses, and gradients balanced where the tasks meet: at the experts' outputs.
+
+        A tower sees only its own task's mixture m_k, so one backward pass through all towers gives every
+        task's gradient at its mixture; with the gates these give the gradients at the experts' outputs and
+        their inner products exactly, <g_j, g_k> = sum_b (gate_j . gate_k)(dm_j . dm_k).
+        """
+        heads = self._network["heads"]
+        assert isinstance(heads, MixtureOfExperts)
+        mask = batch.label_mask[labelled]
+        mixed, gates = heads.mix(pairs)
+        leaf = mixed.detach().requires_grad_()
+        outputs = heads.towers(leaf, torch.from_numpy(batch.position[labelled]).to(self._device))
+        losses = masked_task_losses(
+            outputs,
+            torch.from_numpy(batch.labels[labelled]).to(self._device),
+            torch.from_numpy(mask).to(self._device),
+            self._binary,
+        )
+        if not bool(torch.isfinite(losses).all()):
+            return np.full(len(self.tasks), np.nan, np.float32), None
+        present: BoolArray = np.asarray(mask.any(axis=0))
+        (losses.sum() * len(labelled)).backward()  # type: ignore[no-untyped-call]
+        gradient = leaf.grad
+        assert gradient is not None  # (B, K, W)
+        with torch.no_grad():
+            overlap = (gates @ gates.transpose(1, 2)) * (gradient @ gradient.transpose(1, 2))
+            gram = overlap.sum(dim=0).double().cpu().numpy()
+            coefficients = self.weighting.weigh(gram, present)
+            scale = torch.from_numpy(coefficients.astype(np.float32)).to(self._device)
+        mixed.backward(gradient * scale[None, :, None])  # type: ignore[no-untyped-call]
+        reported = np.where(present, losses.detach().cpu().numpy(), np.nan).astype(np.float32)
+        return reported, relatedness(gram).astype(np.float32)
+
+    def _step(
+        self, histories: Histories, slots: Tensor, mask: Tensor, item_rows: IntArray, items: Tensor
+    ) -> None:
+        """Move the parameters; a gradient that is not finite moves nothing."""
+        gradients = [p.grad for p in self._network.parameters() if p.grad is not None]
+        gradients += [tensor.grad for tensor in (slots, items) if tensor.grad is not None]
+        if not all(bool(torch.isfinite(gradient).all()) for gradient in gradients):
+            return
+        self._optimiser.step()
+        rate = self._embedding_learning_rate
+        if slots.grad is not None:
+            rows = torch.from_numpy(histories.item_rows[:, -self._length :]).to(self._device)
+            self._inputs.learn_many(rows[mask], slots.grad[mask], rate)
+        if items.grad is not None:
+            self._outputs.learn_many(torch.from_numpy(item_rows).to(self._device), items.grad, rate)
+
+    def _encode(self, histories: Histories) -> tuple[Tensor, Tensor, Tensor]:
+        """User vectors (S, D), the item vectors they came from (S, H, D) and the filled slots (S, H)."""
+        newest = slice(-self._length, None)
+        rows = torch.from_numpy(histories.item_rows[:, newest]).to(self._device)
+        mask = rows >= 0
+        slots = self._inputs.weight[rows.clamp(min=0)].requires_grad_(torch.is_grad_enabled())
+        users = self._network["encoder"](
+            slots,
+            torch.from_numpy(histories.types[:, newest]).to(self._device),
+            torch.from_numpy(histories.age_s[:, newest]).to(self._device),
+            mask,
+        )
+        return users, slots, mask
+
+    def forget(self, rows: IntArray) -> None:
+        """Give up rows whose items are gone."""
+        self._inputs.forget(rows)
+        self._outputs.forget(rows)
+        self._sampler.forget(rows)
+
+    def state_dict(self) -> Arrays:
+        """Vectors, parameters, moments, counts, weights' memory, and the state of every source of draws."""
+        return {
+            **nest("network", optimised_arrays(self._network, self._optimiser)),
+            **nest("inputs", self._inputs.state_dict()),
+            **nest("outputs", self._outputs.state_dict()),
+            **nest("sampler", self._sampler.state_dict()),
+            **nest("weighting", self.weighting.state_dict()),
+            "generator": np.array(self._generator.get_state()),
+        }
+
+    def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """The inverse of `state_dict`.
+
+        Raises:
+            ValueError: Saved with other settings.
+        """
+        load_optimised(self._network, self._optimiser, unnest("network", arrays))
+        self._inputs.load_state_dict(unnest("inputs", arrays))
+        self._outputs.load_state_dict(unnest("outputs", arrays))
+        self._sampler.load_state_dict(unnest("sampler", arrays))
+        self.weighting.load_state_dict(unnest("weighting", arrays))
+        self._generator.set_state(torch.tensor(arrays["generator"]))
+
+
+def _pairs(users: Tensor, items: Tensor) -> Tensor:
+    """(B, 3 D): user, item and their product."""
+    return torch.cat([users, items, users * items], dim=1)

@@ -1,0 +1,344 @@
+"""The recommender that learns from every event: counts, a neural model and a learned ranker over both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learners.candidates import SOURCE_ITEMS, SOURCES, CandidateRetrieval, Candidates, latest_distinct
+from learners.covisitation import CoVisitation
+from learners.event_batch import EventBatch, FloatArray, Histories, IntArray
+from learners.features import NAMES, ranking_features
+from learners.learner import Lesson, Predictions, Slates
+from learners.neural import NeuralModel
+from learners.popularity import Popularity
+from learners.random_state import generator_array, restore_generator
+from learners.ranker import Ranker
+from learners.row_index import ABSENT
+from learners.slates import explore, reasons
+from learners.state_arrays import Arrays, nest, unnest
+from learners.task import Task
+
+VERSION = "1"
+"""Layout of the model; part of every recommendation."""
+
+_RANKED_BY_TASKS = 50
+_TRUST_AT = 200.0  # positive labels at which a task's forecast counts half
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LearnerConfig:
+    """Everything that shapes the learner.
+
+    Attributes:
+        dimension: D, numbers of an item vector.
+        encoder: A name of `encoders.ENCODERS`.
+        encoder_length: Newest history slots that are encoded.
+        event_types: Most event types there can be; room for types that are declared later.
+        weighting: A name of `weightings.WEIGHTINGS`.
+        learning_rate: Of dense parameters.
+        embedding_learning_rate: Of item vectors.
+        negatives: Shared negatives a step.
+        candidates: C, most candidates of a sequence.
+        nearest: How many of them the neural model brings.
+        ranker_share: Share of the choices that are ranked and that the ranker learns from.
+        choices_per_step: Choices of one gradient step; a larger batch takes several steps.
+        labels_per_step: Labelled rows of one gradient step.
+        exploration: Probability that a place of a slate goes to a candidate drawn at random.
+        exclude_seen: Leave out what stands in the user's history.
+        device: Where tensors live.
+        seed: Of every draw.
+    """
+
+    dimension: int = 64
+    encoder: Literal["attention", "gru", "mixed"] = "attention"
+    encoder_length: int = 20
+    event_types: int = 128
+    weighting: Literal["equal", "balanced"] = "balanced"
+    learning_rate: float = 0.002
+    embedding_learning_rate: float = 0.2
+    negatives: int = 256
+    candidates: int = 300
+    nearest: int = 50
+    ranker_share: float = 1.0
+    choices_per_step: int = 64
+    labels_per_step: int = 256
+    exploration: float = 0.05
+    exclude_seen: bool = False
+    device: str = "cpu"
+    seed: int = 0
+
+
+class OnlineLearner:
+    """See `learners.learner.Learner`.
+
+    Args:
+        tasks: Axis K.
+        config: Everything else.
+    """
+
+    version = VERSION
+
+    def __init__(self, tasks: Sequence[Task], config: LearnerConfig | None = None) -> None:
+        config = config or LearnerConfig()
+        self.tasks = tuple(tasks)
+        self.config = config
+        self.step = 0
+        self._popularity = Popularity()
+        self._covisitation = CoVisitation()
+        self._retrieval = CandidateRetrieval(self._covisitation, self._popularity, config.candidates)
+        self._neural = NeuralModel(
+            self.tasks,
+            event_types=config.event_types,
+            dimension=config.dimension,
+            encoder=config.encoder,
+            encoder_length=config.encoder_length,
+            weighting=config.weighting,
+            learning_rate=config.learning_rate,
+            embedding_learning_rate=config.embedding_learning_rate,
+            negatives=config.negatives,
+            seed=config.seed,
+            device=config.device,
+        )
+        self._ranker_rng = np.random.default_rng(config.seed + 2)
+        self._explore_rng = np.random.default_rng(config.seed + 3)
+        self._ranker = Ranker(len(NAMES), learning_rate=config.learning_rate, rng=self._ranker_rng)
+        self._values = np.array([task.value for task in self.tasks], np.float32)
+        self._positives = np.zeros(len(self.tasks))
+
+    # --- predicting
+
+    def predict_many(self, batch: EventBatch) -> Predictions:
+        """See `Learner`."""
+        self._ensure(batch)
+        users = self._neural.user_vectors(batch.histories)
+        task_scores = self._neural.task_scores(users[batch.sequence], batch.item_rows, batch.position)
+        targets = self._ranked(np.flatnonzero(batch.target))
+        sequences, sequence = np.unique(batch.sequence[targets], return_inverse=True)
+        candidates, features, scores = self._rank(batch.histories.take(sequences), users[sequences])
+        candidates, features, scores = candidates.take(sequence), features[sequence], scores[sequence]
+        chosen = batch.item_rows[targets]
+        return Predictions(
+            task_scores=task_scores,
+            targets=targets,
+            ranks=pessimistic_ranks(candidates.rows, scores, chosen),
+            known=self._popularity.is_known(chosen),
+            candidates=candidates,
+            features=features,
+            scores=scores,
+        )
+
+    def recommend(self, histories: Histories, size: int) -> Slates:
+        """See `Learner`."""
+        users = self._neural.user_vectors(histories)
+        candidates, _, scores = self._rank(histories, users)
+        S = len(histories)
+        if self.config.exclude_seen:
+            scores = np.where(candidates.own_count > 0.0, -np.inf, scores)
+        top = _best(scores, max(_RANKED_BY_TASKS, size))
+        rows = np.take_along_axis(candidates.rows, top, axis=1)
+        ranked = np.take_along_axis(scores, top, axis=1)
+        N = top.shape[1]
+        foreseen = self._neural.task_scores(
+            users.repeat_interleave(N, dim=0), np.maximum(rows, 0).ravel(), np.zeros(S * N, np.int64)
+        ).reshape(S, N, -1)
+        final = ranked + self._task_part(foreseen)
+        order = np.argsort(-final, axis=1, kind="stable")
+        order, propensity = explore(
+            order, np.isfinite(final), size, self.config.exploration, self._explore_rng
+        )
+        rows = np.where(
+            np.isfinite(np.take_along_axis(final, order, axis=1)),
+            np.take_along_axis(rows, order, axis=1),
+            ABSENT,
+        )
+        bits = np.take_along_axis(np.take_along_axis(candidates.sources, top, axis=1), order, axis=1)
+        recent = latest_distinct(histories.item_rows[:, -2 * SOURCE_ITEMS :], SOURCE_ITEMS)
+        return Slates(
+            item_rows=rows,
+            scores=np.take_along_axis(final, order, axis=1),
+            task_scores=np.take_along_axis(foreseen, order[:, :, None], axis=1),
+            trained=self._positives > 0.0,
+            sources=_first_bit(bits),
+            because=reasons(rows, recent, histories.now_s, self._covisitation),
+            propensity=propensity,
+        )
+
+    def _rank(self, histories: Histories, users: Any) -> tuple[Candidates, FloatArray, FloatArray]:
+        """Candidates of S sequences, their features (S, C, F) and the ranker's scores (S, C)."""
+        nearest = self._neural.nearest(users, self._popularity.known_rows, self.config.nearest)
+        candidates = self._retrieval.retrieve(histories, nearest)
+        neural = self._neural.scores(users, candidates.rows)
+        features = ranking_features(candidates, histories, self._popularity, neural)
+        return candidates, features, self._ranker.score(features, candidates.rows != ABSENT)
+
+    def _ranked(self, targets: IntArray) -> IntArray:
+        """The share of the choices that is ranked, evenly spread and decided by the events' numbers alone."""
+        share = self.config.ranker_share
+        numbers = self._popularity.events + np.arange(len(targets), dtype=np.float64)
+        return targets[np.floor((numbers + 1) * share) > np.floor(numbers * share)]
+
+    def _task_part(self, foreseen: FloatArray) -> FloatArray:
+        """(S, N) sum_k v_k log p_k; a task counts as far as it has seen positives."""
+        trust = self._positives / (self._positives + _TRUST_AT)
+        weight = (self._values * trust).astype(np.float32)
+        part: FloatArray = np.log(np.maximum(foreseen, 1e-6)) @ weight
+        return part
+
+    # --- learning
+
+    def learn_many(self, batch: EventBatch, predictions: Predictions) -> Lesson:
+        """See `Learner`."""
+        choices = np.flatnonzero(batch.target)
+        self._positives += (batch.labels * batch.label_mask > 0.0).sum(axis=0)
+        # A task whose positives nobody ever sent teaches nothing, however many windows close without one.
+        batch = replace(batch, label_mask=batch.label_mask & (self._positives > 0.0))
+        labelled = np.flatnonzero(batch.label_mask.any(axis=1))
+        steps = max(
+            -(-len(choices) // self.config.choices_per_step), -(-len(labelled) // self.config.labels_per_step)
+        )
+        lessons = [
+            self._neural.learn_many(batch, some_choices, some_labelled)
+            for some_choices, some_labelled in zip(
+                np.array_split(choices, max(steps, 1)), np.array_split(labelled, max(steps, 1)), strict=True
+            )
+            if len(some_choices) or len(some_labelled)
+        ]
+        ranking_losses, ranker_skips = self._learn_ranker(batch, predictions)
+        self._count(batch, choices)
+        self.step += 1
+        related = [lesson.relatedness for lesson in lessons if lesson.relatedness is not None]
+        return Lesson(
+            task_losses=_present_mean(np.array([lesson.task_losses for lesson in lessons]), len(self.tasks)),
+            task_weights=self._neural.weighting.weights.astype(np.float32),
+            relatedness=np.mean(related, axis=0) if related else None,
+            retrieval_loss=_finite_mean([lesson.retrieval_loss for lesson in lessons]),
+            ranking_loss=_finite_mean(ranking_losses),
+            skipped=(*(part for lesson in lessons for part in lesson.skipped), *ranker_skips),
+        )
+
+    def _learn_ranker(self, batch: EventBatch, predictions: Predictions) -> tuple[list[float], list[str]]:
+        candidates = predictions.candidates
+        chosen = batch.item_rows[predictions.targets]
+        hit = candidates.rows == chosen[:, None]
+        found = np.flatnonzero(hit.any(axis=1) & (predictions.targets >= 0))
+        column = hit.argmax(axis=1)
+        losses: list[float] = []
+        skipped: list[str] = []
+        per_step = self.config.choices_per_step // 2
+        for start in range(0, len(found), per_step):
+            some = found[start : start + per_step]
+            loss = self._ranker.learn_many(
+                predictions.features[some],
+                candidates.rows[some] != ABSENT,
+                predictions.scores[some],
+                column[some],
+            )
+            if loss is not None:
+                losses.append(loss)
+            elif candidates.rows.shape[1] > 1:
+                skipped.append("ranker")
+        return losses, skipped
+
+    def _count(self, batch: EventBatch, choices: IntArray) -> None:
+        sequence = batch.sequence[choices]
+        rows, now_s = batch.item_rows[choices], batch.histories.now_s[sequence]
+        recent = latest_distinct(batch.histories.item_rows[sequence, -2 * SOURCE_ITEMS :], SOURCE_ITEMS)
+        self._covisitation.learn_many(recent, rows, now_s)
+        self._popularity.learn_many(rows, now_s)
+
+    def _ensure(self, batch: EventBatch) -> None:
+        largest = max(batch.item_rows.max(initial=-1), batch.histories.item_rows.max(initial=-1))
+        self._neural.ensure(int(largest) + 1)
+        self._popularity.ensure(int(largest) + 1)
+
+    def forget_items(self, rows: IntArray) -> None:
+        """See `Learner`."""
+        self._popularity.forget(rows)
+        self._covisitation.forget(rows)
+        self._neural.forget(rows)
+
+    # --- state
+
+    def state_dict(self) -> Arrays:
+        """See `Learner`."""
+        return {
+            **nest("popularity", self._popularity.state_dict()),
+            **nest("covisitation", self._covisitation.state_dict()),
+            **nest("neural", self._neural.state_dict()),
+            **nest("ranker", self._ranker.state_dict()),
+            "positives": self._positives.copy(),
+            "step": np.array([self.step]),
+            "ranker_rng": generator_array(self._ranker_rng),
+            "explore_rng": generator_array(self._explore_rng),
+        }
+
+    def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """See `Learner`."""
+        if len(arrays["positives"]) != len(self.tasks):
+            raise ValueError(f"saved with {len(arrays['positives'])} tasks, configured are {len(self.tasks)}")
+        self._neural.load_state_dict(unnest("neural", arrays))
+        self._ranker.load_state_dict(unnest("ranker", arrays))
+        self._popularity.load_state_dict(unnest("popularity", arrays))
+        self._covisitation.load_state_dict(unnest("covisitation", arrays))
+        self._positives = arrays["positives"].copy()
+        self.step = int(arrays["step"][0])
+        restore_generator(self._ranker_rng, arrays["ranker_rng"])
+        restore_generator(self._explore_rng, arrays["explore_rng"])
+
+
+def pessimistic_ranks(rows: IntArray, scores: FloatArray, chosen: IntArray) -> IntArray:
+    """Zero-based ranks of the chosen items; every tie counts against them.
+
+    Args:
+        rows: (T, C) candidates.
+        scores: (T, C) their scores.
+        chosen: (T,) the chosen items.
+
+    Returns:
+        (T,), -1 where the chosen item is not among the candidates.
+
+    Raises:
+        FloatingPointError: A candidate's score is NaN: any rank would be a lie.
+    """
+    if np.isnan(scores).any():
+        raise FloatingPointError("a candidate's score is not a number; no rank can be told")
+    hit = rows == chosen[:, None]
+    found = hit.any(axis=1)
+    own = np.where(found, np.where(hit, scores, -np.inf).max(axis=1, initial=-np.inf), np.inf)
+    better = (scores >= own[:, None]).sum(axis=1) - 1
+    return np.where(found, better, -1)
+
+
+def _best(scores: FloatArray, count: int) -> IntArray:
+    """(S, min(count, C)) columns of the largest scores, in no order."""
+    if scores.shape[1] <= count:
+        return np.broadcast_to(np.arange(scores.shape[1]), scores.shape).copy()
+    return np.argpartition(-scores, count - 1, axis=1)[:, :count]
+
+
+def _first_bit(bits: NDArray[np.uint8]) -> IntArray:
+    """Number of the lowest set bit."""
+    set_bits = bits[:, :, None] & (1 << np.arange(len(SOURCES), dtype=np.uint8))
+    numbers: IntArray = (set_bits > 0).argmax(axis=2)
+    return numbers
+
+
+def _present_mean(losses: NDArray[np.float32], tasks: int) -> FloatArray:
+    """(K,) means over steps, NaN where a task had no label in any of them."""
+    if not len(losses):
+        return np.full(tasks, np.nan, np.float32)
+    present = ~np.isnan(losses)
+    total = np.where(present, losses, 0.0).sum(axis=0)
+    return np.where(present.any(axis=0), total / np.maximum(present.sum(axis=0), 1), np.nan).astype(
+        np.float32
+    )
+
+
+def _finite_mean(values: list[float]) -> float:
+    finite = [value for value in values if np.isfinite(value)]
+    return float(np.mean(finite)) if finite else float("nan")

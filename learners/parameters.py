@@ -1,0 +1,56 @@
+"""Dense parameters and Adam's moments as named arrays, without pickle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from learners.state_arrays import Arrays
+
+_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+
+
+def optimised_arrays(module: nn.Module, optimiser: torch.optim.Adam) -> Arrays:
+    """A module's parameters and what its optimiser remembers of each."""
+    arrays: Arrays = {}
+    for name, parameter in module.named_parameters():
+        arrays[f"parameter.{name}"] = np.array(parameter.detach().cpu())
+        for moment in _MOMENTS:
+            if moment in optimiser.state.get(parameter, {}):
+                arrays[f"{moment}.{name}"] = np.array(optimiser.state[parameter][moment].cpu())
+    return arrays
+
+
+def load_optimised(
+    module: nn.Module, optimiser: torch.optim.Adam, arrays: Mapping[str, NDArray[Any]]
+) -> None:
+    """The inverse of `optimised_arrays`.
+
+    Raises:
+        ValueError: A parameter that is missing or has another shape.
+    """
+    with torch.no_grad():
+        for name, parameter in module.named_parameters():
+            saved = arrays.get(f"parameter.{name}")
+            if saved is None or saved.shape != tuple(parameter.shape):
+                found = "missing" if saved is None else f"of shape {saved.shape}"
+                raise ValueError(
+                    f"parameter {name} is {found}, the settings ask for {tuple(parameter.shape)}"
+                )
+            parameter.copy_(torch.tensor(saved))
+            remembered = {
+                moment: torch.tensor(arrays[f"{moment}.{name}"])
+                for moment in _MOMENTS
+                if f"{moment}.{name}" in arrays
+            }
+            if remembered:
+                # Adam counts its steps on the CPU, whatever the device is.
+                optimiser.state[parameter] = {
+                    moment: value if moment == "step" else value.to(parameter.device)
+                    for moment, value in remembered.items()
+                }

@@ -1,0 +1,51 @@
+"""A learner's state as named arrays: what a checkpoint stores, without pickle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Arrays: TypeAlias = dict[str, NDArray[Any]]
+"""Names to arrays; a nested piece stands under its owner's prefix, `owner.name`."""
+
+
+def nest(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> Arrays:
+    """`arrays` under `prefix`."""
+    return {f"{prefix}.{name}": array for name, array in arrays.items()}
+
+
+def unnest(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> Arrays:
+    """What stands under `prefix`, without it."""
+    start = f"{prefix}."
+    return {name[len(start) :]: array for name, array in arrays.items() if name.startswith(start)}
+
+
+def pack_strings(strings: Sequence[str]) -> Arrays:
+    """Strings as two arrays: their UTF-8 bytes, one after the other, and each one's length in bytes."""
+    encoded = [text.encode("utf-8", "surrogatepass") for text in strings]
+    return {
+        "bytes": np.frombuffer(b"".join(encoded), dtype=np.uint8).copy(),
+        "lengths": np.fromiter((len(text) for text in encoded), dtype=np.int64, count=len(encoded)),
+    }
+
+
+def unpack_strings(arrays: Mapping[str, NDArray[Any]]) -> list[str]:
+    """The inverse of `pack_strings`."""
+    data = arrays["bytes"].tobytes()
+    ends = np.cumsum(arrays["lengths"]).tolist()
+    starts = [0, *ends][:-1]
+    return [data[start:end].decode("utf-8", "surrogatepass") for start, end in zip(starts, ends, strict=True)]
+
+
+def grown(array: NDArray[Any], rows: int, fill: float = 0) -> NDArray[Any]:
+    """`array` with at least `rows` rows: doubled, so that growing by one row costs O(1) on average."""
+    have = array.shape[0]
+    if rows <= have:
+        return array
+    capacity = max(rows, 2 * have, 16)
+    bigger = np.full((capacity, *array.shape[1:]), fill, dtype=array.dtype)
+    bigger[:have] = array
+    return bigger

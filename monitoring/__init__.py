@@ -1,0 +1,1 @@
+"""Numbers a human looks at: metrics, progressive validation, drift."""

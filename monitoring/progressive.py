@@ -1,0 +1,93 @@
+"""Progressive validation: quality of what was said before it was learned, over windows and over the whole run."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+from numpy.typing import NDArray
+
+_HIT_AT = 10
+_RANK_AT = 20
+
+
+class ProgressiveRanking:
+    """Hit rate at 10 and reciprocal rank at 20 of choices, zero-based ranks in, -1 not found.
+
+    Args:
+        window: Choices of the sliding window.
+    """
+
+    def __init__(self, window: int) -> None:
+        self._window = window
+        self._chunks: deque[tuple[int, int, float, int, int]] = deque()
+        self._inside = np.zeros(5)
+        self._total = np.zeros(5)
+
+    def update(self, ranks: NDArray[np.int64], known: NDArray[np.bool_]) -> None:
+        """Count (T,) ranks; `known` (T,) says which chosen items could have been found at all."""
+        if not len(ranks):
+            return
+        found = ranks >= 0
+        chunk = (
+            len(ranks),
+            int((found & (ranks < _HIT_AT)).sum()),
+            float(np.where(found & (ranks < _RANK_AT), 1.0 / (ranks + 1.0 + (ranks < 0)), 0.0).sum()),
+            int(known.sum()),
+            int((found & known).sum()),
+        )
+        self._chunks.append(chunk)
+        self._inside += chunk
+        self._total += chunk
+        while self._inside[0] - self._chunks[0][0] >= self._window:
+            self._inside -= self._chunks.popleft()
+
+    @property
+    def scored(self) -> int:
+        """Choices counted since the start."""
+        return int(self._total[0])
+
+    def hit_rate(self, whole: bool = False) -> float:
+        """HR@10 in the window or over the whole run; NaN before the first choice."""
+        return self._share(1, 0, whole)
+
+    def reciprocal_rank(self, whole: bool = False) -> float:
+        """MRR@20."""
+        return self._share(2, 0, whole)
+
+    def recall(self, whole: bool = False) -> float:
+        """Share of the known chosen items that were among the candidates."""
+        return self._share(4, 3, whole)
+
+    def _share(self, part: int, of: int, whole: bool) -> float:
+        sums = self._total if whole else self._inside
+        return float(sums[part] / sums[of]) if sums[of] else float("nan")
+
+
+class Smoothed:
+    """Exponential averages of K numbers that are not always there; corrected for the start, NaN before it.
+
+    Args:
+        size: K.
+        half_life: Updates after which half is forgotten.
+    """
+
+    def __init__(self, size: int, half_life: float = 50.0) -> None:
+        self._keep = 0.5 ** (1.0 / half_life)
+        self._sum = np.zeros(size)
+        self._weight = np.zeros(size)
+
+    def update(self, values: NDArray[np.floating], weights: NDArray[np.floating] | float = 1.0) -> None:
+        """Take (K,) values, NaN where there is none; each counts by its weight."""
+        there = np.isfinite(values)
+        weight = np.where(there, weights, 0.0)
+        keep = np.where(there, self._keep, 1.0)
+        self._sum = keep * self._sum + weight * np.where(there, values, 0.0)
+        self._weight = keep * self._weight + weight
+
+    @property
+    def values(self) -> NDArray[np.float64]:
+        """(K,) the averages."""
+        return np.divide(
+            self._sum, self._weight, out=np.full_like(self._sum, np.nan), where=self._weight > 0.0
+        )

@@ -1,0 +1,26 @@
+"""Keeps glibc from handing large temporaries back to the system between steps."""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+
+_M_TRIM_THRESHOLD = -1
+_M_MMAP_THRESHOLD = -3
+_LARGEST_MMAP_THRESHOLD = 32 * 1024 * 1024  # glibc refuses more
+_TRIM_THRESHOLD = 512 * 1024 * 1024
+
+
+def keep_temporaries() -> bool:
+    """Let freed blocks stay with the process; returns whether the C library knows how.
+
+    A step frees and asks again for the same few megabytes. By default glibc maps and unmaps them each time,
+    and every first touch of a page is a fault: several times the cost of the arithmetic on it.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    libc = ctypes.CDLL(None)
+    return bool(
+        libc.mallopt(_M_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD)
+        and libc.mallopt(_M_TRIM_THRESHOLD, _TRIM_THRESHOLD)
+    )

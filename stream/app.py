@@ -1,0 +1,97 @@
+"""The Faust application: one agent that hands lists of raw records to the engine."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import faust
+from faust.types import TP
+from mode import CrashingSupervisor
+
+from connectors.kafka_client import KafkaClient
+from stream.engine import Engine
+from stream.transport import BatchSchema
+
+_QUEUED_LISTS = 8  # between fetcher and agent; a small bound is the back-pressure
+_COMMIT_EVERY_S = 1.0
+_HEARTBEATS = 4  # to a session timeout
+
+
+class FreshetApp(faust.App):
+    """A Faust application that knows where each partition is to be read from."""
+
+    logger = logging.getLogger("faust.app")  # its own lines are the framework's, not ours
+    start_offsets: Callable[[TP], int]
+
+
+def create_app(
+    client: KafkaClient, engine: Engine, *, group: str, topic: str, session_timeout_s: float, folder: Path
+) -> FreshetApp:
+    """The application.
+
+    Args:
+        client: The broker.
+        engine: Takes the records; the application drains it when it stops, before the last commit.
+        group: Consumer group.
+        topic: The events topic.
+        session_timeout_s: After which silence the broker gives this worker's partitions to others.
+        folder: The worker's state folder; it names the member of the group, so that a worker which restarts
+            in the same folder gets its partitions back at once (KIP-345, static membership).
+    """
+    app = FreshetApp(
+        group,
+        broker=";".join(f"kafka+batch://{server}" for server in client.servers),
+        broker_credentials=_credentials(client),
+        store="memory://",
+        datadir=str(folder / "faust"),
+        web_enabled=False,
+        worker_redirect_stdouts=False,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        stream_wait_empty=False,
+        stream_buffer_maxsize=_QUEUED_LISTS,
+        consumer_auto_offset_reset="earliest",
+        consumer_group_instance_id=f"{group}-{_fingerprint(folder)}",
+        broker_session_timeout=session_timeout_s,
+        broker_heartbeat_interval=session_timeout_s / _HEARTBEATS,
+        broker_max_poll_records=_poll_records(engine),
+        broker_commit_interval=_COMMIT_EVERY_S,
+    )
+    app.start_offsets = lambda tp: engine.processor.states.applied.get(tp.partition, -1) + 1
+    events_topic = app.topic(topic, schema=BatchSchema())
+
+    @app.agent(events_topic, name="learn", concurrency=1, supervisor_strategy=CrashingSupervisor)
+    async def learn(events: Any) -> None:
+        async for event in events.noack().events():
+            records = event.value
+            # The list is in the engine now; what waits for its acknowledgement need not hold it too.
+            event.value = event.message.value = None
+            await engine.offer(records, event.ack)
+
+    return app
+
+
+def _poll_records(engine: Engine) -> int:
+    return 4 * engine.config.batch_max_events
+
+
+def _fingerprint(folder: Path) -> str:
+    text = f"{socket.gethostname()}\0{folder}".encode()
+    return hashlib.blake2b(text, digest_size=6).hexdigest()
+
+
+def _credentials(client: KafkaClient) -> Any:
+    if client.security_protocol.startswith("SASL"):
+        return faust.SASLCredentials(
+            username=client.sasl_username,
+            password=client.sasl_password,
+            mechanism=client.sasl_mechanism,
+            ssl_context=client.ssl_context(),
+        )
+    context = client.ssl_context()
+    return faust.SSLCredentials(context=context) if context is not None else None

@@ -1,0 +1,95 @@
+"""From settings to working pieces: the one place where names in the settings meet classes."""
+
+from __future__ import annotations
+
+from connectors.decode import EventDecoder
+from connectors.event_types import STANDARD_TYPES
+from learners.task import Task
+from stream.attribution import Attribution, LabelSource
+from stream.batching import Batcher
+from stream.pipeline import Pipeline
+from stream.processor import Processor
+from stream.settings import Settings
+from stream.user_states import UserStates
+
+_NO_CHOICE = frozenset({"impression", "remove_from_cart", "dislike", "return", "dwell"})
+"""Standard types by which nobody chooses an item."""
+
+
+def build_decoder(settings: Settings) -> EventDecoder:
+    """What turns bytes into events."""
+    events = settings.events
+    return EventDecoder(
+        events.declared,
+        max_bytes=events.max_bytes,
+        max_id_length=events.max_id_length,
+        max_context_fields=events.max_context_fields,
+        max_future_s=events.max_future_s,
+    )
+
+
+def build_states(settings: Settings) -> UserStates:
+    """Empty users' states."""
+    return UserStates(
+        history_length=settings.state.history_length,
+        max_users=settings.state.max_users,
+        slate_size=settings.recommend.slate_size,
+        max_pending=settings.state.max_pending,
+    )
+
+
+def build_processor(settings: Settings) -> Processor:
+    """A processor that has learned nothing yet."""
+    return Processor(build_decoder(settings), build_pipeline(settings), build_states(settings))
+
+
+def build_pipeline(settings: Settings) -> Pipeline:
+    """A pipeline that has learned nothing yet."""
+    # torch takes seconds to import, and commands that only look at states need none of it
+    from learners.compute import prepare
+    from learners.online_learner import LearnerConfig, OnlineLearner
+
+    prepare(settings.worker.torch_threads)
+
+    tasks = tuple(
+        Task(name=task.name, kind=task.kind, value=task.value, window_s=task.window_s)
+        for task in settings.tasks
+    )
+    learner, recommend = settings.learner, settings.recommend
+    batcher = Batcher(settings.events.declared, _target_types(settings))
+    config = LearnerConfig(
+        dimension=learner.dimension,
+        encoder=learner.encoder,
+        encoder_length=learner.encoder_length,
+        weighting=learner.weighting,
+        learning_rate=learner.learning_rate,
+        embedding_learning_rate=learner.embedding_learning_rate,
+        negatives=learner.negatives,
+        candidates=recommend.candidates,
+        ranker_share=learner.ranker_share,
+        exploration=recommend.exploration,
+        exclude_seen=recommend.exclude_seen,
+        device=learner.device,
+        seed=learner.seed,
+    )
+    sources = {
+        task.name: LabelSource(
+            event_types=frozenset(batcher.number(event_type) for event_type in task.event_types),
+            scale=task.scale,
+        )
+        for task in settings.tasks
+    }
+    return Pipeline(
+        OnlineLearner(tasks, config),
+        batcher,
+        Attribution(tasks, sources, batcher.impression, frozenset(map(batcher.number, ("click", "view")))),
+        max_items=settings.state.max_items,
+        slate_size=recommend.slate_size,
+    )
+
+
+def _target_types(settings: Settings) -> frozenset[str]:
+    standard = {name for name in STANDARD_TYPES if name not in _NO_CHOICE}
+    own = {name for name, declared in settings.events.types.items() if declared.target}
+    refused = {name for name, declared in settings.events.types.items() if not declared.target}
+    return frozenset((standard | own) - refused)

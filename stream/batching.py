@@ -1,0 +1,110 @@
+"""Rows become columns: events to what the states apply, and events with their labels to what a learner learns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from connectors.event import Event
+from learners.event_batch import BoolArray, EventBatch, FloatArray, IntArray
+from learners.row_index import RowIndex
+from stream.attribution import LabelRows
+from stream.user_states import EventColumns, UserStates
+
+IMPRESSION = "impression"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrivals:
+    """The events of one step.
+
+    Attributes:
+        columns: What the states apply.
+        position: (B,) zero-based places, -1 where not known.
+        values: (B,) values, NaN where there are none.
+        target: (B,) whether the event is a choice: what the ranking learns to foresee.
+    """
+
+    columns: EventColumns
+    position: IntArray
+    values: FloatArray
+    target: BoolArray
+
+
+class Batcher:
+    """Turns events into columns.
+
+    Args:
+        event_types: All declared types; their order is their number.
+        target_types: Types by which a user chooses an item.
+    """
+
+    def __init__(self, event_types: Sequence[str], target_types: frozenset[str]) -> None:
+        self.event_types = tuple(event_types)
+        self._numbers = {name: number for number, name in enumerate(self.event_types)}
+        self._targets = np.array([name in target_types for name in self.event_types])
+        self.impression = self._numbers[IMPRESSION]
+
+    def number(self, event_type: str) -> int:
+        """The number of a declared event type."""
+        return self._numbers[event_type]
+
+    def arrivals(self, events: Sequence[Event], states: UserStates, items: RowIndex) -> Arrivals:
+        """Columns of events in their order; users and items that are new get their rows here."""
+        users = states.admit([event.user_id for event in events])
+        item_rows = items.admit([event.item_id for event in events])
+        types = np.array([self._numbers[event.event_type] for event in events], np.int64)
+        remembered = types != self.impression
+        columns = EventColumns(
+            users=users,
+            items=item_rows,
+            types=types,
+            times_ms=np.array([event.occurred_at_ms for event in events], np.int64),
+            remembered=remembered,
+            as_of=states.as_of(users, remembered),
+        )
+        position = [-1 if event.position is None else event.position for event in events]
+        values = [np.nan if event.value is None else event.value for event in events]
+        return Arrivals(
+            columns=columns,
+            position=np.clip(np.array(position, np.int64), -1, 1_000_000),
+            values=np.array(values, np.float32),
+            target=self._targets[types],
+        )
+
+    def batch(self, arrivals: Arrivals, labels: LabelRows, states: UserStates, tasks: int) -> EventBatch:
+        """What there is to predict and learn: the step's choices, then its labels.
+
+        A follow-up on the item in hand (a purchase after the click) answers something; it is no new choice.
+        Events that are neither a choice nor a label are in the histories and nowhere else.
+        """
+        columns = arrivals.columns
+        choices = np.flatnonzero(arrivals.target)
+        users = np.concatenate([columns.users[choices], labels.users])
+        as_of = np.concatenate([columns.as_of[choices], labels.as_of])
+        moments_ms = np.concatenate([columns.times_ms[choices], labels.moments_ms])
+        keys = np.stack([users, as_of, moments_ms])
+        _, first, sequence = np.unique(keys, axis=1, return_index=True, return_inverse=True)
+        sequence = sequence.ravel()
+        histories = states.histories(users[first], as_of[first], moments_ms[first], columns)
+
+        B, T = len(users), len(choices)
+        item_rows = np.concatenate([columns.items[choices], labels.items])
+        target = np.zeros(B, np.bool_)
+        last_item = histories.item_rows[sequence[:T], -1]
+        last_type = histories.types[sequence[:T], -1]
+        target[:T] = (last_item != item_rows[:T]) | (last_type == columns.types[choices])
+        values = np.zeros((B, tasks), np.float32)
+        mask = np.zeros((B, tasks), np.bool_)
+        values[T:], mask[T:] = labels.labels, labels.mask
+        return EventBatch(
+            histories=histories,
+            sequence=sequence,
+            item_rows=item_rows,
+            position=np.concatenate([arrivals.position[choices], labels.position]),
+            target=target,
+            labels=values,
+            label_mask=mask,
+        )

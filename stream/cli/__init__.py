@@ -1,0 +1,1 @@
+"""The `freshet` command: one file per command, imported only when it is called."""

@@ -1,0 +1,35 @@
+"""`freshet worker`."""
+
+from __future__ import annotations
+
+import click
+
+from stream.cli.context import CommandFailed, broker_errors, effective_settings, kafka_client
+from stream.logs import set_up_logs
+
+
+@click.command()
+@click.option(
+    "--http", metavar="HOST:PORT", help="Where metrics and health are served; port 0 takes a free one."
+)
+@click.pass_context
+def worker(ctx: click.Context, http: str | None) -> None:
+    """Learn from the events topic and publish recommendations, until SIGINT or SIGTERM.
+
+    Serves /metrics, /healthz, /readyz, /status and /users/ID over HTTP (default 127.0.0.1:8321). Goes on
+    exactly where the last checkpoint in the state folder ends.
+    """
+    overrides = {"worker": {"http": http}} if http else {}
+    settings = effective_settings(ctx, overrides)
+    client = kafka_client(settings)
+    set_up_logs(settings.worker.log_level)
+
+    from connectors.topics import end_offsets
+    from stream.worker import WorkerError, run_worker
+
+    with broker_errors():
+        end_offsets(client, settings.topics.events)  # a missing topic is told now, not in the middle of Faust
+    try:
+        run_worker(settings, client)
+    except WorkerError as error:
+        raise CommandFailed(str(error)) from error

@@ -1,0 +1,298 @@
+"""Micro-batches, one step at a time, publishing and checkpoints around it. asyncio, but no Faust and no broker.
+
+Records come in by `offer`, with a callback to acknowledge them. A step runs in a thread of its own, so that the
+event loop stays free for the broker and for HTTP; publishing overlaps with the next step. Records are
+acknowledged only after a checkpoint that holds them is on disk and everything they caused is published.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+from connectors.dead_letter import DeadLetter
+from connectors.decode import RawRecord
+from connectors.recommendation import Recommendation
+from stream.checkpoint import CheckpointStore, Manifest
+from stream.processor import Processed, Processor
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Ack = Callable[[], None]
+
+_PUBLISHING = 4  # batches on their way to the broker at a time
+_BUFFERED_BATCHES = 4
+
+
+class Publisher(Protocol):
+    """Where results go."""
+
+    async def send(
+        self,
+        recommendations: Sequence[Recommendation],
+        dead_letters: Sequence[DeadLetter],
+        findings: Sequence[object],
+    ) -> Awaitable[object]:
+        """Take it over, in order; what is returned completes when all of it is acknowledged.
+
+        After a crash the same may come again.
+        """
+        ...
+
+
+class Observer(Protocol):
+    """Who watches; every call is quick."""
+
+    def step(self, processed: Processed, states: Any, items: int) -> Sequence[object]:
+        """After each step, in the step's thread; returns findings to publish."""
+        ...
+
+    def published(self, arrived_ms: Sequence[float], published_ms: float) -> None:
+        """After the step's results were acknowledged: when its records had arrived, and when that was."""
+        ...
+
+    def checkpointed(self, manifest: Manifest, stalled_s: float, wrote_s: float) -> None:
+        """After each checkpoint: how long the stream stood still for it, and how long it took to write."""
+        ...
+
+    def checkpoint_failed(self) -> None:
+        """A checkpoint could not be written."""
+        ...
+
+    def buffered(self, records: int) -> None:
+        """How many records wait."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineConfig:
+    """When a batch is full and when state is saved.
+
+    Attributes:
+        topic: The events topic, for the checkpoint.
+        batch_max_events: Most records of a step.
+        batch_max_age_ms: Longest wait of a record for company.
+        checkpoint_every_s: Time between checkpoints.
+    """
+
+    topic: str
+    batch_max_events: int = 512
+    batch_max_age_ms: float = 5.0
+    checkpoint_every_s: float = 10.0
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """Records that were offered together and how many of them were taken."""
+
+    records: Sequence[RawRecord]
+    ack: Ack
+    since: float
+    taken: int = 0
+
+
+@dataclass(slots=True)
+class Engine:
+    """Runs a processor on what is offered.
+
+    Args:
+        processor: Owns all state; touched only in the engine's own thread.
+        publisher: Where results go.
+        checkpoints: Where state goes; None keeps none (and acknowledges after publishing).
+        observer: Who watches.
+        config: Sizes and times.
+        now_ms: The clock, UTC milliseconds.
+    """
+
+    processor: Processor
+    publisher: Publisher
+    checkpoints: CheckpointStore | None
+    observer: Observer
+    config: EngineConfig
+    now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
+    started: asyncio.Event = field(default_factory=asyncio.Event)
+    last_checkpoint: Manifest | None = None
+    progressed_at: float = field(default_factory=time.monotonic)
+    _waiting: deque[_Waiting] = field(default_factory=deque)
+    _buffered: int = 0
+    _changed: asyncio.Condition = field(default_factory=asyncio.Condition)
+    _thread: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="step")
+    )
+    _publishing: set[asyncio.Task[None]] = field(default_factory=set)
+    _consumed: list[Ack] = field(default_factory=list)
+    _writing: asyncio.Task[None] | None = None
+    _checkpoint_due: float = 0.0
+    _stopping: bool = False
+
+    async def offer(self, records: Sequence[RawRecord], ack: Ack) -> None:
+        """Hand over records of one partition, in order; waits while too many are waiting."""
+        room = _BUFFERED_BATCHES * self.config.batch_max_events
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._buffered < room or self._stopping)
+            self._waiting.append(_Waiting(records, ack, time.monotonic()))
+            self._buffered += len(records)
+            self._changed.notify_all()
+
+    async def read(self, what: Callable[[Processor], T]) -> T:
+        """Look at the state between two steps."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, what, self.processor)
+
+    async def run(self) -> None:
+        """Work until `stop`; raises what a step or the publisher raises."""
+        self._checkpoint_due = time.monotonic() + self.config.checkpoint_every_s
+        self.started.set()
+        while not self._stopping:
+            await self._fill()
+            records, consumed = self._take()
+            if records:
+                await self._step(records, consumed)
+            if time.monotonic() >= self._checkpoint_due:
+                await self._begin_checkpoint()
+
+    async def stop(self) -> None:
+        """Finish the step at hand, publish, write a last checkpoint and acknowledge. What still waits is not
+        acknowledged and will be read again.
+        """
+        async with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+
+    async def finish(self) -> None:
+        """After `run` has returned: the last checkpoint."""
+        await self._begin_checkpoint()
+        if self._writing is not None:
+            await self._writing
+        self._thread.shutdown()
+
+    @property
+    def busy(self) -> bool:
+        """Whether something that was offered is not stepped or not published yet."""
+        return bool(self._buffered or self._publishing)
+
+    async def _fill(self) -> None:
+        """Wait for a full batch, or for the oldest record's patience, or for a due checkpoint."""
+        async with self._changed:
+            while not self._stopping and self._buffered < self.config.batch_max_events:
+                deadline = self._checkpoint_due
+                if self._waiting:
+                    deadline = min(deadline, self._waiting[0].since + self.config.batch_max_age_ms / 1000.0)
+                patience = deadline - time.monotonic()
+                if patience <= 0.0:
+                    return
+                try:
+                    await asyncio.wait_for(self._changed.wait(), patience)
+                except TimeoutError:
+                    return
+
+    def _take(self) -> tuple[list[RawRecord], list[Ack]]:
+        """Up to a full batch of records, and the acknowledgements of the lists that it used up."""
+        records: list[RawRecord] = []
+        consumed = []
+        while self._waiting and len(records) < self.config.batch_max_events:
+            head = self._waiting[0]
+            end = min(len(head.records), head.taken + self.config.batch_max_events - len(records))
+            records += head.records[head.taken : end]
+            head.taken = end
+            if end == len(head.records):
+                consumed.append(head.ack)
+                self._waiting.popleft()
+        self._buffered -= len(records)
+        return records, consumed
+
+    async def _step(self, records: list[RawRecord], consumed: list[Ack]) -> None:
+        async with self._changed:
+            self._changed.notify_all()  # there is room again
+        self.observer.buffered(self._buffered)
+        processed, findings = await self.read(lambda processor: self._process(processor, records))
+        self._consumed += consumed
+        self.progressed_at = time.monotonic()
+        while len(self._publishing) >= _PUBLISHING:
+            await asyncio.wait(self._publishing, return_when=asyncio.FIRST_COMPLETED)
+        self._reap()
+        if processed.step is not None or processed.dead_letters:
+            arrived = [
+                float(timestamp) for record in records if (timestamp := getattr(record, "timestamp", None))
+            ]
+            # A user's newer slate must not be overtaken by an older one: handed over in order, awaited apart.
+            delivery = await self.publisher.send(processed.recommendations, processed.dead_letters, findings)
+            task = asyncio.create_task(self._deliver(delivery, arrived if processed.recommendations else []))
+            self._publishing.add(task)
+
+    def _process(self, processor: Processor, records: list[RawRecord]) -> tuple[Processed, Sequence[object]]:
+        processed = processor.process(records, self.now_ms())
+        return processed, self.observer.step(processed, processor.states, len(processor.pipeline.items))
+
+    async def _deliver(self, delivery: Awaitable[object], arrived: list[float]) -> None:
+        await delivery
+        if arrived:
+            self.observer.published(arrived, time.time() * 1000.0)
+
+    def _reap(self) -> None:
+        """Forget what is published; raise what failed."""
+        done = {task for task in self._publishing if task.done()}
+        self._publishing -= done
+        for task in done:
+            task.result()
+
+    async def _begin_checkpoint(self) -> None:
+        """Take the state between two steps and write it while the stream goes on."""
+        self._checkpoint_due = time.monotonic() + self.config.checkpoint_every_s
+        if self._writing is not None and not self._writing.done():
+            if not self._stopping:
+                return
+            await self._writing
+        if self._publishing:
+            await asyncio.wait(self._publishing)
+        self._reap()
+        consumed, self._consumed = self._consumed, []
+        if self.checkpoints is None:
+            for ack in consumed:
+                ack()
+            return
+        if not consumed and self.last_checkpoint is not None:
+            return
+        store = self.checkpoints
+        before = time.monotonic()
+        taken = await self.read(_snapshot)
+        stalled_s = time.monotonic() - before
+        self._writing = asyncio.create_task(self._write(store, taken, consumed, stalled_s))
+
+    async def _write(
+        self, store: CheckpointStore, taken: dict[str, Any], consumed: list[Ack], stalled_s: float
+    ) -> None:
+        before = time.monotonic()
+        try:
+            manifest = await asyncio.to_thread(
+                store.write, taken.pop("pieces"), topic=self.config.topic, now_ms=self.now_ms(), **taken
+            )
+        except OSError as error:
+            # Learning goes on; nothing is acknowledged, so nothing can be lost.
+            logger.error("the checkpoint could not be written to %s: %s", store.folder, error)
+            self._consumed = consumed + self._consumed
+            self.observer.checkpoint_failed()
+            return
+        self.last_checkpoint = manifest
+        for ack in consumed:
+            ack()
+        self.observer.checkpointed(manifest, stalled_s, time.monotonic() - before)
+
+
+def _snapshot(processor: Processor) -> dict[str, Any]:
+    return {
+        "pieces": processor.state_dicts(),
+        "applied": dict(processor.states.applied),
+        "totals": processor.totals_dict(),
+        "summary": {
+            "users": len(processor.states),
+            "items": len(processor.pipeline.items),
+            "model_step": processor.pipeline.learner.step,
+        },
+    }

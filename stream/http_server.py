@@ -1,0 +1,113 @@
+"""What a worker shows over HTTP: metrics, liveness, readiness, its status, and one user's state."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+_NO_CACHE = {"Cache-Control": "no-store"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Views:
+    """Where the answers come from.
+
+    Attributes:
+        metrics: The Prometheus exposition.
+        content_type: Of the exposition.
+        alive: None, or why the worker should be restarted.
+        ready: None, or what it still waits for.
+        status: Totals, offsets and quality.
+        user: One user's state, None where nothing is known.
+    """
+
+    metrics: Callable[[], bytes]
+    content_type: str
+    alive: Callable[[], str | None]
+    ready: Callable[[], str | None]
+    status: Callable[[], Awaitable[dict[str, Any]]]
+    user: Callable[[str], Awaitable[dict[str, Any] | None]]
+
+
+class AddressError(Exception):
+    """The address cannot be listened on; the message says what to do."""
+
+
+class HttpServer:
+    """Serves `Views`; read-only.
+
+    Args:
+        views: Where the answers come from.
+    """
+
+    def __init__(self, views: Views) -> None:
+        self._views = views
+        application = web.Application()
+        application.add_routes(
+            [
+                web.get("/metrics", self._metrics),
+                web.get("/healthz", self._healthz),
+                web.get("/readyz", self._readyz),
+                web.get("/status", self._status),
+                web.get("/users/{user_id:.+}", self._user),
+            ]
+        )
+        self._runner = web.AppRunner(application, access_log=None, handle_signals=False)
+
+    async def start(self, host: str, port: int) -> str:
+        """Listen; port 0 takes a free one. Returns the address, `host:port`.
+
+        Raises:
+            AddressError: Somebody else listens there, or the address is not this machine's.
+        """
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, host, port).start()
+        except OSError as error:
+            await self._runner.cleanup()
+            raise AddressError(
+                f"Cannot listen on {host}:{port} ({error.strerror or error}). Choose another address with --http "
+                f"or FRESHET_WORKER__HTTP; port 0 takes a free one."
+            ) from error
+        address = self._runner.addresses[0]
+        return f"{address[0]}:{address[1]}"
+
+    async def stop(self) -> None:
+        """Close the connections."""
+        await self._runner.cleanup()
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        return web.Response(
+            body=self._views.metrics(), headers={"Content-Type": self._views.content_type, **_NO_CACHE}
+        )
+
+    async def _healthz(self, request: web.Request) -> web.Response:
+        return _verdict(self._views.alive())
+
+    async def _readyz(self, request: web.Request) -> web.Response:
+        return _verdict(self._views.ready())
+
+    async def _status(self, request: web.Request) -> web.Response:
+        return _json(await self._views.status())
+
+    async def _user(self, request: web.Request) -> web.Response:
+        user = await self._views.user(request.match_info["user_id"])
+        if user is None:
+            return _json({"error": "nothing is known of this user"}, status=404)
+        return _json(user)
+
+
+def _verdict(problem: str | None) -> web.Response:
+    if problem is None:
+        return _json({"ok": True})
+    return _json({"ok": False, "reason": problem}, status=503)
+
+
+def _json(body: object, status: int = 200) -> web.Response:
+    return web.Response(
+        body=msgspec.json.encode(body), content_type="application/json", status=status, headers=_NO_CACHE
+    )

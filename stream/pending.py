@@ -1,0 +1,164 @@
+"""Impressions that wait for what will be done with them, in the order in which they were made.
+
+A circular buffer in columns: the oldest leaves when all of its attribution windows have closed, or early
+when the buffer is full (counted, never labelled).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learners.event_batch import IntArray
+from learners.row_index import ABSENT
+from learners.state_arrays import Arrays
+
+_USER_BITS = 32
+
+
+class PendingImpressions:
+    """One partition's pending impressions, each named by a number that only grows.
+
+    Args:
+        capacity: Most impressions at a time.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.first = 0
+        self.next = 0
+        self.expired_early = 0
+        self.watermark_ms = 0
+        """Latest event time seen in this partition: what closes windows."""
+        self.closed: dict[int, int] = {}
+        """For each window (ms) the first impression that it has not closed yet."""
+        size = min(capacity, 256)
+        self.user: IntArray = np.full(size, ABSENT, np.int64)
+        self.item: IntArray = np.full(size, ABSENT, np.int64)
+        self.as_of: IntArray = np.zeros(size, np.int64)
+        self.opened_ms: IntArray = np.zeros(size, np.int64)
+        self.order_ms: IntArray = np.zeros(size, np.int64)
+        self.position: IntArray = np.full(size, -1, np.int64)
+        self.resolved: IntArray = np.zeros(size, np.int64)
+        self._latest: dict[int, int] = {}
+
+    def __len__(self) -> int:
+        return self.next - self.first
+
+    def open(self, user: int, item: int, as_of: int, at_ms: int, position: int, resolved: int) -> int:
+        """Add an impression; `resolved` has a bit for each task that does not wait. Returns its number."""
+        if len(self) == len(self.user):
+            self._make_room()
+        number = self.next
+        slot = number % len(self.user)
+        previous = self.order_ms[(number - 1) % len(self.user)] if len(self) else 0
+        self.user[slot], self.item[slot], self.as_of[slot] = user, item, as_of
+        self.opened_ms[slot], self.order_ms[slot] = at_ms, max(at_ms, previous)
+        self.position[slot], self.resolved[slot] = position, resolved
+        self._latest[user << _USER_BITS | item] = number
+        self.next += 1
+        return number
+
+    def latest(self, user: int, item: int) -> int | None:
+        """The number of the latest impression of `item` on `user`."""
+        return self._latest.get(user << _USER_BITS | item)
+
+    def slot(self, number: int) -> int:
+        """Where the columns hold impression `number`."""
+        return number % len(self.user)
+
+    def close(self, window_ms: int, now_ms: int) -> IntArray:
+        """Slots of the impressions whose window of this length has closed since the last call."""
+        start = max(self.closed.get(window_ms, 0), self.first)
+        numbers = np.arange(start, self.next)
+        slots = numbers % len(self.user)
+        done = int(np.searchsorted(self.order_ms[slots], now_ms - window_ms, side="right"))
+        self.closed[window_ms] = start + done
+        return slots[:done]
+
+    def release(self, windows_ms: tuple[int, ...]) -> None:
+        """Let go of the impressions that all windows have closed."""
+        self._drop_until(min((self.closed.get(window, 0) for window in windows_ms), default=self.first))
+
+    def of_user(self, user: int) -> tuple[list[int], list[int]]:
+        """Item rows and times (ms) of the pending impressions of `user`, oldest first."""
+        slots = np.arange(self.first, self.next) % len(self.user)
+        slots = slots[self.user[slots] == user]
+        return self.item[slots].tolist(), self.opened_ms[slots].tolist()
+
+    def forget(self, users: IntArray | None = None, items: IntArray | None = None) -> None:
+        """Nothing more will be learned from impressions of users or items that are gone."""
+        numbers = np.arange(self.first, self.next)
+        slots = numbers % len(self.user)
+        gone = np.zeros(len(slots), np.bool_)
+        if users is not None:
+            gone |= np.isin(self.user[slots], users)
+        if items is not None:
+            gone |= np.isin(self.item[slots], items)
+        for number, slot in zip(numbers[gone].tolist(), slots[gone].tolist(), strict=True):
+            self._unlink(number, slot)
+        self.user[slots[gone]] = ABSENT
+        self.item[slots[gone]] = ABSENT
+        self.resolved[slots[gone]] = -1  # every bit
+
+    def _drop_until(self, number: int) -> None:
+        for gone in range(self.first, min(number, self.next)):
+            self._unlink(gone, gone % len(self.user))
+        self.first = max(self.first, min(number, self.next))
+
+    def _unlink(self, number: int, slot: int) -> None:
+        key = int(self.user[slot]) << _USER_BITS | int(self.item[slot])
+        if self._latest.get(key) == number:
+            del self._latest[key]
+
+    def _make_room(self) -> None:
+        size = len(self.user)
+        if size < self.capacity:
+            numbers = np.arange(self.first, self.next)
+            bigger = min(2 * size, self.capacity)
+            for name in ("user", "item", "as_of", "opened_ms", "order_ms", "position", "resolved"):
+                column = np.zeros(bigger, np.int64)
+                column[numbers % bigger] = getattr(self, name)[numbers % size]
+                setattr(self, name, column)
+        else:
+            dropped = max(1, size // 100)
+            self.expired_early += dropped
+            self._drop_until(self.first + dropped)
+
+    def state_dict(self) -> Arrays:
+        """The pending impressions, oldest first."""
+        slots = np.arange(self.first, self.next) % len(self.user)
+        return {
+            "user": self.user[slots],
+            "item": self.item[slots],
+            "as_of": self.as_of[slots],
+            "opened_ms": self.opened_ms[slots],
+            "order_ms": self.order_ms[slots],
+            "position": self.position[slots],
+            "resolved": self.resolved[slots],
+            "closed": np.array(sorted(self.closed.items()), np.int64).reshape(-1, 2),
+            "scalars": np.array([self.first, self.next, self.expired_early, self.watermark_ms], np.int64),
+        }
+
+    def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """The inverse of `state_dict`; where this capacity is smaller, the newest impressions stay."""
+        self.first, self.next, self.expired_early, self.watermark_ms = (
+            int(value) for value in arrays["scalars"]
+        )
+        saved_first = self.first
+        self.first = max(self.first, self.next - self.capacity)
+        size = max(min(self.capacity, 256), len(self))
+        numbers = np.arange(self.first, self.next)
+        for name in ("user", "item", "as_of", "opened_ms", "order_ms", "position", "resolved"):
+            column = np.zeros(size, np.int64)
+            column[numbers % size] = arrays[name][self.first - saved_first :]
+            setattr(self, name, column)
+        self.closed = {int(window): int(number) for window, number in arrays["closed"]}
+        self._latest = {}
+        for number in numbers.tolist():
+            slot = number % size
+            if self.user[slot] != ABSENT:
+                self._latest[int(self.user[slot]) << _USER_BITS | int(self.item[slot])] = number

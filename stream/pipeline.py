@@ -1,0 +1,203 @@
+"""The product in one call: predict, learn, update, recommend. No clock, no I/O, no Faust."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from connectors.event import Event
+from connectors.recommendation import ModelVersion, Recommendation, RecommendedItem
+from learners.candidates import SOURCES
+from learners.event_batch import BoolArray, FloatArray, IntArray
+from learners.learner import Learner, Lesson, Slates
+from learners.row_index import ABSENT, RowIndex
+from stream.attribution import Attribution
+from stream.batching import Batcher
+from stream.user_states import UserStates
+
+_DIGITS = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What one step did, in arrays that anybody may watch.
+
+    Attributes:
+        events: How many events were applied.
+        recommendations: One for each user whom the step touched.
+        ranks: (T,) zero-based ranks of the choices that were ranked, before they were learned; -1 not found.
+        known: (T,) whether the chosen item had been chosen before.
+        repeats: (T,) whether it stood in the user's own history.
+        task_scores: (L, K) what was foreseen where a label became known.
+        labels: (L, K) these labels.
+        label_mask: (L, K) which of them are known.
+        label_delay_s: (L,) from impression to label, event time.
+        lesson: What the learner reports.
+        model_step: The model's step after this one.
+        event_time_ms: Newest event time of the step.
+    """
+
+    events: int
+    recommendations: list[Recommendation]
+    ranks: IntArray
+    known: BoolArray
+    repeats: BoolArray
+    task_scores: FloatArray
+    labels: FloatArray
+    label_mask: BoolArray
+    label_delay_s: FloatArray
+    lesson: Lesson
+    model_step: int
+    event_time_ms: int
+
+
+class Pipeline:
+    """Applies events to a learner and to users' states.
+
+    Args:
+        learner: The model.
+        batcher: Turns rows into columns.
+        attribution: Finds labels.
+        max_items: Bound of the catalogue; beyond, items that were silent for longest are forgotten.
+        slate_size: Places of a slate.
+    """
+
+    def __init__(
+        self, learner: Learner, batcher: Batcher, attribution: Attribution, *, max_items: int, slate_size: int
+    ) -> None:
+        self.learner = learner
+        self.batcher = batcher
+        self.items = RowIndex(max_items)
+        self._attribution = attribution
+        self._slate_size = slate_size
+
+    def step(self, events: Sequence[Event], states: UserStates, now_ms: int) -> Step:
+        """Predict before learning, learn, apply to the states, and recommend from the newest state.
+
+        Args:
+            events: In the order of their partitions' offsets.
+            states: The users; changed in place.
+            now_ms: When this happens, for the recommendations' time stamps.
+
+        Raises:
+            FloatingPointError: The learner's scores are not numbers.
+        """
+        arrivals = self.batcher.arrivals(events, states, self.items)
+        evicted = self.items.take_evicted()
+        if len(evicted):
+            states.forget_items(evicted)
+            self.learner.forget_items(evicted)
+        columns = arrivals.columns
+        labels = self._attribution.observe(columns, arrivals.position, arrivals.values, states)
+        batch = self.batcher.batch(arrivals, labels, states, len(self.learner.tasks))
+        predictions = self.learner.predict_many(batch)
+        lesson = self.learner.learn_many(batch, predictions)
+        states.apply(columns)
+
+        targets = predictions.targets
+        chosen = batch.item_rows[targets][:, None]
+        labelled = slice(len(batch) - len(labels), None)
+        return Step(
+            events=len(events),
+            recommendations=self._recommend(events, columns.users, columns.times_ms, states, now_ms),
+            ranks=predictions.ranks,
+            known=predictions.known,
+            repeats=(batch.histories.item_rows[batch.sequence[targets]] == chosen).any(axis=1),
+            task_scores=predictions.task_scores[labelled],
+            labels=labels.labels,
+            label_mask=labels.mask,
+            label_delay_s=labels.delay_s,
+            lesson=lesson,
+            model_step=self.learner.step,
+            event_time_ms=int(columns.times_ms.max()),
+        )
+
+    def _recommend(
+        self,
+        events: Sequence[Event],
+        users: IntArray,
+        times_ms: NDArray[np.int64],
+        states: UserStates,
+        now_ms: int,
+    ) -> list[Recommendation]:
+        """One slate for each touched user; its trigger is the user's last event of the step."""
+        touched, last_from_end = np.unique(users[::-1], return_index=True)
+        triggers = len(users) - 1 - last_from_end
+        histories = states.histories(touched, states.remembered(touched), times_ms[triggers])
+        slates = self.learner.recommend(histories, self._slate_size)
+        names = {row: self.items.id(row) for row in np.unique(slates.item_rows).tolist() if row != ABSENT}
+        names |= {row: self.items.id(row) for row in np.unique(slates.because).tolist() if row != ABSENT}
+        trained = slates.trained.tolist()
+        tasks = [task.name for task, known in zip(self.learner.tasks, trained, strict=True) if known]
+        columns = _Columns.of(slates)
+        model = ModelVersion(version=self.learner.version, step=self.learner.step)
+        recommendations = []
+        ids = np.empty(len(touched), np.uint64)
+        for n, trigger in enumerate(triggers.tolist()):
+            event = events[trigger]
+            number = slate_number(event, self.learner.version)
+            ids[n] = number
+            items = columns.items(n, names, tasks)
+            recommendations.append(
+                Recommendation(
+                    recommendation_id=f"{number:016x}",
+                    user_id=event.user_id,
+                    generated_at_ms=now_ms,
+                    trigger_event_id=event.event_id,
+                    model=model,
+                    outcome="ok" if items else "fallback",
+                    items=items,
+                )
+            )
+        states.remember_slates(touched, slates.item_rows, ids, now_ms)
+        return recommendations
+
+
+def slate_number(event: Event, version: str) -> int:
+    """A recommendation's id, as a number: the same for the same trigger and model version, whenever it is made."""
+    text = f"{event.user_id}\0{event.event_id}\0{version}".encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big")
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """Slates as Python lists: one conversion for all of them."""
+
+    rows: list[list[int]]
+    scores: list[list[float]]
+    task_scores: list[list[list[float]]]
+    sources: list[list[int]]
+    because: list[list[int]]
+    propensity: list[list[float]]
+
+    @classmethod
+    def of(cls, slates: Slates) -> _Columns:
+        known = slates.task_scores[:, :, slates.trained]
+        return cls(
+            slates.item_rows.tolist(),
+            np.round(slates.scores.astype(np.float64), _DIGITS).tolist(),
+            np.round(known.astype(np.float64), _DIGITS).tolist(),
+            slates.sources.tolist(),
+            slates.because.tolist(),
+            np.round(slates.propensity.astype(np.float64), _DIGITS).tolist(),
+        )
+
+    def items(self, n: int, names: Mapping[int, str], tasks: Sequence[str]) -> list[RecommendedItem]:
+        """The filled places of slate `n`."""
+        return [
+            RecommendedItem(
+                item_id=names[row],
+                rank=rank,
+                score=self.scores[n][rank],
+                scores=dict(zip(tasks, self.task_scores[n][rank], strict=True)),
+                source=SOURCES[self.sources[n][rank]],
+                propensity=self.propensity[n][rank],
+                because=names.get(self.because[n][rank]),
+            )
+            for rank, row in enumerate(self.rows[n])
+            if row != ABSENT
+        ]

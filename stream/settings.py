@@ -1,0 +1,355 @@
+"""Every setting, from one `freshet.toml` and `FRESHET_*` environment variables; the only reader of the environment.
+
+Order of precedence: command-line option, environment (`FRESHET_LEARNER__DIMENSION=32`), file, default.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import platformdirs
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from connectors.event_types import STANDARD_TYPES
+
+FILE_NAME = "freshet.toml"
+_PREFIX = "FRESHET_"
+_NAME = r"^[a-z][a-z0-9_]{0,63}$"
+
+Positive = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class SettingsError(Exception):
+    """A setting that cannot be used; the message names key, value, what is allowed, and where it stands."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class KafkaSecurity(_Section):
+    """How to speak to the broker; passed to every client as it is."""
+
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    sasl_username: str | None = None
+    sasl_password: SecretStr | None = None
+    ssl_cafile: Path | None = None
+    ssl_certfile: Path | None = None
+    ssl_keyfile: Path | None = None
+    ssl_password: SecretStr | None = None
+    ssl_check_hostname: bool = True
+
+    @model_validator(mode="after")
+    def _sasl_is_complete(self) -> Self:
+        if self.security_protocol.startswith("SASL"):
+            missing = [
+                name
+                for name in ("sasl_mechanism", "sasl_username", "sasl_password")
+                if getattr(self, name) is None
+            ]
+            if missing:
+                raise ValueError(
+                    f"security_protocol {self.security_protocol} also needs {', '.join(missing)}"
+                )
+        return self
+
+
+class TopicSettings(_Section):
+    """Names, partitions and retention of the four topics."""
+
+    events: str = "freshet.events"
+    recommendations: str = "freshet.recommendations"
+    drift: str = "freshet.drift"
+    dead_letters: str = "freshet.dead-letters"
+    partitions: Positive = 4
+    replication_factor: Positive = 1
+    events_retention_hours: Annotated[int, Field(ge=-1)] = 24 * 7
+    dead_letters_retention_hours: Annotated[int, Field(ge=-1)] = 24 * 30
+    drift_retention_hours: Annotated[int, Field(ge=-1)] = 24 * 90
+
+
+class EventTypeSettings(_Section):
+    """What the pipeline does with an event type of your own."""
+
+    target: bool = True
+    """Choosing an item in this way is what the recommender learns to foresee."""
+
+
+class EventSettings(_Section):
+    """What counts as an event."""
+
+    max_bytes: Positive = 65_536
+    max_id_length: Positive = 256
+    max_context_fields: Positive = 32
+    max_future_s: Positive = 86_400
+    types: Annotated[dict[str, EventTypeSettings], Field(max_length=100)] = {}
+
+    @field_validator("types")
+    @classmethod
+    def _names(cls, types: dict[str, EventTypeSettings]) -> dict[str, EventTypeSettings]:
+        for name in types:
+            if not name or len(name) > 64:
+                raise ValueError(f"event type {name!r} must have 1 to 64 characters")
+        return types
+
+    @property
+    def declared(self) -> tuple[str, ...]:
+        """Standard types, then the declared ones: their order is the type axis of the history."""
+        return (*STANDARD_TYPES, *(name for name in self.types if name not in STANDARD_TYPES))
+
+
+class TaskSettings(_Section):
+    """One thing to predict about a user and an item."""
+
+    name: Annotated[str, Field(pattern=_NAME)]
+    kind: Literal["binary", "regression"] = "binary"
+    value: Annotated[float, Field(ge=0.0)] = 1.0
+    window_s: Annotated[float, Field(gt=0.0)] = 1_800.0
+    event_types: Annotated[tuple[str, ...], Field(min_length=1)]
+    scale: Annotated[float, Field(gt=0.0)] = 1.0
+
+
+_DEFAULT_TASKS = (
+    TaskSettings(name="click", value=1.0, window_s=60, event_types=("click", "view")),
+    TaskSettings(name="cart", value=1.0, window_s=600, event_types=("add_to_cart",)),
+    TaskSettings(name="purchase", value=2.0, window_s=3_600, event_types=("purchase",)),
+    TaskSettings(
+        name="engage",
+        value=0.5,
+        window_s=3_600,
+        event_types=("like", "bookmark", "comment", "share", "follow"),
+    ),
+    TaskSettings(
+        name="rating", kind="regression", value=0.5, window_s=86_400, event_types=("rating",), scale=5.0
+    ),
+    TaskSettings(
+        name="dwell", kind="regression", value=0.5, window_s=3_600, event_types=("dwell",), scale=60.0
+    ),
+)
+
+
+class StateSettings(_Section):
+    """What is remembered of users, and its bounds."""
+
+    history_length: Positive = 50
+    max_users: Positive = 2_000_000
+    max_items: Positive = 2_000_000
+    max_pending: Positive = 500_000
+
+
+class WorkerSettings(_Section):
+    """How the stream is worked."""
+
+    group: str = "freshet"
+    http: str = "127.0.0.1:8321"
+    batch_max_events: Positive = 512
+    batch_max_age_ms: Annotated[float, Field(ge=0.0, le=1_000.0)] = 5.0
+    checkpoint_every_s: Annotated[float, Field(gt=0.0)] = 10.0
+    checkpoints_kept: Positive = 3
+    session_timeout_s: Annotated[float, Field(ge=6.0)] = 12.0
+    torch_threads: Positive = 1
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+
+class LearnerSettings(_Section):
+    """The model and how it learns."""
+
+    dimension: Annotated[int, Field(ge=4, le=512)] = 64
+    encoder_length: Annotated[int, Field(ge=1, le=200)] = 20
+    encoder: Literal["attention", "gru", "mixed"] = "attention"
+    weighting: Literal["equal", "balanced"] = "balanced"
+    learning_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 0.002
+    embedding_learning_rate: Annotated[float, Field(gt=0.0, le=2.0)] = 0.2
+    negatives: Positive = 256
+    ranker_share: Share = 1.0
+    device: str = "cpu"
+    seed: int = 0
+
+
+class RecommendSettings(_Section):
+    """What a slate looks like."""
+
+    slate_size: Annotated[int, Field(ge=1, le=200)] = 20
+    candidates: Annotated[int, Field(ge=10, le=5_000)] = 300
+    exploration: Share = 0.05
+    exclude_seen: bool = False
+
+
+class MonitoringSettings(_Section):
+    """What is watched, and how closely."""
+
+    drift: bool = True
+    progressive_window: Positive = 5_000
+
+
+class Settings(BaseSettings):
+    """The whole configuration; `freshet settings` prints it."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, env_ignore_empty=True
+    )
+
+    broker: str | None = None
+    """Bootstrap servers, `host:port[,host:port]`; without it the local broker of `freshet broker` is used."""
+    state_dir: Path = Path(platformdirs.user_state_dir("freshet"))
+    cache_dir: Path = Path(platformdirs.user_cache_dir("freshet"))
+    """What can be fetched again: the Apache Kafka that `freshet broker` runs."""
+    kafka: KafkaSecurity = KafkaSecurity()
+    topics: TopicSettings = TopicSettings()
+    events: EventSettings = EventSettings()
+    tasks: Annotated[tuple[TaskSettings, ...], Field(min_length=1, max_length=32)] = _DEFAULT_TASKS
+    state: StateSettings = StateSettings()
+    worker: WorkerSettings = WorkerSettings()
+    learner: LearnerSettings = LearnerSettings()
+    recommend: RecommendSettings = RecommendSettings()
+    monitoring: MonitoringSettings = MonitoringSettings()
+
+    @field_validator("state_dir", "cache_dir")
+    @classmethod
+    def _absolute(cls, path: Path) -> Path:
+        return path.expanduser().absolute()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        names = [task.name for task in self.tasks]
+        if len(set(names)) != len(names):
+            raise ValueError(f"tasks must have different names, got {', '.join(names)}")
+        declared = set(self.events.declared)
+        for task in self.tasks:
+            for event_type in task.event_types:
+                if event_type not in declared:
+                    raise ValueError(
+                        f"task {task.name!r} waits for event type {event_type!r}, which is neither standard "
+                        f"nor declared under [events.types]"
+                    )
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment over file; no `.env`, no secret folders."""
+        assert isinstance(init_settings, InitSettingsSource)
+        values = init_settings.init_kwargs
+        overrides = InitSettingsSource(settings_cls, init_kwargs=values.get("overrides", {}))
+        file = InitSettingsSource(settings_cls, init_kwargs=values.get("file", {}))
+        return overrides, env_settings, file
+
+
+def load(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
+    """The effective settings.
+
+    Args:
+        path: The settings file; `./freshet.toml` where there is one when None.
+        overrides: Values of command-line options, nested like the file.
+
+    Raises:
+        SettingsError: A file that cannot be read, an unknown key, a wrong type or value.
+    """
+    if path is None and Path(FILE_NAME).is_file():
+        path = Path(FILE_NAME)
+    file: dict[str, Any] = {}
+    if path is not None:
+        try:
+            file = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise SettingsError(f"Cannot read the settings file {path}: {error.strerror}.") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{path} is not valid TOML: {error}.") from error
+    _refuse_unknown_variables()
+    try:
+        return Settings(file=file, overrides=dict(overrides or {}))  # type: ignore[call-arg]
+    except ValidationError as error:
+        raise SettingsError("\n".join(_explain(problem, file, path) for problem in error.errors())) from error
+    except Exception as error:  # pydantic-settings wraps undecodable variables in its own type
+        if type(error).__name__ == "SettingsError":
+            raise SettingsError(f"An environment variable cannot be read: {error}.") from error
+        raise
+
+
+def _refuse_unknown_variables() -> None:
+    """A misspelt `FRESHET_...` must not be ignored."""
+    known = {name.upper() for name in Settings.model_fields}
+    for variable in os.environ:
+        if variable.startswith(_PREFIX):
+            name = variable.removeprefix(_PREFIX).split("__")[0]
+            if name not in known:
+                raise SettingsError(
+                    f"Unknown setting {variable} in the environment.{_suggestion(name, known, _PREFIX)}"
+                )
+
+
+def _explain(problem: Any, file: Mapping[str, Any], path: Path | None) -> str:
+    """One sentence: key, value, what is allowed, where it stands."""
+    location = [str(part) for part in problem["loc"]]
+    key = ".".join(location) or "settings"
+    place = (
+        f"in {path}" if path is not None and _is_in(file, problem["loc"]) else "in the environment or options"
+    )
+    if problem["type"] == "extra_forbidden":
+        allowed = _keys_at(location[:-1])
+        return f"Unknown setting {key!r} {place}.{_suggestion(location[-1], allowed)}"
+    message = problem["msg"].removeprefix("Value error, ")
+    value = "" if problem["type"] == "value_error" and not location else f" is {_shown(problem['input'])}"
+    return f"Setting {key!r} {place}{value}: {message}."
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, Mapping | BaseModel):
+        return "not consistent"
+    return "'**********'" if isinstance(value, SecretStr) else repr(value)
+
+
+def _is_in(file: Mapping[str, Any], location: tuple[int | str, ...]) -> bool:
+    node: Any = file
+    for part in location:
+        if isinstance(node, Mapping) and part in node:
+            node = node[str(part)]
+        elif isinstance(node, list) and isinstance(part, int) and part < len(node):
+            node = node[part]
+        else:
+            return bool(node is not file)
+    return bool(file)
+
+
+def _keys_at(location: list[str]) -> set[str]:
+    model: Any = Settings
+    for part in location:
+        fields = getattr(model, "model_fields", {})
+        if part not in fields:
+            return set()
+        model = fields[part].annotation
+    return set(getattr(model, "model_fields", {}))
+
+
+def _suggestion(name: str, allowed: set[str], prefix: str = "") -> str:
+    close = difflib.get_close_matches(name, sorted(allowed), n=1)
+    if close:
+        return f" Did you mean {prefix}{close[0]}?"
+    return f" Allowed here: {', '.join(prefix + key for key in sorted(allowed))}." if allowed else ""

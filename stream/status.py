@@ -1,0 +1,133 @@
+"""How far the worker is: from the running worker, else from its last checkpoint, and from the broker."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from typing import Any
+
+import psutil
+
+from connectors.kafka_client import KafkaClient
+from connectors.topics import beginning_offsets, committed_offsets, end_offsets
+from stream.assembly import build_states
+from stream.checkpoint import CheckpointStore
+from stream.settings import Settings
+from stream.user_view import user_view
+from stream.worker_card import WorkerCard, read_card
+
+_PATIENCE_S = 10.0
+
+
+def worker_status(settings: Settings, client: KafkaClient) -> dict[str, Any]:
+    """Totals, offsets and lag.
+
+    Raises:
+        connectors.kafka_admin.BrokerUnreachableError: No broker answers, or the events topic is missing.
+        stream.checkpoint.CheckpointError: No worker runs and none of the checkpoints can be read.
+    """
+    card = running_worker(settings)
+    if card is not None:
+        found = _ask(card, "/status")
+        applied = {int(partition): int(offset) for partition, offset in found.pop("applied").items()}
+        checkpoint_at_ms = found.pop("checkpoint_at_ms")
+    else:
+        found, applied, checkpoint_at_ms = _from_checkpoint(settings)
+    partitions = _partitions(settings, client, applied)
+    age_s = None if checkpoint_at_ms is None else max(0.0, time.time() - checkpoint_at_ms / 1000.0)
+    return {
+        "worker": {
+            "running": card is not None,
+            "pid": card.pid if card else None,
+            "http": card.http if card else None,
+        },
+        **found,
+        "lag": sum(partition["lag"] for partition in partitions),
+        "checkpoint_age_s": None if age_s is None else round(age_s, 3),
+        "partitions": partitions,
+    }
+
+
+def user_state(settings: Settings, user_id: str) -> dict[str, Any] | None:
+    """One user's state, from the running worker, else from its last checkpoint; None where nothing is known.
+
+    Raises:
+        stream.checkpoint.CheckpointError: No worker runs and none of the checkpoints can be read.
+    """
+    card = running_worker(settings)
+    if card is not None:
+        try:
+            return _ask(card, f"/users/{urllib.parse.quote(user_id, safe='')}")
+        except urllib.error.HTTPError as error:
+            if error.code == 404:
+                return None
+            raise
+    checkpoint = _store(settings).latest(("users", "items"))
+    if checkpoint is None:
+        return None
+    from learners.row_index import RowIndex
+
+    states, items = build_states(settings), RowIndex(settings.state.max_items)
+    states.load_state_dict(checkpoint.pieces["users"])
+    items.load_state_dict(checkpoint.pieces["items"])
+    return user_view(states, items, settings.events.declared, user_id)
+
+
+def running_worker(settings: Settings) -> WorkerCard | None:
+    """The worker that runs in this state folder, None where none does."""
+    card = read_card(settings.state_dir)
+    if card is None or not psutil.pid_exists(card.pid):
+        return None
+    try:
+        _ask(card, "/readyz")
+    except urllib.error.HTTPError:
+        return card  # it answers, if only to say what it waits for
+    except OSError:
+        return None
+    return card
+
+
+def _ask(card: WorkerCard, path: str) -> dict[str, Any]:
+    with urllib.request.urlopen(f"http://{card.http}{path}", timeout=_PATIENCE_S) as answer:
+        found: dict[str, Any] = json.loads(answer.read())
+    return found
+
+
+def _store(settings: Settings) -> CheckpointStore:
+    return CheckpointStore(settings.state_dir / "checkpoints", settings.worker.checkpoints_kept)
+
+
+def _from_checkpoint(settings: Settings) -> tuple[dict[str, Any], dict[int, int], int | None]:
+    manifest = _store(settings).latest_manifest()
+    if manifest is None:
+        names = (
+            "events_learned",
+            "recommendations",
+            "dead_letters",
+            "duplicates_skipped",
+            "users",
+            "items",
+            "model_step",
+        )
+        return dict.fromkeys(names, 0), {}, None
+    return {**manifest.totals, **manifest.summary}, manifest.applied, manifest.created_at_ms
+
+
+def _partitions(settings: Settings, client: KafkaClient, applied: dict[int, int]) -> list[dict[str, Any]]:
+    topic = settings.topics.events
+    ends = end_offsets(client, topic)
+    beginnings = beginning_offsets(client, topic)
+    committed = committed_offsets(client, settings.worker.group, topic)
+    return [
+        {
+            "partition": partition,
+            "end": end,
+            "committed": committed.get(partition),
+            "applied": applied.get(partition),
+            "lag": max(0, end - max(applied.get(partition, -1) + 1, beginnings[partition])),
+        }
+        for partition, end in sorted(ends.items())
+    ]

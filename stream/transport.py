@@ -1,0 +1,163 @@
+"""A Faust transport that delivers one Faust event for each poll and partition: the list of its raw records.
+
+Faust spends 90-150 us of machinery on every event; a list costs that once. Assignment, rebalance, flow control
+and commits stay Faust's own. Registered as `kafka+batch://`; held to the pinned Faust by a contract test.
+
+Rules for an agent on a batched topic: concurrency 1, `noack()`, acknowledge by hand (an acknowledged list
+acknowledges everything before it), and `mode.CrashingSupervisor`, since by default an exception would
+acknowledge the list and lose it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import faust
+from faust.exceptions import ImproperlyConfigured
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP, ConsumerMessage
+
+_logger = logging.getLogger("faust.transport")
+
+FETCH_MAX_WAIT_MS = 100
+"""Faust fixes 1.5 s: a fetch that covers only idle partitions then holds the connection while busy ones wait."""
+
+StartOffsets = Callable[[TP], int]
+"""Where a partition is to be read from: the first offset that is not applied yet."""
+
+
+class RecordBatch(list[Any]):
+    """Broker records of one partition, in offset order."""
+
+
+class BatchSchema(faust.Schema[Any, Any]):
+    """Marks a topic as batched: an event's value is its `RecordBatch`."""
+
+    def loads_key(self, app: Any, message: Any, **kwargs: Any) -> Any:
+        """A list of records has no key."""
+        return None
+
+    def loads_value(self, app: Any, message: Any, **kwargs: Any) -> Any:
+        """The list itself; decoding is the agent's."""
+        return message.value
+
+
+class ConsumerThread(driver.AIOKafkaConsumerThread):
+    """The driver's consumer thread with a shorter fetch wait."""
+
+    logger = _logger
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_max_wait_ms = FETCH_MAX_WAIT_MS
+        return consumer
+
+
+class Consumer(driver.Consumer):
+    """The driver's consumer; partitions of batched topics go another way at six seams."""
+
+    logger = _logger
+
+    def _new_consumer_thread(self) -> ConsumerThread:
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    def _is_batched(self, topic: str) -> bool:
+        """Whether all subscribers of `topic` take lists.
+
+        Raises:
+            ImproperlyConfigured: Some do and some do not.
+        """
+        known: dict[str, bool] = self.__dict__.setdefault("_batched_topics", {})
+        if topic not in known:
+            kinds = {
+                isinstance(subscriber.schema, BatchSchema)
+                for subscriber in self.app.topics
+                if topic in subscriber.topics
+            }
+            if len(kinds) > 1:
+                raise ImproperlyConfigured(
+                    f"{topic} has subscribers to lists and to single events; choose one"
+                )
+            known[topic] = kinds == {True}
+        return known[topic]
+
+    async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:
+        records = await super()._getmany(active_partitions, timeout)
+        return {
+            tp: [RecordBatch(found)] if found and self._is_batched(tp.topic) else found
+            for tp, found in records.items()
+        }
+
+    def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:
+        if not isinstance(record, RecordBatch):
+            return super()._to_message(tp, record)
+        last = record[-1]
+        return ConsumerMessage(
+            tp.topic,
+            tp.partition,
+            last.offset,
+            last.timestamp / 1000.0,
+            last.timestamp_type,
+            None,
+            None,
+            record,  # type: ignore[arg-type]
+            None,
+            0,
+            sum(item.serialized_value_size for item in record),
+            tp,
+            generation_id=self.app.consumer_generation_id,
+        )
+
+    # Lists are acknowledged in order, so the newest acknowledgement is the position and there are no gaps.
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        if not self._is_batched(tp.topic):
+            await super()._add_gap(tp, offset_from, offset_to)
+
+    def _new_offset(self, tp: TP) -> int | None:
+        if not self._is_batched(tp.topic):
+            return super()._new_offset(tp)
+        acked = self._acked[tp]
+        if not acked:
+            return None
+        last = max(acked)
+        acked.clear()
+        self._acked_index[tp].clear()
+        return last + 1
+
+    # Back-pressure is the bounded queue: a full one blocks the fetcher. To pause partitions instead makes the
+    # fetcher sleep a whole second when all are paused.
+
+    def on_buffer_full(self, tp: TP) -> None:
+        """Pause nothing for a batched topic."""
+        if not self._is_batched(tp.topic):
+            super().on_buffer_full(tp)
+
+    # The checkpoint is the authority on what was applied; the committed offset only tells others how far it is.
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """Seek every partition: batched ones to the first offset that was not applied."""
+        positions = dict(await super().seek_to_committed())
+        start: StartOffsets | None = getattr(self.app, "start_offsets", None)
+        if start is None:
+            return positions
+        batched = [tp for tp in self.assignment() if self._is_batched(tp.topic)]
+        if not batched:
+            return positions
+        earliest = await self.earliest_offsets(*batched)
+        wanted = {}
+        for tp in batched:
+            first, kept = start(tp), int(earliest.get(tp, 0))
+            if 0 < first < kept:
+                self.log.error("%s: offsets %d to %d were deleted before they were read", tp, first, kept - 1)
+            wanted[tp] = max(first, kept)
+        await self.seek_wait(wanted)
+        return {**positions, **wanted}
+
+
+class Transport(driver.Transport):
+    """The driver with this module's consumer."""
+
+    Consumer = Consumer

@@ -1,0 +1,359 @@
+"""What is remembered of every user: a bounded history, the latest slate, pending impressions, applied offsets.
+
+Kept in columns, one row a user, so that a batch of users is one gather; `UserState` is one user, to look at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learners.event_batch import BoolArray, Histories, IntArray
+from learners.row_index import ABSENT, RowIndex
+from learners.state_arrays import Arrays, grown, nest, unnest
+from stream.pending import PendingImpressions
+
+NOWHERE = -1
+"""Partition of users who came without one (tests, evaluation)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserState:
+    """One user. Item rows, not ids: the pipeline knows which is which.
+
+    Attributes:
+        user_id: Whose state.
+        partition: The partition its events come from.
+        events: How many of its events were applied.
+        item_rows: History, oldest first.
+        types: Event types' numbers of the history.
+        times_ms: Event times of the history.
+        pending: Impressions that wait for labels: their item rows and when they were made, oldest first.
+        slate_rows: Item rows of the latest slate, best first.
+        slate_id: Its id, 0 where there is none.
+        slate_at_ms: When it was made.
+    """
+
+    user_id: str
+    partition: int
+    events: int
+    item_rows: list[int]
+    types: list[int]
+    times_ms: list[int]
+    pending: tuple[list[int], list[int]]
+    slate_rows: list[int]
+    slate_id: int
+    slate_at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventColumns:
+    """The events of one step as columns, before they are applied.
+
+    Attributes:
+        users: (B,) user rows.
+        items: (B,) item rows.
+        types: (B,) event types' numbers.
+        times_ms: (B,) event times.
+        remembered: (B,) whether the event enters the history (impressions do not).
+        as_of: (B,) how many history events the user had had before this one.
+    """
+
+    users: IntArray
+    items: IntArray
+    types: IntArray
+    times_ms: IntArray
+    remembered: BoolArray
+    as_of: IntArray
+
+
+class UserStates:
+    """All users of this worker.
+
+    Args:
+        history_length: R, events remembered of a user.
+        max_users: Bound; beyond, the users that were silent for longest are forgotten.
+        slate_size: Items remembered of the latest slate.
+        max_pending: Bound of pending impressions, for each partition.
+    """
+
+    def __init__(self, *, history_length: int, max_users: int, slate_size: int, max_pending: int) -> None:
+        self.history_length = history_length
+        self.index = RowIndex(max_users)
+        self.applied: dict[int, int] = {}
+        """Last applied offset of each partition: what makes a replay harmless."""
+        self._max_pending = max_pending
+        self._pending: dict[int, PendingImpressions] = {}
+        self._items: NDArray[np.int32] = np.full((16, history_length), ABSENT, np.int32)
+        self._types: NDArray[np.uint8] = np.zeros((16, history_length), np.uint8)
+        self._times_ms: IntArray = np.zeros((16, history_length), np.int64)
+        self._remembered: IntArray = np.zeros(16, np.int64)
+        self._events: IntArray = np.zeros(16, np.int64)
+        self._partition: NDArray[np.int32] = np.full(16, NOWHERE, np.int32)
+        self._slate: NDArray[np.int32] = np.full((16, slate_size), ABSENT, np.int32)
+        self._slate_id: NDArray[np.uint64] = np.zeros(16, np.uint64)
+        self._slate_at_ms: IntArray = np.zeros(16, np.int64)
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    # --- users
+
+    def admit(self, user_ids: Sequence[str], partitions: Sequence[int] | None = None) -> IntArray:
+        """Rows of the users, new ones made; `partitions` says where their events come from."""
+        rows = self.index.admit(user_ids)
+        evicted = self.index.take_evicted()
+        if len(evicted):
+            self._forget_users(evicted)
+        self._grow(self.index.size)
+        if partitions is not None:
+            self._partition[rows] = np.asarray(partitions, np.int32)
+        return rows
+
+    def partition_of(self, users: IntArray) -> NDArray[np.int32]:
+        """(N,) the partitions of user rows."""
+        return self._partition[users]
+
+    def pending_of(self, partition: int) -> PendingImpressions:
+        """The partition's pending impressions."""
+        if partition not in self._pending:
+            self._pending[partition] = PendingImpressions(self._max_pending)
+        return self._pending[partition]
+
+    @property
+    def pending(self) -> int:
+        """Impressions that wait for labels, over all partitions."""
+        return sum(len(pending) for pending in self._pending.values())
+
+    def user(self, user_id: str) -> UserState | None:
+        """One user's state, None where nothing is known of it."""
+        row = self.index.row(user_id)
+        if row == ABSENT:
+            return None
+        count = int(self._remembered[row])
+        slots = np.arange(max(0, count - self.history_length), count) % self.history_length
+        kept = slots[self._items[row, slots] != ABSENT]
+        slate = self._slate[row]
+        partition = int(self._partition[row])
+        return UserState(
+            user_id=user_id,
+            partition=partition,
+            events=int(self._events[row]),
+            item_rows=self._items[row, kept].tolist(),
+            types=self._types[row, kept].tolist(),
+            times_ms=self._times_ms[row, kept].tolist(),
+            pending=self.pending_of(partition).of_user(row),
+            slate_rows=slate[slate != ABSENT].tolist(),
+            slate_id=int(self._slate_id[row]),
+            slate_at_ms=int(self._slate_at_ms[row]),
+        )
+
+    # --- histories
+
+    def as_of(self, users: IntArray, remembered: BoolArray) -> IntArray:
+        """(B,) history length of each event's user just before the event, earlier events of the batch counted."""
+        return self._remembered[users] + _ordinals(users, remembered)
+
+    def histories(
+        self, users: IntArray, as_of: IntArray, moments_ms: IntArray, batch: EventColumns | None = None
+    ) -> Histories:
+        """What users had done at moments: gathered from the rings and, beyond them, from the batch at hand.
+
+        Args:
+            users: (S,) user rows.
+            as_of: (S,) how many history events had come before the moment.
+            moments_ms: (S,) event times of the moments.
+            batch: Events that are not applied yet but may lie before a moment.
+        """
+        R = self.history_length
+        place = as_of[:, None] - R + np.arange(R)  # (S, R) numbers in the user's whole history
+        base = self._remembered[users][:, None]
+        kept = (place >= 0) & (place >= base - R) & (place < base)
+        row, slot = np.broadcast_to(users[:, None], place.shape), place % R
+        items = np.where(kept, self._items[row, slot], ABSENT).astype(np.int64)
+        types = np.where(kept, self._types[row, slot], 0).astype(np.int64)
+        times_ms = np.where(kept, self._times_ms[row, slot], 0)
+        if batch is not None:
+            ahead = place >= base
+            if ahead.any():
+                events = np.flatnonzero(batch.remembered)
+                events = events[np.argsort(batch.users[events], kind="stable")]
+                first = np.searchsorted(batch.users[events], users)
+                index = events[np.where(ahead, first[:, None] + place - base, 0)]
+                items = np.where(ahead, batch.items[index], items)
+                types = np.where(ahead, batch.types[index], types)
+                times_ms = np.where(ahead, batch.times_ms[index], times_ms)
+        filled = items != ABSENT
+        age_s = np.where(filled, np.maximum(moments_ms[:, None] - times_ms, 0) / 1000.0, 0.0)
+        return _pushed_right(
+            Histories(
+                item_rows=items,
+                types=types,
+                age_s=age_s.astype(np.float32),
+                now_s=moments_ms / 1000.0,
+                lengths=as_of,
+            )
+        )
+
+    def apply(self, batch: EventColumns) -> None:
+        """Count the batch's events and remember those that enter the history."""
+        np.add.at(self._events, batch.users, 1)
+        events = np.flatnonzero(batch.remembered)
+        users = batch.users[events]
+        _, group, arrivals = np.unique(users, return_inverse=True, return_counts=True)
+        ordinal = _ordinals(users, np.ones(len(users), np.bool_))
+        lasting = (
+            ordinal >= arrivals[group] - self.history_length
+        )  # earlier ones would be overwritten at once
+        slot = (self._remembered[users] + ordinal) % self.history_length
+        where = (users[lasting], slot[lasting])
+        self._items[where] = batch.items[events[lasting]]
+        self._types[where] = batch.types[events[lasting]]
+        self._times_ms[where] = batch.times_ms[events[lasting]]
+        np.add.at(self._remembered, users, 1)
+
+    def remembered(self, users: IntArray) -> IntArray:
+        """(N,) length of the users' whole histories."""
+        return self._remembered[users]
+
+    def remember_slates(
+        self, users: IntArray, item_rows: IntArray, ids: NDArray[np.uint64], now_ms: int
+    ) -> None:
+        """Keep the latest slates: (N,) users, (N, places) item rows, (N,) ids."""
+        width = min(item_rows.shape[1], self._slate.shape[1])
+        self._slate[users] = ABSENT
+        self._slate[users, :width] = item_rows[:, :width]
+        self._slate_id[users] = ids
+        self._slate_at_ms[users] = now_ms
+
+    # --- forgetting
+
+    def forget_items(self, rows: IntArray) -> None:
+        """Empty the slots of items that are gone, so that a reused row is not mistaken for them."""
+        self._items[np.isin(self._items, rows)] = ABSENT
+        self._slate[np.isin(self._slate, rows)] = ABSENT
+        for pending in self._pending.values():
+            pending.forget(items=rows)
+
+    def _forget_users(self, rows: IntArray) -> None:
+        rows = rows[rows < len(self._items)]
+        for column, empty in self._columns():
+            column[rows] = empty
+        for pending in self._pending.values():
+            pending.forget(users=rows)
+
+    def _columns(self) -> list[tuple[NDArray[Any], int]]:
+        return [
+            (self._items, ABSENT),
+            (self._types, 0),
+            (self._times_ms, 0),
+            (self._remembered, 0),
+            (self._events, 0),
+            (self._partition, NOWHERE),
+            (self._slate, ABSENT),
+            (self._slate_id, 0),
+            (self._slate_at_ms, 0),
+        ]
+
+    def _grow(self, rows: int) -> None:
+        if rows <= len(self._items):
+            return
+        (
+            self._items,
+            self._types,
+            self._times_ms,
+            self._remembered,
+            self._events,
+            self._partition,
+            self._slate,
+            self._slate_id,
+            self._slate_at_ms,
+        ) = (grown(column, rows, fill=empty) for column, empty in self._columns())
+
+    # --- state
+
+    def state_dict(self) -> Arrays:
+        """All users, their pending impressions and the applied offsets."""
+        size = self.index.size
+        names = (
+            "items",
+            "types",
+            "times_ms",
+            "remembered",
+            "events",
+            "partition",
+            "slate",
+            "slate_id",
+            "slate_at_ms",
+        )
+        arrays: Arrays = {
+            name: column[:size].copy() for name, (column, _) in zip(names, self._columns(), strict=True)
+        }
+        arrays |= nest("index", self.index.state_dict())
+        arrays["applied"] = np.array(sorted(self.applied.items()), np.int64).reshape(-1, 2)
+        arrays["pending_partitions"] = np.array(sorted(self._pending), np.int64)
+        for partition, pending in self._pending.items():
+            arrays |= nest(f"pending.{partition}", pending.state_dict())
+        return arrays
+
+    def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """The inverse of `state_dict`.
+
+        Raises:
+            ValueError: Saved with another history length.
+        """
+        if arrays["items"].shape[1] != self.history_length:
+            raise ValueError(
+                f"saved with state.history_length = {arrays['items'].shape[1]}, configured is {self.history_length}"
+            )
+        self.index.load_state_dict(unnest("index", arrays))
+        self._grow(self.index.size)
+        size = self.index.size
+        self._items[:size] = arrays["items"]
+        self._types[:size] = arrays["types"]
+        self._times_ms[:size] = arrays["times_ms"]
+        self._remembered[:size] = arrays["remembered"]
+        self._events[:size] = arrays["events"]
+        self._partition[:size] = arrays["partition"]
+        width = min(self._slate.shape[1], arrays["slate"].shape[1])
+        self._slate[:size, :width] = arrays["slate"][:, :width]
+        self._slate_id[:size] = arrays["slate_id"]
+        self._slate_at_ms[:size] = arrays["slate_at_ms"]
+        self.applied = {int(partition): int(offset) for partition, offset in arrays["applied"]}
+        self._pending = {}
+        for partition in arrays["pending_partitions"].tolist():
+            self.pending_of(partition).load_state_dict(unnest(f"pending.{partition}", arrays))
+
+
+def _ordinals(users: IntArray, counted: BoolArray) -> IntArray:
+    """(B,) how many counted rows of the same user stand before each row."""
+    order = np.argsort(users, kind="stable")
+    running = np.cumsum(counted[order]) - counted[order]
+    starts = (
+        np.flatnonzero(np.concatenate([[True], users[order][1:] != users[order][:-1]]))
+        if len(users)
+        else order
+    )
+    group = np.repeat(running[starts], np.diff(np.append(starts, len(users))))
+    ordinals = np.empty(len(users), np.int64)
+    ordinals[order] = running - group
+    return ordinals
+
+
+def _pushed_right(histories: Histories) -> Histories:
+    """Filled slots at the right end, in order; gaps arise where items were forgotten."""
+    filled = histories.item_rows != ABSENT
+    if not (filled[:, :-1] & ~filled[:, 1:]).any():
+        return histories
+    order = np.argsort(filled, axis=1, kind="stable")
+    return Histories(
+        item_rows=np.take_along_axis(histories.item_rows, order, axis=1),
+        types=np.take_along_axis(histories.types, order, axis=1),
+        age_s=np.take_along_axis(histories.age_s, order, axis=1),
+        now_s=histories.now_s,
+        lengths=histories.lengths,
+    )

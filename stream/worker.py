@@ -1,0 +1,279 @@
+"""The worker process: state from the last checkpoint, the engine, Faust around it, HTTP beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from typing import Any
+
+import faust
+from mode import Service
+
+from connectors.dead_letter import Reason
+from connectors.file_lock import LockTimeoutError, locked
+from connectors.kafka_client import KafkaClient
+from connectors.publisher import KafkaPublisher
+from monitoring.metrics import Metrics
+from stream.allocator import keep_temporaries
+from stream.app import FreshetApp, create_app
+from stream.assembly import build_processor
+from stream.checkpoint import CheckpointError, CheckpointStore
+from stream.engine import Engine, EngineConfig
+from stream.http_server import HttpServer, Views
+from stream.observer import WorkerObserver
+from stream.processor import Processor
+from stream.settings import Settings
+from stream.user_view import user_view
+from stream.worker_card import WorkerCard, remove_card, write_card
+
+logger = logging.getLogger(__name__)
+
+_STUCK_AFTER_S = 120.0
+
+
+class WorkerError(Exception):
+    """The worker cannot start; the message says what to do."""
+
+
+def checkpoint_store(settings: Settings) -> CheckpointStore:
+    """The checkpoints of this state folder."""
+    return CheckpointStore(settings.state_dir / "checkpoints", settings.worker.checkpoints_kept)
+
+
+def run_worker(settings: Settings, client: KafkaClient) -> None:
+    """Work until a signal; returns after a graceful stop.
+
+    Raises:
+        WorkerError: Another worker uses the state folder, or its state cannot be used.
+        Exception: What made the worker crash.
+    """
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        with locked(settings.state_dir / "worker.lock", timeout_s=0.5):
+            _Worker(settings, client).run()
+    except LockTimeoutError as error:
+        raise WorkerError(
+            f"Another worker uses the state folder {settings.state_dir}. Give each worker its own (FRESHET_STATE_DIR)."
+        ) from error
+
+
+def restore(processor: Processor, store: CheckpointStore, topic: str) -> Any:
+    """Load the newest whole checkpoint; returns its manifest, None where there is none.
+
+    Raises:
+        WorkerError: It was made with other settings or for another topic, or nothing can be read.
+    """
+    try:
+        checkpoint = store.latest()
+    except CheckpointError as error:
+        raise WorkerError(str(error)) from error
+    if checkpoint is None:
+        return None
+    if checkpoint.manifest.topic != topic:
+        raise WorkerError(
+            f"The checkpoints in {store.folder} belong to topic {checkpoint.manifest.topic!r}, not {topic!r}. "
+            f"Choose another state folder (FRESHET_STATE_DIR)."
+        )
+    try:
+        processor.load(checkpoint.pieces, checkpoint.manifest.totals)
+    except (ValueError, KeyError) as error:
+        raise WorkerError(
+            f"The checkpoint in {store.folder} was made with other settings: {error}. Restore these settings, or "
+            f"move the folder away to learn anew from the oldest event that the topic still holds."
+        ) from error
+    return checkpoint.manifest
+
+
+class _Worker:
+    """The pieces of one worker process and how they start and stop."""
+
+    def __init__(self, settings: Settings, client: KafkaClient) -> None:
+        keep_temporaries()
+        self._settings = settings
+        self._processor = build_processor(settings)
+        tasks = self._processor.pipeline.learner.tasks
+        self._metrics = Metrics([task.name for task in tasks], list(Reason))
+        self._observer = WorkerObserver(
+            tasks,
+            self._metrics,
+            window=settings.monitoring.progressive_window,
+            drift=settings.monitoring.drift,
+        )
+        store = checkpoint_store(settings)
+        manifest = restore(self._processor, store, settings.topics.events)
+        if manifest is not None:
+            logger.info("restored checkpoint=%d %s", manifest.number, _pairs(manifest.summary))
+        topics = settings.topics
+        self._publisher = KafkaPublisher(
+            client,
+            recommendations=topics.recommendations,
+            dead_letters=topics.dead_letters,
+            drift=topics.drift,
+        )
+        self._loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(self._loop)
+        self._engine = Engine(
+            processor=self._processor,
+            publisher=self._publisher,
+            checkpoints=store,
+            observer=self._observer,
+            config=EngineConfig(
+                topic=topics.events,
+                batch_max_events=settings.worker.batch_max_events,
+                batch_max_age_ms=settings.worker.batch_max_age_ms,
+                checkpoint_every_s=settings.worker.checkpoint_every_s,
+            ),
+            last_checkpoint=manifest,
+        )
+        self._app = create_app(
+            client,
+            self._engine,
+            group=settings.worker.group,
+            topic=topics.events,
+            session_timeout_s=settings.worker.session_timeout_s,
+            folder=settings.state_dir,
+        )
+        self._http = HttpServer(
+            Views(
+                metrics=self._metrics.render,
+                content_type=self._metrics.content_type,
+                alive=self._why_not_alive,
+                ready=self._why_not_ready,
+                status=self._status,
+                user=self._user,
+            )
+        )
+        self._assigned = False
+
+    def run(self) -> None:
+        """Start everything; returns when a signal has stopped it."""
+        self._app.on_rebalance_complete.connect(self._on_assigned)
+        worker = faust.Worker(
+            self._app,
+            _Surroundings(self),
+            loop=self._loop,
+            quiet=True,
+            override_logging=False,
+            redirect_stdouts=False,
+        )
+        worker.spinner = None  # it draws on the terminal
+        try:
+            worker.execute_from_commandline()
+        except SystemExit as stop:
+            if stop.code not in (0, None):
+                raise WorkerError("The worker stopped after an error; the log says which.") from stop
+        finally:
+            remove_card(self._settings.state_dir)
+
+    # --- started before Faust, stopped after it
+
+    async def start(self) -> None:
+        """Connect to the broker for publishing, and show this worker to others."""
+        await self._publisher.__aenter__()
+        host, _, port = self._settings.worker.http.rpartition(":")
+        address = await self._http.start(host or "127.0.0.1", int(port))
+        card = WorkerCard(pid=os.getpid(), http=address, started_at_ms=time.time_ns() // 1_000_000)
+        write_card(self._settings.state_dir, card)
+        logger.info("http=http://%s state=%s", address, self._settings.state_dir)
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        await self._http.stop()
+        await self._publisher.__aexit__(None, None, None)
+
+    async def work(self, app: FreshetApp) -> None:
+        """The engine's life; its failure is the application's."""
+        try:
+            await self._engine.run()
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            logger.exception("the engine failed")
+            await app.crash(error)
+
+    async def drain(self, working: asyncio.Task[None]) -> None:
+        """Finish the step at hand and write the last checkpoint, before Faust commits for the last time."""
+        await self._engine.stop()
+        await working
+        if not self._app.crashed:
+            await self._engine.finish()
+            logger.info("stopped %s", _pairs(self._processor.totals_dict()))
+
+    @property
+    def app(self) -> FreshetApp:
+        """The Faust application."""
+        return self._app
+
+    # --- what is shown
+
+    async def _on_assigned(self, *args: Any, **kwargs: Any) -> None:
+        self._assigned = True
+        partitions = sorted(tp.partition for tp in self._app.consumer.assignment())
+        logger.info("assigned partitions=%s", partitions)
+
+    def _why_not_alive(self) -> str | None:
+        waited = time.monotonic() - self._engine.progressed_at
+        if self._engine.busy and waited > _STUCK_AFTER_S:
+            return f"records wait, and no step has ended for {waited:.0f} s"
+        return None
+
+    def _why_not_ready(self) -> str | None:
+        return None if self._assigned else "partitions are not assigned yet"
+
+    async def _status(self) -> dict[str, Any]:
+        def look(processor: Processor) -> dict[str, Any]:
+            return {
+                **processor.totals_dict(),
+                "users": len(processor.states),
+                "items": len(processor.pipeline.items),
+                "model_step": processor.pipeline.learner.step,
+                "pending_impressions": processor.states.pending,
+                "applied": dict(processor.states.applied),
+                "quality": self._observer.summary(),
+            }
+
+        status = await self._engine.read(look)
+        last = self._engine.last_checkpoint
+        return {
+            **status,
+            "checkpoint_at_ms": last.created_at_ms if last is not None else None,
+            "pid": os.getpid(),
+        }
+
+    async def _user(self, user_id: str) -> dict[str, Any] | None:
+        def look(processor: Processor) -> dict[str, Any] | None:
+            pipeline = processor.pipeline
+            return user_view(processor.states, pipeline.items, pipeline.batcher.event_types, user_id)
+
+        return await self._engine.read(look)
+
+
+class _Surroundings(Service):
+    """Starts before the Faust application and stops after it."""
+
+    logger = logging.getLogger("faust.surroundings")
+
+    def __init__(self, worker: _Worker, **kwargs: Any) -> None:
+        self._worker = worker
+        self._working: asyncio.Task[None] | None = None
+        super().__init__(**kwargs)
+
+    async def on_start(self) -> None:
+        """Everything around the application."""
+        await self._worker.start()
+        app = self._worker.app
+        working = self._working = asyncio.create_task(self._worker.work(app))
+
+        @app.on_before_shutdown.connect
+        async def drain(*_: Any, **__: Any) -> None:
+            await self._worker.drain(working)
+
+    async def on_stop(self) -> None:
+        """Nothing more will be published."""
+        await self._worker.stop()
+
+
+def _pairs(values: dict[str, int]) -> str:
+    return " ".join(f"{name}={value}" for name, value in values.items())

@@ -1,0 +1,35 @@
+"""How other commands find a running worker: a small file in its state folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+_NAME = "worker.json"
+
+
+class WorkerCard(msgspec.Struct, frozen=True, kw_only=True):
+    """Who works in a state folder: process id, HTTP address, start."""
+
+    pid: int
+    http: str
+    started_at_ms: int
+
+
+def write_card(state_dir: Path, card: WorkerCard) -> None:
+    """Leave the card."""
+    (state_dir / _NAME).write_bytes(msgspec.json.encode(card))
+
+
+def read_card(state_dir: Path) -> WorkerCard | None:
+    """The card that was left, None where there is none that can be read."""
+    try:
+        return msgspec.json.decode((state_dir / _NAME).read_bytes(), type=WorkerCard)
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+def remove_card(state_dir: Path) -> None:
+    """Take the card away."""
+    (state_dir / _NAME).unlink(missing_ok=True)
