@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer
 
 from connectors.dead_letter import decode_dead_letter
 from connectors.kafka_client import KafkaClient
+from connectors.kafka_producer import create_producer
 
 _POLL_MS = 1_000
 _GROUP_SUFFIX = "dead-letters-replay"
@@ -42,7 +43,7 @@ async def replay_dead_letters(
         enable_auto_commit=False,
         auto_offset_reset="earliest",
     )
-    producer = AIOKafkaProducer(**client.options(), acks="all", enable_idempotence=True)
+    producer = create_producer(client)
     await producer.start()
     try:
         await consumer.start()

@@ -18,6 +18,7 @@ from connectors.event_types import canonical_type
 EARLIEST_MS = 631_152_000_000
 """1990-01-01 UTC: older than any log of behaviour, and what a time in seconds would seem to be."""
 
+_MAX_POSITION = 2**31 - 1
 _MAX_CONTEXT_KEY = 64
 _MAX_CONTEXT_TEXT = 1_024
 
@@ -25,11 +26,25 @@ _MAX_CONTEXT_TEXT = 1_024
 class RawRecord(Protocol):
     """What is read of a broker's record."""
 
-    topic: str
-    partition: int
-    offset: int
-    key: bytes | None
-    value: bytes | None
+    @property
+    def topic(self) -> str:
+        """Where it was read."""
+
+    @property
+    def partition(self) -> int:
+        """Its partition."""
+
+    @property
+    def offset(self) -> int:
+        """Its offset in the partition."""
+
+    @property
+    def key(self) -> bytes | None:
+        """Its key."""
+
+    @property
+    def value(self) -> bytes | None:
+        """Its value."""
 
 
 class _Item(msgspec.Struct):
@@ -155,10 +170,9 @@ class EventDecoder:
             items = [_Item(wire.item_id, wire.value, wire.position)]
         else:
             return Refusal(Reason.MISSING_ITEM, "There is neither an item_id nor a filled items list.")
-        event_id = wire.event_id if wire.event_id is not None else default_id
         for name, text in (
             ("user_id", wire.user_id),
-            ("event_id", event_id),
+            ("event_id", wire.event_id),
             ("session_id", wire.session_id),
             ("recommendation_id", wire.recommendation_id),
             *(("item_id", item.item_id) for item in items),
@@ -171,6 +185,11 @@ class EventDecoder:
         for item in items:
             if item.value is not None and not math.isfinite(item.value):
                 return Refusal(Reason.NON_FINITE_VALUE, "value is not a finite number.")
+            if item.position is not None and abs(item.position) > _MAX_POSITION:
+                return Refusal(
+                    Reason.WRONG_TYPE, f"position is no place in a list: more than {_MAX_POSITION}."
+                )
+        event_id = wire.event_id if wire.event_id is not None else default_id
         context = self._context(wire.context)
         fan_out = bool(wire.items) and len(items) > 1
         return [
@@ -222,8 +241,8 @@ class EventDecoder:
         if occurred_at_ms > now_ms + self._max_future_ms:
             return Refusal(
                 Reason.ABSURD_TIME,
-                f"The event's time {occurred_at_ms} ms lies more than {self._max_future_ms // 1000} s ahead of the clock; "
-                f"is it in microseconds, or is the producer's clock wrong?",
+                f"The event's time {occurred_at_ms} ms lies more than {self._max_future_ms // 1000} s ahead of the "
+                f"clock; is it in microseconds, or is the producer's clock wrong?",
             )
         return occurred_at_ms
 
@@ -248,7 +267,7 @@ def _explain(value: bytes, error: Exception) -> Refusal:
     """The slow path of a record that does not decode: find out what is wrong with it."""
     if isinstance(error, msgspec.ValidationError):
         text = str(error)
-        if text.startswith("Expected `object`"):
+        if text.startswith("Expected `object`") and " - at " not in text:
             return Refusal(Reason.NOT_AN_OBJECT, f"The record is JSON but not an object: {text}.")
         if "out of range" in text:
             return Refusal(Reason.NON_FINITE_VALUE, f"A number is not finite or too large: {text}.")

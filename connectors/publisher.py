@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaProducer
 
 from connectors.dead_letter import DeadLetter, encode_dead_letter
 from connectors.kafka_client import KafkaClient
+from connectors.kafka_producer import create_producer
 from connectors.recommendation import Recommendation, encode_recommendation
 
 _LINGER_MS = 2
@@ -36,12 +37,8 @@ class KafkaPublisher:
         self._producer: AIOKafkaProducer | None = None
 
     async def __aenter__(self) -> Self:
-        self._producer = AIOKafkaProducer(
-            **self._client.options(),
-            acks="all",
-            enable_idempotence=True,
-            linger_ms=_LINGER_MS,
-            max_request_size=_LARGEST_REQUEST,
+        self._producer = create_producer(
+            self._client, linger_ms=_LINGER_MS, max_request_size=_LARGEST_REQUEST
         )
         await self._producer.start()
         return self

@@ -112,6 +112,46 @@ class CandidateRetrieval:
         width = max(part.rows.shape[1] for part in parts)
         return _concatenated([_widened(part, width) for part in parts])
 
+    def describe(self, histories: Histories, sequence: IntArray, item_rows: IntArray) -> Candidates:
+        """The same counts for given items, whether they would have been retrieved or not.
+
+        Args:
+            histories: S users at S moments.
+            sequence: (B,) which of them each row has.
+            item_rows: (B,) one item a row.
+
+        Returns:
+            B sequences with one candidate each; `sources` is empty.
+        """
+        B, S = len(item_rows), len(histories)
+        recent = latest_distinct(histories.item_rows[:, -2 * SOURCE_ITEMS :], SOURCE_ITEMS)
+        L = recent.shape[1]
+        successors, share = self._covisitation.successors(recent.ravel(), np.repeat(histories.now_s, L))
+        M = successors.shape[1]
+        successors, share = successors.reshape(S, L, M), share.reshape(S, L, M, _P)
+        from_last, from_recent = np.zeros((2, B, 1, _P), np.float32)
+        own_count = np.zeros((B, 1), np.float32)
+        own_age_s = np.full((B, 1), np.inf, np.float32)
+        for start in range(0, B, _CHUNK):
+            rows = slice(start, start + _CHUNK)
+            of, wanted = sequence[rows], item_rows[rows, None]
+            row, distance, slot = np.nonzero(successors[of] == wanted[:, :, None])
+            found = share[of[row], distance, slot]
+            np.add.at(from_last[rows, 0], row, found * (distance == 0)[:, None])
+            np.add.at(from_recent[rows, 0], row, found / (distance + 1)[:, None])
+            own = histories.item_rows[of] == wanted
+            own_count[rows, 0] = own.sum(axis=1)
+            own_age_s[rows, 0] = np.where(own, histories.age_s[of], np.inf).min(axis=1, initial=np.inf)
+        return Candidates(
+            rows=item_rows[:, None],
+            from_last=from_last,
+            from_recent=from_recent,
+            own_count=own_count,
+            own_age_s=own_age_s,
+            sources=np.zeros((B, 1), np.uint8),
+            last_item=recent[sequence, 0],
+        )
+
     def _retrieve_chunk(self, histories: Histories, nearest: IntArray, general: IntArray) -> Candidates:
         S = len(histories)
         recent = latest_distinct(histories.item_rows[:, -2 * SOURCE_ITEMS :], SOURCE_ITEMS)

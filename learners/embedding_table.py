@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -73,7 +72,10 @@ class EmbeddingTable:
 
     def state_dict(self) -> Arrays:
         """Vectors and accumulators."""
-        return {"weight": np.array(self.weight.cpu()), "accumulator": np.array(self._accumulator.cpu())}
+        return {
+            "weight": self.weight.cpu().numpy().copy(),
+            "accumulator": self._accumulator.cpu().numpy().copy(),
+        }
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The inverse of `state_dict`.

@@ -88,7 +88,8 @@ class GruEncoder(Encoder):
 
     def __init__(self, dimension: int, event_types: int) -> None:
         super().__init__(dimension, event_types)
-        self.cell = nn.GRU(dimension, dimension, batch_first=True)
+        # without biases a state of zero stays zero over empty slots, however many there are
+        self.cell = nn.GRU(dimension, dimension, bias=False, batch_first=True)
         self.out = nn.Linear(dimension, dimension)
 
     def encode(self, slots: Tensor, mask: Tensor) -> Tensor:

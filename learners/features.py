@@ -22,6 +22,21 @@ NAMES: tuple[str, ...] = (
 )
 """Axis F."""
 
+_PRIOR = {
+    "popularity_1d": 0.3,
+    "from_last_1d": 0.2,
+    "from_last_10y": 0.2,
+    "from_recent_1d": 0.4,
+    "from_recent_10y": 0.4,
+    "neural": 0.2,
+}
+
+PRIOR = np.array([_PRIOR.get(name, 0.0) for name in NAMES], np.float32)
+"""Weights of the scaled features for a ranker that has learned nothing: what follows, and what is popular."""
+
+PAIR_FEATURES = len(NAMES) - 1
+"""How many of them, from the first, say something of a user and an item alone, whatever else is a candidate."""
+
 
 def ranking_features(
     candidates: Candidates, histories: Histories, popularity: Popularity, neural: FloatArray
@@ -42,7 +57,7 @@ def ranking_features(
     rows = np.where(filled, candidates.rows, 0).ravel()
     moments = np.repeat(histories.now_s, C)
     features = np.empty((S, C, len(NAMES)), np.float32)
-    features[:, :, 0:8] = np.log(popularity.scores(rows, moments) + _FLOOR).reshape(S, C, -1)
+    features[:, :, 0:8] = np.log(popularity.scores(rows, moments) + _FLOOR).reshape(S, C, 8)
     features[:, :, 8:12] = np.log(candidates.from_last + _FLOOR)
     features[:, :, 12:16] = np.log(candidates.from_recent + _FLOOR)
 
@@ -52,7 +67,7 @@ def ranking_features(
     features[:, :, 18] = own
     features[:, :, 19] = candidates.rows == candidates.last_item[:, None]
 
-    ages = popularity.ages(rows, moments).reshape(S, C, -1)
+    ages = popularity.ages(rows, moments).reshape(S, C, 4)
     features[:, :, 20:22] = np.log1p(ages[:, :, 0:2] / 60.0) / 10.0
     features[:, :, 22:24] = np.log1p(ages[:, :, 2:4]) / 8.0
 

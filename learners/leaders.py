@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from learners.event_batch import IntArray
+from learners.state_arrays import Arrays
 
 
 class Leaders:
@@ -51,6 +55,14 @@ class Leaders:
         return np.unique(np.concatenate(self._rows)) if self._rows else np.zeros(0, np.int64)
 
     def reset(self, rows: IntArray, keys: NDArray[np.float64]) -> None:
-        """Start anew from all rows in use: after rows were given up, or after a restart."""
+        """Start anew from all rows in use: after rows were given up."""
         self._rows = [np.zeros(0, np.int64) for _ in self._rows]
         self.update(rows, keys, [np.zeros(0) for _ in self._rows])
+
+    def state_dict(self) -> Arrays:
+        """(P, rows) the leaders: where keys tie at the edge, they depend on what came before."""
+        return {"rows": np.stack(self._rows)}
+
+    def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """The inverse of `state_dict`."""
+        self._rows = list(arrays["rows"].copy())

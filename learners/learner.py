@@ -19,8 +19,10 @@ class Predictions:
     """What the learner said before it saw the answers; `learn_many` asks for it, so the order cannot be mixed up.
 
     Attributes:
-        task_scores: (B, K) probability of a binary task, expected value of a regression.
-        targets: (T,) the batch's rows that are choices.
+        labelled: (L,) the batch's rows that have labels.
+        task_scores: (L, K) probability of a binary task, expected value of a regression.
+        pair_features: (L, F) counts that speak for the row's user and item, not scaled.
+        targets: (T,) the batch's rows that are ranked: choices of everything, not from a list that was shown.
         ranks: (T,) zero-based rank of the chosen item among everything known, ties against it; -1 where it
             was not among the candidates.
         known: (T,) whether the chosen item had ever been chosen before.
@@ -29,7 +31,9 @@ class Predictions:
         scores: (T, C) the ranker's scores, -inf where there is no candidate.
     """
 
+    labelled: IntArray
     task_scores: FloatArray
+    pair_features: FloatArray
     targets: IntArray
     ranks: IntArray
     known: BoolArray

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learners.event_batch import FloatArray, IntArray
+from learners.random_state import generator_array, restore_generator
 from learners.state_arrays import Arrays, grown
 
 
@@ -63,10 +64,15 @@ class NegativeSampler:
         self._known = self._known[~np.isin(self._known, rows)]
 
     def state_dict(self) -> Arrays:
-        """Counts and known rows."""
-        return {"counts": self._counts.copy(), "known": self._known.copy()}
+        """Counts, known rows, and the state of the draws."""
+        return {
+            "counts": self._counts.copy(),
+            "known": self._known.copy(),
+            "rng": generator_array(self._rng),
+        }
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The inverse of `state_dict`."""
         self._counts = arrays["counts"].copy()
         self._known = arrays["known"].copy()
+        restore_generator(self._rng, arrays["rng"])

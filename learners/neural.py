@@ -46,6 +46,7 @@ class NeuralModel:
         tasks: Axis K.
         event_types: How many event types a history may hold.
         dimension: D.
+        pair_features: F, counts about a user and an item that the heads take in beside the vectors.
         encoder: A name of `encoders.ENCODERS`.
         encoder_length: How many of the newest history slots are encoded.
         weighting: A name of `weightings.WEIGHTINGS`.
@@ -62,6 +63,7 @@ class NeuralModel:
         *,
         event_types: int,
         dimension: int,
+        pair_features: int,
         encoder: str,
         encoder_length: int,
         weighting: str,
@@ -81,7 +83,7 @@ class NeuralModel:
             self._network = nn.ModuleDict(
                 {
                     "encoder": ENCODERS[encoder](dimension, event_types),
-                    "heads": MixtureOfExperts(3 * dimension, len(self.tasks)),
+                    "heads": MixtureOfExperts(3 * dimension + pair_features, len(self.tasks)),
                 }
             ).to(device)
         self._optimiser = torch.optim.Adam(self._network.parameters(), lr=learning_rate, betas=(0.9, 0.99))
@@ -122,18 +124,22 @@ class NeuralModel:
             scores: FloatArray = torch.einsum("sd,scd->sc", users, self._outputs.weight[index]).cpu().numpy()
         return scores
 
-    def task_scores(self, users: Tensor, rows: IntArray, position: IntArray) -> FloatArray:
-        """(B, K) what the heads foresee for users (B, D) with items (B,) shown at `position` (B,)."""
+    def task_scores(
+        self, users: Tensor, rows: IntArray, position: IntArray, pair_features: FloatArray
+    ) -> FloatArray:
+        """(B, K) what the heads foresee for users (B, D) with items (B,) shown at `position` (B,), given (B, F)."""
         items = self._outputs.weight[torch.from_numpy(rows).to(self._device)]
         places = torch.from_numpy(position).to(self._device)
         with torch.no_grad():
-            logits = self._network["heads"](_pairs(users, items), places)
+            logits = self._network["heads"](_pairs(users, items, self._tensor(pair_features)), places)
         scores: FloatArray = torch.sigmoid(logits).cpu().numpy()
         return scores
 
     # --- learning
 
-    def learn_many(self, batch: EventBatch, choices: IntArray, labelled: IntArray) -> NeuralLesson:
+    def learn_many(
+        self, batch: EventBatch, choices: IntArray, labelled: IntArray, pair_features: FloatArray
+    ) -> NeuralLesson:
         """One step from some of a batch's rows.
 
         The embeddings follow the sum of the rows' gradients, so that what one row teaches does not depend on
@@ -143,6 +149,7 @@ class NeuralModel:
             batch: The batch.
             choices: (T,) rows that are choices.
             labelled: (L,) rows that have labels.
+            pair_features: (L, F) their counts, scaled.
         """
         rows = np.concatenate([choices, labelled])
         sequences, sequence = np.unique(batch.sequence[rows], return_inverse=True)
@@ -172,7 +179,9 @@ class NeuralModel:
         task_losses = np.full(len(self.tasks), np.nan, np.float32)
         related = None
         if len(labelled):
-            pairs = _pairs(users[torch.from_numpy(sequence[T:])], items[len(sampled) :])
+            pairs = _pairs(
+                users[torch.from_numpy(sequence[T:])], items[len(sampled) :], self._tensor(pair_features)
+            )
             task_losses, related = self._learn_tasks(batch, labelled, pairs)
             if related is None:
                 skipped.append("tasks")
@@ -188,11 +197,12 @@ class NeuralModel:
     def _learn_tasks(
         self, batch: EventBatch, labelled: IntArray, pairs: Tensor
     ) -> tuple[FloatArray, FloatArray | None]:
-        """Losses, and gradients balanced where the tasks meet: at the experts' outputs.
+        """Losses, and gradients balanced where the tasks meet: at the experts.
 
-        A tower sees only its own task's mixture m_k, so one backward pass through all towers gives every
-        task's gradient at its mixture; with the gates these give the gradients at the experts' outputs and
-        their inner products exactly, <g_j, g_k> = sum_b (gate_j . gate_k)(dm_j . dm_k).
+        A tower sees only its own task's mixture m_k, so one backward pass through all towers gives every task's
+        gradient at its mixture, and with the gates the gradient d_k at the experts' outputs. Rows seldom have
+        labels of two tasks, so these never meet in a row; they meet in the weights. Compared are therefore the
+        gradients of a linear map from the heads' input x to the experts' outputs, G_k = sum_b d_k(b) x(b)'.
         """
         heads = self._network["heads"]
         assert isinstance(heads, MixtureOfExperts)
@@ -213,8 +223,7 @@ class NeuralModel:
         gradient = leaf.grad
         assert gradient is not None  # (B, K, W)
         with torch.no_grad():
-            overlap = (gates @ gates.transpose(1, 2)) * (gradient @ gradient.transpose(1, 2))
-            gram = overlap.sum(dim=0).double().cpu().numpy()
+            gram = _gram(gradient, gates, pairs, self._tensor(mask)).double().cpu().numpy()
             coefficients = self.weighting.weigh(gram, present)
             scale = torch.from_numpy(coefficients.astype(np.float32)).to(self._device)
         mixed.backward(gradient * scale[None, :, None])  # type: ignore[no-untyped-call]
@@ -251,6 +260,9 @@ class NeuralModel:
         )
         return users, slots, mask
 
+    def _tensor(self, array: NDArray[Any]) -> Tensor:
+        return torch.from_numpy(array).to(self._device)
+
     def forget(self, rows: IntArray) -> None:
         """Give up rows whose items are gone."""
         self._inputs.forget(rows)
@@ -265,7 +277,7 @@ class NeuralModel:
             **nest("outputs", self._outputs.state_dict()),
             **nest("sampler", self._sampler.state_dict()),
             **nest("weighting", self.weighting.state_dict()),
-            "generator": np.array(self._generator.get_state()),
+            "generator": self._generator.get_state().numpy().copy(),
         }
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -282,6 +294,25 @@ class NeuralModel:
         self._generator.set_state(torch.tensor(arrays["generator"]))
 
 
-def _pairs(users: Tensor, items: Tensor) -> Tensor:
-    """(B, 3 D): user, item and their product."""
-    return torch.cat([users, items, users * items], dim=1)
+def _gram(gradient: Tensor, gates: Tensor, inputs: Tensor, mask: Tensor) -> Tensor:
+    """(K, K) inner products of the tasks' gradients; see `NeuralModel._learn_tasks`.
+
+    Args:
+        gradient: (B, K, W) at the tasks' mixtures.
+        gates: (B, K, E).
+        inputs: (B, I) the heads' inputs.
+        mask: (B, K) known labels; the other rows have no gradient and are left out.
+    """
+    K = mask.shape[1]
+    maps = []
+    for task in range(K):
+        rows = mask[:, task]
+        at_experts = (gates[rows, task, :, None] * gradient[rows, task, None, :]).flatten(1)  # (b, E W)
+        maps.append((at_experts.T @ inputs[rows]).flatten())
+    stacked = torch.stack(maps)
+    return stacked @ stacked.T
+
+
+def _pairs(users: Tensor, items: Tensor, features: Tensor) -> Tensor:
+    """(B, 3 D + F): user, item, their product, and what is counted of them."""
+    return torch.cat([users, items, users * items, features], dim=1)

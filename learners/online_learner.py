@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from learners.candidates import SOURCE_ITEMS, SOURCES, CandidateRetrieval, Candidates, latest_distinct
 from learners.covisitation import CoVisitation
 from learners.event_batch import EventBatch, FloatArray, Histories, IntArray
-from learners.features import NAMES, ranking_features
+from learners.features import NAMES, PAIR_FEATURES, PRIOR, ranking_features
 from learners.learner import Lesson, Predictions, Slates
 from learners.neural import NeuralModel
 from learners.popularity import Popularity
@@ -20,6 +20,7 @@ from learners.random_state import generator_array, restore_generator
 from learners.ranker import Ranker
 from learners.row_index import ABSENT
 from learners.slates import explore, reasons
+from learners.standardiser import Standardiser
 from learners.state_arrays import Arrays, nest, unnest
 from learners.task import Task
 
@@ -95,6 +96,7 @@ class OnlineLearner:
             self.tasks,
             event_types=config.event_types,
             dimension=config.dimension,
+            pair_features=PAIR_FEATURES,
             encoder=config.encoder,
             encoder_length=config.encoder_length,
             weighting=config.weighting,
@@ -106,7 +108,10 @@ class OnlineLearner:
         )
         self._ranker_rng = np.random.default_rng(config.seed + 2)
         self._explore_rng = np.random.default_rng(config.seed + 3)
-        self._ranker = Ranker(len(NAMES), learning_rate=config.learning_rate, rng=self._ranker_rng)
+        self._standardiser = Standardiser(len(NAMES))
+        self._ranker = Ranker(
+            PRIOR, self._standardiser, learning_rate=config.learning_rate, rng=self._ranker_rng
+        )
         self._values = np.array([task.value for task in self.tasks], np.float32)
         self._positives = np.zeros(len(self.tasks))
 
@@ -116,14 +121,25 @@ class OnlineLearner:
         """See `Learner`."""
         self._ensure(batch)
         users = self._neural.user_vectors(batch.histories)
-        task_scores = self._neural.task_scores(users[batch.sequence], batch.item_rows, batch.position)
-        targets = self._ranked(np.flatnonzero(batch.target))
+        labelled = np.flatnonzero(batch.label_mask.any(axis=1))
+        pair_features = self._pair_features(batch, labelled, users)
+        task_scores = self._neural.task_scores(
+            users[batch.sequence[labelled]],
+            batch.item_rows[labelled],
+            batch.position[labelled],
+            self._heads_input(pair_features),
+        )
+        # What was chosen from a list tells what was better than the rest of that list, which is the heads' to
+        # learn; to rank everything by it would teach that whatever is shown is wanted.
+        targets = self._ranked(np.flatnonzero(batch.target & (batch.position < 0)))
         sequences, sequence = np.unique(batch.sequence[targets], return_inverse=True)
         candidates, features, scores = self._rank(batch.histories.take(sequences), users[sequences])
         candidates, features, scores = candidates.take(sequence), features[sequence], scores[sequence]
         chosen = batch.item_rows[targets]
         return Predictions(
+            labelled=labelled,
             task_scores=task_scores,
+            pair_features=pair_features,
             targets=targets,
             ranks=pessimistic_ranks(candidates.rows, scores, chosen),
             known=self._popularity.is_known(chosen),
@@ -135,7 +151,7 @@ class OnlineLearner:
     def recommend(self, histories: Histories, size: int) -> Slates:
         """See `Learner`."""
         users = self._neural.user_vectors(histories)
-        candidates, _, scores = self._rank(histories, users)
+        candidates, features, scores = self._rank(histories, users)
         S = len(histories)
         if self.config.exclude_seen:
             scores = np.where(candidates.own_count > 0.0, -np.inf, scores)
@@ -144,8 +160,11 @@ class OnlineLearner:
         ranked = np.take_along_axis(scores, top, axis=1)
         N = top.shape[1]
         foreseen = self._neural.task_scores(
-            users.repeat_interleave(N, dim=0), np.maximum(rows, 0).ravel(), np.zeros(S * N, np.int64)
-        ).reshape(S, N, -1)
+            users.repeat_interleave(N, dim=0),
+            np.maximum(rows, 0).ravel(),
+            np.zeros(S * N, np.int64),
+            self._heads_input(np.take_along_axis(features, top[:, :, None], axis=1).reshape(S * N, -1)),
+        ).reshape(S, N, len(self.tasks))
         final = ranked + self._task_part(foreseen)
         order = np.argsort(-final, axis=1, kind="stable")
         order, propensity = explore(
@@ -176,6 +195,17 @@ class OnlineLearner:
         features = ranking_features(candidates, histories, self._popularity, neural)
         return candidates, features, self._ranker.score(features, candidates.rows != ABSENT)
 
+    def _pair_features(self, batch: EventBatch, rows: IntArray, users: Any) -> FloatArray:
+        """(L, F) the ranker's features for given rows' own items."""
+        sequence, item_rows = batch.sequence[rows], batch.item_rows[rows]
+        described = self._retrieval.describe(batch.histories, sequence, item_rows)
+        neural = self._neural.scores(users[sequence], item_rows[:, None])
+        return ranking_features(described, batch.histories.take(sequence), self._popularity, neural)[:, 0]
+
+    def _heads_input(self, features: FloatArray) -> FloatArray:
+        """(N, PAIR_FEATURES) scaled."""
+        return self._standardiser.transform(features)[:, :PAIR_FEATURES]
+
     def _ranked(self, targets: IntArray) -> IntArray:
         """The share of the choices that is ranked, evenly spread and decided by the events' numbers alone."""
         share = self.config.ranker_share
@@ -197,14 +227,18 @@ class OnlineLearner:
         self._positives += (batch.labels * batch.label_mask > 0.0).sum(axis=0)
         # A task whose positives nobody ever sent teaches nothing, however many windows close without one.
         batch = replace(batch, label_mask=batch.label_mask & (self._positives > 0.0))
-        labelled = np.flatnonzero(batch.label_mask.any(axis=1))
+        kept = np.flatnonzero(batch.label_mask[predictions.labelled].any(axis=1))
+        labelled = predictions.labelled[kept]
+        self._standardiser.learn_many(predictions.pair_features[kept])
+        heads_input = self._heads_input(predictions.pair_features[kept])
         steps = max(
             -(-len(choices) // self.config.choices_per_step), -(-len(labelled) // self.config.labels_per_step)
         )
         lessons = [
-            self._neural.learn_many(batch, some_choices, some_labelled)
-            for some_choices, some_labelled in zip(
-                np.array_split(choices, max(steps, 1)), np.array_split(labelled, max(steps, 1)), strict=True
+            self._neural.learn_many(batch, some_choices, some_labelled, some_input)
+            for some_choices, some_labelled, some_input in zip(
+                *(np.array_split(part, max(steps, 1)) for part in (choices, labelled, heads_input)),
+                strict=True,
             )
             if len(some_choices) or len(some_labelled)
         ]
@@ -271,6 +305,7 @@ class OnlineLearner:
             **nest("covisitation", self._covisitation.state_dict()),
             **nest("neural", self._neural.state_dict()),
             **nest("ranker", self._ranker.state_dict()),
+            **nest("standardiser", self._standardiser.state_dict()),
             "positives": self._positives.copy(),
             "step": np.array([self.step]),
             "ranker_rng": generator_array(self._ranker_rng),
@@ -283,6 +318,7 @@ class OnlineLearner:
             raise ValueError(f"saved with {len(arrays['positives'])} tasks, configured are {len(self.tasks)}")
         self._neural.load_state_dict(unnest("neural", arrays))
         self._ranker.load_state_dict(unnest("ranker", arrays))
+        self._standardiser.load_state_dict(unnest("standardiser", arrays))
         self._popularity.load_state_dict(unnest("popularity", arrays))
         self._covisitation.load_state_dict(unnest("covisitation", arrays))
         self._positives = arrays["positives"].copy()

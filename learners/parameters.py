@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
@@ -19,10 +18,10 @@ def optimised_arrays(module: nn.Module, optimiser: torch.optim.Adam) -> Arrays:
     """A module's parameters and what its optimiser remembers of each."""
     arrays: Arrays = {}
     for name, parameter in module.named_parameters():
-        arrays[f"parameter.{name}"] = np.array(parameter.detach().cpu())
+        arrays[f"parameter.{name}"] = parameter.detach().cpu().numpy().copy()
         for moment in _MOMENTS:
             if moment in optimiser.state.get(parameter, {}):
-                arrays[f"{moment}.{name}"] = np.array(optimiser.state[parameter][moment].cpu())
+                arrays[f"{moment}.{name}"] = optimiser.state[parameter][moment].cpu().numpy().copy()
     return arrays
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from learners.decay import decayed
 from learners.event_batch import BoolArray, FloatArray, IntArray
 from learners.leaders import Leaders
-from learners.state_arrays import Arrays, grown
+from learners.state_arrays import Arrays, grown, nest, unnest
 
 _HOUR = 3_600.0
 HALF_LIVES_S = np.array([0.1, 1, 6, 24, 168, 1_440, 17_520, 175_200]) * _HOUR
@@ -89,7 +89,8 @@ class Popularity:
             ],
             axis=1,
         )
-        return np.maximum(np.nan_to_num(ages, posinf=0.0, neginf=0.0), 0.0).astype(np.float32)
+        finite: FloatArray = np.maximum(np.nan_to_num(ages, posinf=0.0, neginf=0.0), 0.0).astype(np.float32)
+        return finite
 
     def leaders(self) -> IntArray:
         """Item rows worth considering for anybody: most chosen at any half-life, last chosen, newest."""
@@ -103,7 +104,8 @@ class Popularity:
     def is_known(self, rows: IntArray) -> BoolArray:
         """Which rows (N,) were ever chosen and not forgotten."""
         inside = rows < len(self._last_s)
-        return inside & np.isfinite(self._last_s[np.where(inside, rows, 0)])
+        known: BoolArray = inside & np.isfinite(self._last_s[np.where(inside, rows, 0)])
+        return known
 
     def forget(self, rows: IntArray) -> None:
         """Give up rows whose items are gone."""
@@ -147,6 +149,7 @@ class Popularity:
             "first_n": self._first_n.copy(),
             "known_rows": self.known_rows.copy(),
             "events": np.array([self.events]),
+            **nest("leaders", self._leaders.state_dict()),
         }
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -158,4 +161,4 @@ class Popularity:
         self._first_n = arrays["first_n"].copy()
         self.known_rows = arrays["known_rows"].copy()
         self.events = int(arrays["events"][0])
-        self._lead_anew()
+        self._leaders.load_state_dict(unnest("leaders", arrays))

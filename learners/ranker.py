@@ -14,22 +14,26 @@ from torch.nn import functional as F
 from learners.event_batch import BoolArray, FloatArray, IntArray
 from learners.losses import served_softmax
 from learners.parameters import load_optimised, optimised_arrays
+from learners.standardiser import Standardiser
 from learners.state_arrays import Arrays
 
-_CLIP = 6.0
 _PADDING = -1e9
 
 
 class _Network(nn.Module):
     """A two-layer network beside a linear part, over standardised features."""
 
-    def __init__(self, features: int, hidden: tuple[int, int] = (64, 32)) -> None:
+    def __init__(self, prior: Tensor, hidden: tuple[int, int] = (64, 32)) -> None:
         super().__init__()
+        features = len(prior)
         self.first = nn.Linear(features, hidden[0])
         self.second = nn.Linear(*hidden)
         self.out = nn.Linear(hidden[1], 1)
         self.linear = nn.Linear(features, 1, bias=False)
-        nn.init.zeros_(self.linear.weight)
+        with torch.no_grad():
+            self.linear.weight.copy_(prior)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., F) to (...)."""
@@ -45,25 +49,29 @@ class Ranker:
     Hard candidates come from its own top, the others uniformly with their importance weight.
 
     Args:
-        features: F.
+        prior: (F,) weights of the scaled features before anything is learned.
+        standardiser: Scales the features; the ranker lets it follow what it compares.
         learning_rate: Of Adam.
         candidates: How many candidates a learned row compares, the chosen one included.
         rng: Source of the uniform part.
     """
 
     _TOP_SHARE = 0.6
-    _MOMENTS_RATE = 0.005
 
     def __init__(
-        self, features: int, *, learning_rate: float, rng: np.random.Generator, candidates: int = 50
+        self,
+        prior: FloatArray,
+        standardiser: Standardiser,
+        *,
+        learning_rate: float,
+        rng: np.random.Generator,
+        candidates: int = 50,
     ) -> None:
-        self._network = _Network(features)
+        self._network = _Network(torch.from_numpy(prior))
         self._optimiser = torch.optim.Adam(self._network.parameters(), lr=learning_rate, betas=(0.9, 0.99))
         self._candidates = candidates
         self._rng = rng
-        self._mean = np.zeros(features, np.float32)
-        self._variance = np.ones(features, np.float32)
-        self._batches = 0
+        self._standardiser = standardiser
 
     def score(self, features: FloatArray, filled: BoolArray) -> FloatArray:
         """Scores of candidates.
@@ -76,7 +84,7 @@ class Ranker:
             (S, C), -inf where there is no candidate.
         """
         with torch.inference_mode():
-            scores = self._network(torch.from_numpy(self._standardised(features))).numpy()
+            scores = self._network(torch.from_numpy(self._standardiser.transform(features))).numpy()
         return np.where(filled, scores, -np.inf).astype(np.float32)
 
     def learn_many(
@@ -98,8 +106,8 @@ class Ranker:
             return None
         columns, log_weight = self._contrast(filled, scores, chosen)
         compared = np.take_along_axis(features, columns[:, :, None], axis=1)  # (T, N, F)
-        self._follow_moments(compared[log_weight > _PADDING / 2].reshape(-1, width))
-        outputs = self._network(torch.from_numpy(self._standardised(compared)))
+        self._standardiser.learn_many(compared[log_weight > _PADDING / 2].reshape(-1, width))
+        outputs = self._network(torch.from_numpy(self._standardiser.transform(compared)))
         loss = served_softmax(outputs, torch.from_numpy(log_weight))
         if not torch.isfinite(loss):
             return None
@@ -136,29 +144,10 @@ class Ranker:
         log_weight[empty] = _PADDING
         return columns, log_weight
 
-    def _standardised(self, features: FloatArray) -> FloatArray:
-        scaled: FloatArray = (features - self._mean) / (np.sqrt(self._variance) + np.float32(1e-2))
-        np.clip(scaled, -_CLIP, _CLIP, out=scaled)
-        return scaled
-
-    def _follow_moments(self, rows: FloatArray) -> None:
-        self._batches += 1
-        rate = max(1.0 / self._batches, self._MOMENTS_RATE)
-        self._mean += rate * (rows.mean(axis=0) - self._mean)
-        self._variance += rate * (rows.var(axis=0) - self._variance)
-
     def state_dict(self) -> Arrays:
-        """Parameters, the optimiser's moments and the features' scales."""
-        return {
-            **optimised_arrays(self._network, self._optimiser),
-            "mean": self._mean.copy(),
-            "variance": self._variance.copy(),
-            "batches": np.array([self._batches]),
-        }
+        """Parameters and the optimiser's moments."""
+        return optimised_arrays(self._network, self._optimiser)
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The inverse of `state_dict`."""
         load_optimised(self._network, self._optimiser, arrays)
-        self._mean = arrays["mean"].copy()
-        self._variance = arrays["variance"].copy()
-        self._batches = int(arrays["batches"][0])

@@ -116,7 +116,7 @@ class RowIndex:
         excess = len(self._rows) + wanted - self.capacity
         if excess <= 0:
             return
-        rows = self.live_rows()
+        rows = np.sort(self.live_rows())  # a restored index has them in another order, and ties go by order
         rows = rows[self._touched[rows] < self._clock]
         if excess > len(rows):
             raise ValueError(

@@ -52,7 +52,7 @@ class DriftWatch:
 
     def __init__(self, tasks: Sequence[str], delta: float = 0.002) -> None:
         self._tasks = tuple(tasks)
-        self._detectors = [ADWIN(delta=delta) for _ in tasks]
+        self._detectors = [ADWIN(delta=delta) for _ in tasks]  # type: ignore[no-untyped-call]
         self._sum = np.zeros(len(tasks))
         self._count = np.zeros(len(tasks))
         self._labels = np.zeros(len(tasks), np.int64)
@@ -77,7 +77,7 @@ class DriftWatch:
             self._sum[task] = self._count[task] = 0.0
             detector = self._detectors[task]
             before = float(detector.estimation)
-            detector.update(min(mean / _LOSS_AT_ONE, 1.0))
+            detector.update(min(mean / _LOSS_AT_ONE, 1.0))  # type: ignore[no-untyped-call]
             if detector.drift_detected:
                 after = float(detector.estimation)
                 findings.append(

@@ -116,7 +116,11 @@ class Attribution:
     """
 
     def __init__(
-        self, tasks: Sequence[Task], sources: Mapping[str, LabelSource], impression_type: int, noticing_types: frozenset[int]
+        self,
+        tasks: Sequence[Task],
+        sources: Mapping[str, LabelSource],
+        impression_type: int,
+        noticing_types: frozenset[int],
     ) -> None:
         self._tasks = tuple(tasks)
         self._impression = impression_type
@@ -130,7 +134,9 @@ class Attribution:
         self._closings = tuple(sorted({int(window) for window in self._windows_ms}))
         self._regressions = sum(1 << number for number, binary in enumerate(self._binary) if not binary)
         self._noticed = self._regressions | sum(
-            1 << number for number, task in enumerate(tasks) if sources[task.name].event_types & noticing_types
+            1 << number
+            for number, task in enumerate(tasks)
+            if sources[task.name].event_types & noticing_types
         )
 
     def observe(
@@ -176,10 +182,10 @@ class Attribution:
             number = pending.open(user, item, as_of, at_ms, position, self._noticed | own)
         slot = pending.slot(number)
         for task in answered:
-            waits = not int(pending.resolved[slot]) >> task & 1
+            if at_ms - int(pending.opened_ms[slot]) > self._windows_ms[task]:
+                continue
             if self._binary[task]:
-                within = at_ms - int(pending.opened_ms[slot]) <= self._windows_ms[task]
-                if waits and within:
+                if not int(pending.resolved[slot]) >> task & 1:
                     self._label(pending, rows, slot, task, 1.0, at_ms)
                     pending.resolved[slot] |= 1 << task
             elif value == value:  # a number

@@ -15,6 +15,8 @@ from stream.user_states import EventColumns, UserStates
 
 IMPRESSION = "impression"
 
+_LARGEST = float(np.finfo(np.float32).max)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrivals:
@@ -70,7 +72,7 @@ class Batcher:
         return Arrivals(
             columns=columns,
             position=np.clip(np.array(position, np.int64), -1, 1_000_000),
-            values=np.array(values, np.float32),
+            values=np.clip(np.array(values, np.float64), -_LARGEST, _LARGEST).astype(np.float32),
             target=self._targets[types],
         )
 

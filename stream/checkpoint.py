@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
@@ -107,7 +108,12 @@ class CheckpointStore:
         files = {}
         for name, arrays in pieces.items():
             path = unfinished / f"{name}.safetensors"
-            save_file(dict(arrays), path)
+            # safetensors writes the memory as it lies, so an array that is only a view has to be laid out first
+            laid_out = {key: np.asarray(array, order="C") for key, array in arrays.items()}
+            try:
+                save_file(laid_out, path)
+            except SafetensorError as error:  # its name for a full disk
+                raise OSError(f"{path}: {error}") from error
             _sync(path)
             files[path.name] = FileRecord(path.stat().st_size, _crc32(path))
         manifest = Manifest(
@@ -134,7 +140,7 @@ class CheckpointStore:
         """Numbers of the checkpoints there are, damaged ones too, oldest first."""
         if not self.folder.is_dir():
             return []
-        return sorted(int(path.name) for path in self.folder.iterdir() if path.name.isdigit())
+        return sorted(int(path.name) for path in self.folder.iterdir() if path.name.isdecimal())
 
     def latest(self, names: tuple[str, ...] | None = None) -> Checkpoint | None:
         """The newest checkpoint that is whole; damaged ones are named in the log and passed over.
@@ -172,7 +178,7 @@ class CheckpointStore:
         path = self._path(number) / _MANIFEST
         try:
             manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
-        except (OSError, msgspec.MsgspecError) as error:
+        except (OSError, UnicodeDecodeError, msgspec.MsgspecError) as error:
             raise CheckpointError(f"{path}: {error}") from error
         if manifest.format != FORMAT:
             raise CheckpointError(f"{path}: format {manifest.format}, this version reads {FORMAT}")

@@ -152,7 +152,7 @@ class Engine:
         while not self._stopping:
             await self._fill()
             records, consumed = self._take()
-            if records:
+            if records or consumed:  # a list may be empty, and waits for its acknowledgement all the same
                 await self._step(records, consumed)
             if time.monotonic() >= self._checkpoint_due:
                 await self._begin_checkpoint()
@@ -214,9 +214,10 @@ class Engine:
         processed, findings = await self.read(lambda processor: self._process(processor, records))
         self._consumed += consumed
         self.progressed_at = time.monotonic()
+        self._reap()
         while len(self._publishing) >= _PUBLISHING:
             await asyncio.wait(self._publishing, return_when=asyncio.FIRST_COMPLETED)
-        self._reap()
+            self._reap()
         if processed.step is not None or processed.dead_letters:
             arrived = [
                 float(timestamp) for record in records if (timestamp := getattr(record, "timestamp", None))
@@ -245,10 +246,10 @@ class Engine:
     async def _begin_checkpoint(self) -> None:
         """Take the state between two steps and write it while the stream goes on."""
         self._checkpoint_due = time.monotonic() + self.config.checkpoint_every_s
-        if self._writing is not None and not self._writing.done():
-            if not self._stopping:
+        if self._writing is not None:
+            if not self._writing.done() and not self._stopping:
                 return
-            await self._writing
+            await self._writing  # raises what nobody foresaw: its records would wait for ever and in silence
         if self._publishing:
             await asyncio.wait(self._publishing)
         self._reap()

@@ -71,11 +71,15 @@ class PendingImpressions:
         return number % len(self.user)
 
     def close(self, window_ms: int, now_ms: int) -> IntArray:
-        """Slots of the impressions whose window of this length has closed since the last call."""
+        """Slots of the impressions whose window of this length has closed since the last call.
+
+        The window's last millisecond is inside: closing by it would make the labels of events with equal times
+        depend on which of them share a step.
+        """
         start = max(self.closed.get(window_ms, 0), self.first)
         numbers = np.arange(start, self.next)
         slots = numbers % len(self.user)
-        done = int(np.searchsorted(self.order_ms[slots], now_ms - window_ms, side="right"))
+        done = int(np.searchsorted(self.order_ms[slots], now_ms - window_ms, side="left"))
         self.closed[window_ms] = start + done
         return slots[:done]
 

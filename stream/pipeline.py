@@ -100,14 +100,13 @@ class Pipeline:
 
         targets = predictions.targets
         chosen = batch.item_rows[targets][:, None]
-        labelled = slice(len(batch) - len(labels), None)
         return Step(
             events=len(events),
             recommendations=self._recommend(events, columns.users, columns.times_ms, states, now_ms),
             ranks=predictions.ranks,
             known=predictions.known,
             repeats=(batch.histories.item_rows[batch.sequence[targets]] == chosen).any(axis=1),
-            task_scores=predictions.task_scores[labelled],
+            task_scores=predictions.task_scores,
             labels=labels.labels,
             label_mask=labels.mask,
             label_delay_s=labels.delay_s,

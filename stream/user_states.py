@@ -332,13 +332,13 @@ class UserStates:
 def _ordinals(users: IntArray, counted: BoolArray) -> IntArray:
     """(B,) how many counted rows of the same user stand before each row."""
     order = np.argsort(users, kind="stable")
-    running = np.cumsum(counted[order]) - counted[order]
+    running: IntArray = np.cumsum(counted[order]) - counted[order]
     starts = (
         np.flatnonzero(np.concatenate([[True], users[order][1:] != users[order][:-1]]))
         if len(users)
         else order
     )
-    group = np.repeat(running[starts], np.diff(np.append(starts, len(users))))
+    group: IntArray = np.repeat(running[starts], np.diff(np.append(starts, len(users))))
     ordinals = np.empty(len(users), np.int64)
     ordinals[order] = running - group
     return ordinals

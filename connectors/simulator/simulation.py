@@ -58,6 +58,8 @@ class Simulation:
         self._tally = Tally(start_ms, config.window_s)
         self._slates: dict[str, Recommendation] = {}
         self._received = 0
+        self.last_served: str | None = None
+        """The shopper whose slate was received last."""
 
         self._agenda: list[tuple[int, int, Session | Planned]] = []
         self._order = itertools.count()
@@ -86,6 +88,7 @@ class Simulation:
         self._received += 1
         if recommendation.user_id in self._world.shopper_slots:
             self._slates[recommendation.user_id] = recommendation
+            self.last_served = recommendation.user_id
 
     def advance(self, now_ms: int, limit: int) -> list[Event]:
         """Let simulated time pass up to `now_ms`.

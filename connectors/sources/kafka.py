@@ -64,7 +64,9 @@ class KafkaSource:
         )
         try:
             await consumer.start()
-            await asyncio.sleep(0)  # aiokafka's own task must have begun, or stopping it raises CancelledError
+            await asyncio.sleep(
+                0
+            )  # aiokafka's own task must have begun, or stopping it raises CancelledError
             consumer.assign([TopicPartition(self._topic, partition) for partition in offsets])
             for partition, offset in offsets.items():
                 consumer.seek(TopicPartition(self._topic, partition), offset)

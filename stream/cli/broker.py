@@ -57,7 +57,10 @@ def start(ctx: click.Context, ephemeral: bool, port: int | None, as_json: bool) 
             raise CommandFailed(str(error)) from error
         _show(_configured(settings, running=True), as_json)
         return
-    _show(start_local(settings, ephemeral=ephemeral, port=port), as_json)
+    try:
+        _show(start_local(settings, ephemeral=ephemeral, port=port), as_json)
+    except BrokerError as error:
+        raise CommandFailed(str(error)) from error
 
 
 @broker.command()
@@ -115,21 +118,18 @@ def start_local(settings: Settings, *, ephemeral: bool = False, port: int | None
         port: See `LocalBroker.start`.
 
     Raises:
-        CommandFailed: It does not start.
+        BrokerError: It does not start; `NoBrokerAvailable` where there is nothing to run one with.
     """
     compose_file = _CHECKOUT / "docker-compose.yml"
-    try:
-        with _progress() as on_phase:
-            return local_broker(settings).start(
-                ephemeral=ephemeral,
-                port=port,
-                cache_dir=settings.cache_dir,
-                compose_file=compose_file if compose_file.is_file() else None,
-                environment=os.environ,  # not read here: it is what Java, Maven and Docker inherit
-                on_phase=on_phase,
-            )
-    except BrokerError as error:
-        raise CommandFailed(str(error)) from error
+    with _progress() as on_phase:
+        return local_broker(settings).start(
+            ephemeral=ephemeral,
+            port=port,
+            cache_dir=settings.cache_dir,
+            compose_file=compose_file if compose_file.is_file() else None,
+            environment=os.environ,  # not read here: it is what Java, Maven and Docker inherit
+            on_phase=on_phase,
+        )
 
 
 @contextlib.contextmanager

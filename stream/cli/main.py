@@ -84,3 +84,7 @@ def main() -> None:
         click.echo(f"freshet: {type(error).__name__}: {error} (--debug shows where)", err=True)
         code = 1
     sys.exit(code if isinstance(code, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

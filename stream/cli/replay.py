@@ -50,6 +50,7 @@ class _Speed(click.ParamType):
 @click.option(
     "--speed",
     type=_Speed(),
+    metavar="N|max",
     default="max",
     show_default=True,
     help="N times as fast as it happened, or as fast as the broker takes it.",
@@ -71,8 +72,9 @@ def replay(ctx: click.Context, path: Path, speed: float, limit: int | None, as_j
     types: Counter[str] = Counter()
     try:
         source = FileSource(path)
-        total = source.count() if limit is None else min(source.count(), limit)
-        with _progress(f"{source.name} to {topic}", total) as on_published:
+        with _progress(f"{source.name} to {topic}") as (set_total, on_published):
+            total = source.count() if limit is None else min(source.count(), limit)
+            set_total(total)
             events = _counted(islice(source, limit), types)
             published, seconds, stopped = asyncio.run(_publish(events, client, topic, speed, on_published))
     except (LogError, BrokerUnreachableError, TopicError, DeliveryError) as error:
@@ -139,8 +141,11 @@ def _warn_of_undeclared(types: Counter[str], settings: Settings) -> None:
 
 
 @contextlib.contextmanager
-def _progress(description: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr with count and rate; nothing where stderr is no terminal."""
+def _progress(description: str) -> Iterator[tuple[Callable[[int], None], Callable[[int], None]]]:
+    """A bar on stderr with count and rate, nothing where stderr is no terminal.
+
+    It pulses until the first function is told the total; the second one is told what is published.
+    """
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -150,11 +155,16 @@ def _progress(description: str, total: int) -> Iterator[Callable[[int], None]]:
     )
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(description, total=total, rate="")
+        task = progress.add_task(description, total=None, rate="")
         started_s = time.monotonic()
+
+        def set_total(total: int) -> None:
+            nonlocal started_s
+            started_s = time.monotonic()
+            progress.update(task, total=total)
 
         def on_published(published: int) -> None:
             rate = published / max(time.monotonic() - started_s, 1e-9)
             progress.update(task, completed=published, rate=f"{rate:,.0f}/s")
 
-        yield on_published
+        yield set_total, on_published

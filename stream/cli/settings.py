@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import click
 
@@ -24,7 +25,7 @@ def settings(ctx: click.Context, as_json: bool) -> None:
     click.echo(tomlkit.dumps(_without_none(values)), nl=False)
 
 
-def _without_none(value: object) -> object:
+def _without_none(value: Any) -> Any:
     """TOML has no null: what is not set is left out."""
     if isinstance(value, dict):
         return {key: _without_none(inner) for key, inner in value.items() if inner is not None}

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import click
 import msgspec
 from aiokafka.errors import KafkaError
 from rich.console import Console
-from rich.status import Status
+from rich.live import Live
+from rich.text import Text
 
 from connectors.kafka_admin import BrokerUnreachableError
 from connectors.kafka_client import KafkaClient
@@ -135,23 +137,26 @@ async def _run(
 
 @contextmanager
 def _live(simulation: Simulation) -> Iterator[Callable[[LoopProgress], None]]:
-    """One line on stderr that is renewed every second; where stderr is no terminal, a line now and then."""
+    """A line on stderr that is renewed every second; where stderr is no terminal, a line now and then."""
     console = Console(stderr=True)
     every_s = _SHOW_EVERY_S if console.is_terminal else _LINE_EVERY_S
-    shown_s = 0.0
-    with Status("The first shoppers are coming ...", console=console) as status:
+    shown = LoopProgress()
+    with Live(Text("The first shoppers are coming ..."), console=console, transient=True) as live:
 
         def on_tick(progress: LoopProgress) -> None:
-            nonlocal shown_s
-            if progress.elapsed_s < shown_s + every_s:
+            nonlocal shown
+            passed_s = progress.elapsed_s - shown.elapsed_s
+            if passed_s < every_s:
                 return
-            shown_s = progress.elapsed_s
-            line = (
-                f"{progress.published:,} events, {progress.events_per_s:,.0f}/s; "
-                f"clicks per impression: {_in_words(simulation.report().click_rate)}"
-            )
+            rate = (progress.published - shown.published) / passed_s
+            shown = replace(progress)
+            rates = simulation.report().click_rate
+            # What fits into 80 columns; the whole comes at the end.
+            own = "fallback" if rates.recommended is None else "recommended"
+            clicks = _in_words(rates, (own, "popularity", "oracle"))
+            line = f"{progress.published:,} events, {rate:,.0f}/s; clicks: {clicks}"
             if console.is_terminal:
-                status.update(line)
+                live.update(Text(line, no_wrap=True, overflow="ellipsis"))
             else:
                 say(line)
 
@@ -164,7 +169,7 @@ def _show(report: SimulatorReport, progress: LoopProgress) -> None:
         f"{report.sessions:,} visits, {report.simulated_s / 3_600:,.1f} simulated hours, "
         f"{report.recommendations:,} slates received."
     )
-    say(f"Clicks per impression: {_in_words(report.click_rate)}.")
+    say(f"Clicks per place: {_in_words(report.click_rate)}.")
     if report.lift_over_popularity is not None:
         say(
             f"Recommended slates get {1 + report.lift_over_popularity:.2f} times the clicks of popular items"
@@ -176,8 +181,8 @@ def _show(report: SimulatorReport, progress: LoopProgress) -> None:
         say(f"{progress.unreadable:,} records of the recommendations topic could not be read.")
 
 
-def _in_words(rates: ClickRates) -> str:
-    named = {name: getattr(rates, name) for name in rates.__struct_fields__}
+def _in_words(rates: ClickRates, names: Sequence[str] = ClickRates.__struct_fields__) -> str:
+    named = {name: getattr(rates, name) for name in names}
     return ", ".join(f"{name} {rate:.1%}" for name, rate in named.items() if rate is not None) or "none yet"
 
 

@@ -1,0 +1,49 @@
+# Every target does its own set-up; `make help` lists them.
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo "$$python" && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# Where torch comes from: empty for the default wheel, or the address of another index (a CPU-only build).
+TORCH_INDEX ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format bench clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## Make .venv with freshet and everything that it needs
+
+$(STAMP): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "freshet needs Python 3.11, 3.12 or 3.13; none was found (set PYTHON=...)" >&2; exit 1; }
+	@echo "==> Making $(VENV) with $$($(PYTHON) --version); torch is large, so this takes a few minutes the first time"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --editable '.[dev]'
+	@touch $(STAMP)
+	@echo "==> Done: $(BIN)/freshet"
+
+demo: setup ## Watch events become recommendations on a real broker (DEMO="--duration 30" for less)
+	@$(BIN)/freshet demo $(DEMO)
+
+test: setup ## Run the tests; starts its own Apache Kafka
+	@echo "==> Running the tests (a real Kafka broker is started for some of them)"
+	@$(BIN)/python -m pytest $(TESTS)
+
+check: setup ## Format, lint, types, import contracts, scripts, and the tests
+	@echo "==> ruff format"; $(BIN)/ruff format --check .
+	@echo "==> ruff"; $(BIN)/ruff check .
+	@echo "==> mypy"; $(BIN)/mypy
+	@echo "==> import contracts"; $(BIN)/lint-imports
+	@echo "==> shellcheck"; $(BIN)/shellcheck .ci/run
+	@$(MAKE) --no-print-directory test
+
+format: setup ## Bring the code into shape
+	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+bench: setup ## Print the benchmarks' tables
+	@$(BIN)/python -m benchmarks $(BENCH)
+
+clean: ## Remove the environment and every cache
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist

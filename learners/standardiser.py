@@ -1,0 +1,59 @@
+"""Brings features to a common scale by running means and variances, so that networks can take them in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learners.event_batch import FloatArray
+from learners.state_arrays import Arrays
+
+_CLIP = 6.0
+_RATE = 0.005
+_LEAST_DEVIATION = np.float32(1e-2)
+
+
+class Standardiser:
+    """(x - mean) / deviation, clipped to six deviations; both follow the stream.
+
+    Args:
+        features: F.
+    """
+
+    def __init__(self, features: int) -> None:
+        self._mean = np.zeros(features, np.float32)
+        self._variance = np.ones(features, np.float32)
+        self._batches = 0
+
+    def learn_many(self, rows: FloatArray) -> None:
+        """Follow (N, F) rows: exactly at first, then with a memory of 200 batches."""
+        if not len(rows):
+            return
+        self._batches += 1
+        rate = max(1.0 / self._batches, _RATE)
+        self._mean += rate * (rows.mean(axis=0) - self._mean)
+        self._variance += rate * (rows.var(axis=0) - self._variance)
+
+    def transform(self, features: FloatArray) -> FloatArray:
+        """(..., F) to (..., F)."""
+        deviation = (np.sqrt(self._variance) + _LEAST_DEVIATION).astype(np.float32)
+        scaled: FloatArray = (features - self._mean) / deviation
+        np.clip(scaled, -_CLIP, _CLIP, out=scaled)
+        return scaled
+
+    def state_dict(self) -> Arrays:
+        """Means, variances and how often they were updated."""
+        return {
+            "mean": self._mean.copy(),
+            "variance": self._variance.copy(),
+            "batches": np.array([self._batches]),
+        }
+
+    def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """The inverse of `state_dict`."""
+        self._mean = arrays["mean"].copy()
+        self._variance = arrays["variance"].copy()
+        self._batches = int(arrays["batches"][0])

@@ -1,0 +1,232 @@
+"""A learner without a model, and what stands around the engine: all of it in memory, none of it torch."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from builders import decoder
+from numpy.typing import NDArray
+
+from connectors.dead_letter import DeadLetter
+from connectors.event_types import STANDARD_TYPES
+from connectors.recommendation import Recommendation
+from learners.candidates import Candidates
+from learners.event_batch import EventBatch, Histories, IntArray
+from learners.learner import Lesson, Predictions, Slates
+from learners.row_index import ABSENT
+from learners.task import Task
+from stream.attribution import Attribution, LabelSource
+from stream.batching import Batcher
+from stream.checkpoint import CheckpointStore, Manifest
+from stream.pipeline import Pipeline
+from stream.processor import Processor
+from stream.user_states import UserStates
+
+TASKS = (Task(name="click", window_s=60.0), Task(name="purchase", value=2.0, window_s=600.0))
+
+
+class CountingLearner:
+    """Recommends what was chosen most, and keeps a diary of what it was asked.
+
+    Attributes:
+        counts: How often each item row was chosen.
+        diary: The calls in their order, each with a copy of what it was given.
+    """
+
+    version = "counting"
+
+    def __init__(self, tasks: Sequence[Task] = TASKS) -> None:
+        self.tasks = tuple(tasks)
+        self.step = 0
+        self.counts: dict[int, int] = {}
+        self.diary: list[tuple[str, Any]] = []
+
+    def predict_many(self, batch: EventBatch) -> Predictions:
+        self.diary.append(("predict", (batch, dict(self.counts))))
+        targets, labelled = np.flatnonzero(batch.target), np.flatnonzero(batch.label_mask.any(axis=1))
+        T, K = len(targets), len(self.tasks)
+        chosen = batch.item_rows[targets]
+        return Predictions(
+            labelled=labelled,
+            task_scores=np.full((len(labelled), K), 0.5, np.float32),
+            pair_features=np.zeros((len(labelled), 0), np.float32),
+            targets=targets,
+            ranks=np.array([self._best().index(row) if row in self.counts else -1 for row in chosen.tolist()], np.int64),
+            known=np.array([row in self.counts for row in chosen.tolist()], np.bool_),
+            candidates=_no_candidates(T),
+            features=np.zeros((T, 1, 0), np.float32),
+            scores=np.full((T, 1), -np.inf, np.float32),
+        )
+
+    def learn_many(self, batch: EventBatch, predictions: Predictions) -> Lesson:
+        self.diary.append(("learn", (batch, predictions)))
+        for row in batch.item_rows[batch.target].tolist():
+            self.counts[row] = self.counts.get(row, 0) + 1
+        self.step += 1
+        K = len(self.tasks)
+        return Lesson(
+            task_losses=np.full(K, np.nan, np.float32),
+            task_weights=np.ones(K, np.float32),
+            relatedness=None,
+            retrieval_loss=float("nan"),
+            ranking_loss=float("nan"),
+        )
+
+    def recommend(self, histories: Histories, size: int) -> Slates:
+        self.diary.append(("recommend", histories))
+        S, best = len(histories), self._best()[:size]
+        rows = np.full((S, size), ABSENT, np.int64)
+        rows[:, : len(best)] = best
+        return Slates(
+            item_rows=rows,
+            scores=np.zeros((S, size), np.float32),
+            task_scores=np.zeros((S, size, len(self.tasks)), np.float32),
+            trained=np.ones(len(self.tasks), np.bool_),
+            sources=np.zeros((S, size), np.int64),
+            because=np.repeat(histories.item_rows[:, -1:], size, axis=1),
+            propensity=np.ones((S, size), np.float32),
+        )
+
+    def forget_items(self, rows: IntArray) -> None:
+        self.diary.append(("forget", rows.tolist()))
+        for row in rows.tolist():
+            self.counts.pop(row, None)
+
+    def state_dict(self) -> dict[str, NDArray[Any]]:
+        return {
+            "counts": np.array(sorted(self.counts.items()), np.int64).reshape(-1, 2),
+            "step": np.array([self.step]),
+        }
+
+    def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        self.counts = {int(row): int(count) for row, count in arrays["counts"]}
+        self.step = int(arrays["step"][0])
+
+    def _best(self) -> list[int]:
+        return sorted(self.counts, key=lambda row: (-self.counts[row], row))
+
+
+def _no_candidates(T: int) -> Candidates:
+    return Candidates(
+        rows=np.full((T, 1), ABSENT, np.int64),
+        from_last=np.zeros((T, 1, 4), np.float32),
+        from_recent=np.zeros((T, 1, 4), np.float32),
+        own_count=np.zeros((T, 1), np.float32),
+        own_age_s=np.full((T, 1), np.inf, np.float32),
+        sources=np.zeros((T, 1), np.uint8),
+        last_item=np.full(T, ABSENT, np.int64),
+    )
+
+
+def pipeline(learner: Any = None, *, max_items: int = 1_000, slate_size: int = 3) -> Pipeline:
+    """A pipeline of the standard types; clicks and purchases are choices."""
+    batcher = Batcher(STANDARD_TYPES, frozenset({"click", "purchase"}))
+    learner = learner or CountingLearner()
+    sources = {task.name: LabelSource(event_types=frozenset({batcher.number(task.name)})) for task in learner.tasks}
+    noticing = frozenset({batcher.number("click"), batcher.number("view")})
+    return Pipeline(
+        learner,
+        batcher,
+        Attribution(learner.tasks, sources, batcher.impression, noticing),
+        max_items=max_items,
+        slate_size=slate_size,
+    )
+
+
+def user_states(*, max_users: int = 1_000, history_length: int = 5) -> UserStates:
+    return UserStates(history_length=history_length, max_users=max_users, slate_size=3, max_pending=1_000)
+
+
+def processor(learner: Any = None, **bounds: int) -> Processor:
+    """A processor that has seen nothing."""
+    users = {name: bounds.pop(name) for name in ("max_users", "history_length") if name in bounds}
+    return Processor(decoder(), pipeline(learner, **bounds), user_states(**users))
+
+
+@dataclass
+class MemoryPublisher:
+    """Takes results; they count as delivered at once, or when the test says so.
+
+    Attributes:
+        sent: What was handed over, in order.
+        held: With `hold`, the deliveries that the test must complete.
+    """
+
+    hold: bool = False
+    error: Exception | None = None
+    sent: list[tuple[list[Recommendation], list[DeadLetter], list[object]]] = field(default_factory=list)
+    held: list[asyncio.Future[None]] = field(default_factory=list)
+    arrived: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    async def send(
+        self,
+        recommendations: Sequence[Recommendation],
+        dead_letters: Sequence[DeadLetter],
+        findings: Sequence[object],
+    ) -> Awaitable[object]:
+        if self.error is not None:
+            raise self.error
+        delivery = asyncio.get_running_loop().create_future()
+        if not self.hold:
+            delivery.set_result(None)
+        self.held.append(delivery)
+        async with self.arrived:
+            self.sent.append((list(recommendations), list(dead_letters), list(findings)))
+            self.arrived.notify_all()
+        return delivery
+
+    async def wait_for(self, count: int) -> None:
+        """Until so many steps' results were handed over."""
+        async with self.arrived:
+            await asyncio.wait_for(self.arrived.wait_for(lambda: len(self.sent) >= count), 10.0)
+
+    @property
+    def recommendations(self) -> list[Recommendation]:
+        return [slate for slates, _, _ in self.sent for slate in slates]
+
+
+@dataclass
+class Diary:
+    """An observer that writes down what it is told."""
+
+    steps: list[int] = field(default_factory=list)
+    published_at: list[tuple[list[float], float]] = field(default_factory=list)
+    manifests: list[Manifest] = field(default_factory=list)
+    failures: int = 0
+    findings: list[object] = field(default_factory=list)
+
+    def step(self, processed: Any, states: Any, items: int) -> Sequence[object]:
+        self.steps.append(processed.step.events if processed.step else 0)
+        return self.findings
+
+    def published(self, arrived_ms: Sequence[float], published_ms: float) -> None:
+        self.published_at.append((list(arrived_ms), published_ms))
+
+    def checkpointed(self, manifest: Manifest, stalled_s: float, wrote_s: float) -> None:
+        self.manifests.append(manifest)
+
+    def checkpoint_failed(self) -> None:
+        self.failures += 1
+
+    def buffered(self, records: int) -> None:
+        pass
+
+
+class BrokenStore(CheckpointStore):
+    """A folder that cannot be written until it is mended."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.broken = True
+        self.attempts = 0
+
+    def write(self, *args: Any, **kwargs: Any) -> Manifest:
+        self.attempts += 1
+        if self.broken:
+            raise OSError(30, "Read-only file system")
+        return super().write(*args, **kwargs)

@@ -1,0 +1,393 @@
+"""Labels from events, against a reference of plain lists."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from builders import NOW_MS
+from hypothesis import given
+from hypothesis import strategies as st
+from laws import law
+
+from learners.task import Task
+from stream.attribution import Attribution, LabelRows, LabelSource
+from stream.user_states import EventColumns, UserStates
+
+IMPRESSION, CLICK, CART, BUY, RATE, OTHER = range(6)
+TASKS = (
+    Task(name="click", window_s=10.0),
+    Task(name="cart", window_s=30.0),
+    Task(name="buy", window_s=30.0),
+    Task(name="rating", kind="regression", window_s=20.0),
+)
+SOURCES = {
+    "click": LabelSource(event_types=frozenset({CLICK})),
+    "cart": LabelSource(event_types=frozenset({CART, BUY})),  # who buys has put it into the cart
+    "buy": LabelSource(event_types=frozenset({BUY})),
+    "rating": LabelSource(event_types=frozenset({RATE}), scale=5.0),
+}
+K = len(TASKS)
+NOTICED = frozenset({CLICK})
+
+
+@dataclass(frozen=True)
+class Act:
+    """One event: who, what, how, when (seconds after the start), where shown, how much."""
+
+    kind: int
+    item: int = 0
+    at_s: float = 0.0
+    user: int = 0
+    value: float = float("nan")
+    position: int = -1
+
+
+@dataclass(frozen=True, order=True)
+class Label:
+    """One label: of which impression, for which task, and its value."""
+
+    user: int
+    item: int
+    shown_s: float
+    task: str
+    value: float
+    position: int = -1
+
+
+def partition_of(user: int) -> int:
+    return user % 2
+
+
+class Stage:
+    """Users' states and attribution, fed with acts; users' rows are their numbers."""
+
+    def __init__(self, tasks: Sequence[Task] = TASKS, users: int = 4, max_pending: int = 1_000) -> None:
+        self.tasks = tasks
+        self.states = UserStates(history_length=5, max_users=50, slate_size=1, max_pending=max_pending)
+        self.states.admit([str(n) for n in range(users)], [partition_of(n) for n in range(users)])
+        self.attribution = Attribution(tasks, SOURCES, IMPRESSION, NOTICED)
+
+    def observe(self, *acts: Act) -> LabelRows:
+        users = np.array([act.user for act in acts], np.int64)
+        remembered = np.array([act.kind != IMPRESSION for act in acts], np.bool_)
+        columns = EventColumns(
+            users=users,
+            items=np.array([act.item for act in acts], np.int64),
+            types=np.array([act.kind for act in acts], np.int64),
+            times_ms=np.array([NOW_MS + int(act.at_s * 1000) for act in acts], np.int64),
+            remembered=remembered,
+            as_of=self.states.as_of(users, remembered),
+        )
+        position = np.array([act.position for act in acts], np.int64)
+        values = np.array([act.value for act in acts], np.float32)
+        rows = self.attribution.observe(columns, position, values, self.states)
+        self.states.apply(columns)
+        return rows
+
+    def labels(self, *acts: Act) -> list[Label]:
+        """What became known by these acts, in one step."""
+        rows = self.observe(*acts)
+        assert (rows.mask.sum(axis=1) > 0).all(), "no row without a label"
+        assert (rows.labels[~rows.mask] == 0.0).all()
+        assert (rows.delay_s >= 0.0).all()
+        return sorted(
+            Label(
+                user=int(rows.users[n]),
+                item=int(rows.items[n]),
+                shown_s=(int(rows.moments_ms[n]) - NOW_MS) / 1000.0,
+                task=self.tasks[k].name,
+                value=round(float(rows.labels[n, k]), 5),
+                position=int(rows.position[n]),
+            )
+            for n, k in zip(*np.nonzero(rows.mask), strict=True)
+        )
+
+
+def label(task: str, value: float, item: int = 0, shown_s: float = 0.0, user: int = 0, position: int = -1) -> Label:
+    return Label(user, item, shown_s, task, value, position)
+
+
+# --- by example
+
+
+def test_an_impression_alone_says_nothing_yet() -> None:
+    assert Stage().labels(Act(IMPRESSION), Act(IMPRESSION, item=1, at_s=9.0)) == []
+
+
+def test_a_click_is_a_positive_when_it_comes() -> None:
+    stage = Stage()
+    stage.labels(Act(IMPRESSION, position=3))
+    rows = stage.observe(Act(CLICK, at_s=4.0))
+    assert rows.labels.tolist() == [[1.0, 0.0, 0.0, 0.0]]
+    assert rows.mask.tolist() == [[True, False, False, False]]
+    assert (rows.users.tolist(), rows.items.tolist(), rows.position.tolist()) == ([0], [0], [3])
+    assert (rows.delay_s.tolist(), rows.moments_ms.tolist()) == ([4.0], [NOW_MS])
+
+
+def test_one_event_may_answer_several_tasks() -> None:
+    assert Stage().labels(Act(IMPRESSION), Act(BUY, at_s=1.0)) == [label("buy", 1.0), label("cart", 1.0)]
+
+
+def test_a_second_click_is_no_second_label() -> None:
+    found = Stage().labels(Act(IMPRESSION), Act(CLICK, at_s=1.0), Act(CLICK, at_s=2.0))
+    assert found == [label("click", 1.0)]
+
+
+def test_a_label_belongs_to_the_latest_impression() -> None:
+    acts = Act(IMPRESSION), Act(IMPRESSION, at_s=3.0), Act(CLICK, at_s=5.0)
+    assert Stage().labels(*acts) == [label("click", 1.0, shown_s=3.0)]
+
+
+def test_silence_is_a_negative_only_after_the_window() -> None:
+    stage = Stage()
+    assert stage.labels(Act(IMPRESSION)) == []
+    assert stage.labels(Act(IMPRESSION, item=1, at_s=10.0)) == [], "the window's last moment is inside"
+    assert stage.labels(Act(IMPRESSION, item=2, at_s=10.001)) == [label("click", 0.0)]
+    assert stage.labels(Act(IMPRESSION, item=3, at_s=30.001)) == [
+        label("buy", 0.0),
+        label("cart", 0.0),
+        *[label("click", 0.0, item=item, shown_s=at_s) for item, at_s in ((1, 10.0), (2, 10.001))],
+    ]
+    assert stage.states.pending == 3, "what all windows have closed is let go"
+
+
+@pytest.mark.parametrize(("at_s", "expected"), [(10.0, [label("click", 1.0)]), (10.001, [label("click", 0.0)])])
+def test_the_window_is_sharp(at_s: float, expected: list[Label]) -> None:
+    assert Stage().labels(Act(IMPRESSION), Act(CLICK, at_s=at_s)) == expected
+
+
+def test_a_positive_that_comes_after_its_negative_is_too_late() -> None:
+    stage = Stage()
+    stage.labels(Act(IMPRESSION), Act(OTHER, item=1, at_s=11.0))
+    assert stage.labels(Act(CLICK, at_s=12.0)) == []
+    assert stage.labels(Act(CLICK, at_s=9.0)) == [], "its time lies in the window, but the window was closed"
+
+
+def test_a_window_is_closed_by_the_users_own_partition() -> None:
+    stage = Stage()
+    stage.labels(Act(IMPRESSION, user=0), Act(IMPRESSION, user=1))
+    assert stage.labels(Act(OTHER, item=9, user=1, at_s=500.0)) == sorted(
+        label(task, 0.0, user=1) for task in ("click", "cart", "buy")
+    ), "partition 1 is far ahead; user 0 of partition 0 still has time"
+    assert stage.labels(Act(CLICK, user=0, at_s=5.0)) == [label("click", 1.0)]
+
+
+def test_an_event_without_impression_stands_for_one() -> None:
+    stage = Stage()
+    assert stage.labels(Act(CLICK, position=2)) == [], "it answers nobody, and who clicks was not just shown it"
+    assert stage.labels(Act(BUY, at_s=3.0)) == [
+        label("buy", 1.0, position=2),
+        label("cart", 1.0, position=2),
+    ]
+    assert stage.labels(Act(OTHER, item=1, at_s=100.0)) == [], "nothing of the click waits for an answer"
+
+
+def test_what_was_clicked_without_impression_and_not_bought_is_a_negative() -> None:
+    stage = Stage()
+    stage.labels(Act(CLICK))
+    assert stage.labels(Act(OTHER, item=1, at_s=31.0)) == [label("buy", 0.0), label("cart", 0.0)]
+
+
+def test_long_after_an_impression_an_event_stands_for_itself() -> None:
+    stage = Stage()
+    stage.labels(Act(IMPRESSION))
+    found = stage.labels(Act(CLICK, at_s=31.0))
+    assert found == sorted(label(task, 0.0) for task in ("click", "cart", "buy"))
+    assert stage.labels(Act(BUY, at_s=33.0)) == [
+        label("buy", 1.0, shown_s=31.0),
+        label("cart", 1.0, shown_s=31.0),
+    ]
+
+
+def test_a_value_is_scaled_and_bounded() -> None:
+    stage = Stage()
+    found = [
+        stage.labels(Act(RATE, item=n, value=value))
+        for n, value in enumerate([4.0, 0.0, -3.0, 99.0, float("inf")])
+    ]
+    assert found == [[label("rating", v, item=n)] for n, v in enumerate([0.8, 0.0, 0.0, 1.0, 1.0])]
+
+
+def test_a_rating_without_value_says_nothing() -> None:
+    assert Stage().labels(Act(IMPRESSION), Act(RATE, at_s=1.0)) == []
+
+
+def test_silence_is_no_rating() -> None:
+    stage = Stage(tasks=TASKS[3:])
+    stage.labels(Act(IMPRESSION))
+    assert stage.labels(Act(OTHER, item=1, at_s=500.0)) == []
+
+
+def test_every_rating_counts() -> None:
+    found = Stage().labels(Act(IMPRESSION), Act(RATE, at_s=1.0, value=5.0), Act(RATE, at_s=2.0, value=1.0))
+    assert found == [label("rating", 0.2), label("rating", 1.0)]
+
+
+def test_a_rating_after_its_window_is_none() -> None:
+    stage = Stage()
+    stage.labels(Act(IMPRESSION))
+    assert label("rating", 1.0) not in stage.labels(Act(RATE, at_s=21.0, value=5.0))
+
+
+def test_labels_know_how_long_the_history_was_when_the_item_was_shown() -> None:
+    stage = Stage()
+    stage.observe(Act(OTHER, item=8), Act(OTHER, item=9), Act(IMPRESSION))
+    stage.observe(Act(OTHER, item=10))
+    assert stage.observe(Act(CLICK, at_s=1.0)).as_of.tolist() == [2]
+
+
+def test_the_oldest_leave_without_label_when_there_are_too_many() -> None:
+    stage = Stage(max_pending=2)
+    stage.labels(*[Act(IMPRESSION, item=n) for n in range(3)])
+    assert stage.states.pending_of(0).expired_early == 1
+    found = stage.labels(Act(OTHER, item=9, at_s=15.0))
+    assert found == [label("click", 0.0, item=2)], "item 1 left for the other event's own impression"
+
+
+def test_forgotten_items_and_users_get_no_labels() -> None:
+    stage = Stage()
+    stage.labels(Act(IMPRESSION, item=1), Act(IMPRESSION, item=2), Act(IMPRESSION, item=1, user=2))
+    stage.states.forget_items(np.array([1]))
+    assert stage.labels(Act(CLICK, item=1, at_s=1.0)) == [], "a new item may have the row: it was not shown"
+    stage.states.pending_of(0).forget(users=np.array([0]))
+    assert stage.labels(Act(OTHER, item=9, at_s=100.0, user=2)) == []
+
+
+def test_a_restart_between_impression_and_answer_loses_nothing() -> None:
+    stage, restarted = Stage(), Stage()
+    stage.labels(Act(IMPRESSION), Act(IMPRESSION, item=1, user=1), Act(CLICK, at_s=1.0))
+    restarted.states.load_state_dict(stage.states.state_dict())
+    later = [Act(BUY, at_s=2.0), Act(CLICK, item=1, user=1, at_s=3.0), Act(OTHER, item=5, at_s=60.0)]
+    expected = stage.labels(*later)
+    assert len(expected) == 3
+    assert restarted.labels(*later) == expected
+
+
+def test_a_step_without_events_has_no_labels() -> None:
+    assert len(Stage().observe()) == 0
+
+
+# --- against a reference
+
+
+@dataclass
+class Shown:
+    """One impression of the reference."""
+
+    act: Act
+    order_s: float
+    done: set[str]
+    windows_closed: set[float] = field(default_factory=set)
+
+
+class Reference:
+    """The rules in plain lists: one partition after the other, one event after the other."""
+
+    def __init__(self) -> None:
+        self.shown: dict[int, list[Shown]] = {0: [], 1: []}
+        self.clock: dict[int, float] = {0: -1e12, 1: -1e12}
+
+    def observe(self, acts: Sequence[Act]) -> list[Label]:
+        found: list[Label] = []
+        for act in acts:
+            partition = partition_of(act.user)
+            self.clock[partition] = max(self.clock[partition], act.at_s)
+            self._answer(self.shown[partition], act, found)
+        for partition in {partition_of(act.user) for act in acts}:
+            self._close(partition, found)
+        return sorted(found)
+
+    def _answer(self, shown: list[Shown], act: Act, found: list[Label]) -> None:
+        order_s = max(act.at_s, shown[-1].order_s if shown else -1e12)
+        if act.kind == IMPRESSION:
+            shown.append(Shown(act, order_s, {"rating"}))
+            return
+        answered = [task for task in TASKS if act.kind in SOURCES[task.name].event_types]
+        mine = [one for one in shown if (one.act.user, one.act.item) == (act.user, act.item)]
+        if not mine or act.at_s - mine[-1].act.at_s > 30.0:
+            own = {task.name for task in answered}
+            mine = [Shown(act, order_s, {"rating", "click"} | own)]
+            shown.append(mine[0])
+        latest = mine[-1]
+        for task in answered:
+            if act.at_s - latest.act.at_s > task.window_s:
+                continue
+            if task.kind == "regression":
+                if act.value == act.value:
+                    found.append(self._label(latest, task, min(max(act.value / 5.0, 0.0), 1.0)))
+            elif task.name not in latest.done:
+                latest.done.add(task.name)
+                found.append(self._label(latest, task, 1.0))
+
+    def _close(self, partition: int, found: list[Label]) -> None:
+        clock = self.clock[partition]
+        for one in self.shown[partition]:
+            for task in TASKS:
+                if clock - one.order_s > task.window_s and task.name not in one.done:
+                    one.done.add(task.name)
+                    found.append(self._label(one, task, 0.0))
+        self.shown[partition] = [one for one in self.shown[partition] if clock - one.order_s <= 30.0]
+
+    def _label(self, shown: Shown, task: Task, value: float) -> Label:
+        act = shown.act
+        return Label(act.user, act.item, act.at_s, task.name, round(value, 5), act.position)
+
+
+def acts_of(elapsed: Sequence[float]) -> st.SearchStrategy[list[Act]]:
+    """Acts of four users in two partitions whose clocks differ; `elapsed` are the steps of time."""
+    drawn = st.lists(
+        st.tuples(
+            st.integers(0, 5),
+            st.integers(0, 2),
+            st.integers(0, 3),
+            st.sampled_from(elapsed),
+            st.sampled_from([float("nan"), 0.0, 2.5, 7.0]),
+            st.integers(-1, 3),
+        ),
+        max_size=25,
+    )
+
+    def timed(steps: list[tuple[int, int, int, float, float, int]]) -> list[Act]:
+        acts, clocks = [], {0: 0.0, 1: 3_600.0}
+        for kind, item, user, ahead, value, position in steps:
+            clocks[partition_of(user)] += ahead
+            acts.append(Act(kind, item, clocks[partition_of(user)], user, value, position))
+        return acts
+
+    return drawn.map(timed)
+
+
+IN_ORDER = (0.0, 1.0, 5.0, 10.0, 20.0, 30.0)
+OUT_OF_ORDER = (*IN_ORDER, -4.0, -12.0)
+
+
+def steps_of(acts: list[Act], cut: set[int]) -> list[list[Act]]:
+    edges = [0, *sorted(at for at in cut if at < len(acts)), len(acts)]
+    return [acts[edges[n] : edges[n + 1]] for n in range(len(edges) - 1)]
+
+
+@given(acts_of(OUT_OF_ORDER), st.sets(st.integers(1, 24)))
+@law(150)
+def test_labels_are_those_of_the_reference(acts: list[Act], cut: set[int]) -> None:
+    stage, reference = Stage(), Reference()
+    for some in steps_of(acts, cut):
+        assert stage.labels(*some) == reference.observe(some)
+        held = sum(len(shown) for shown in reference.shown.values())
+        assert stage.states.pending == held
+
+
+@given(acts_of(IN_ORDER), st.sets(st.integers(1, 24)))
+@law(100)
+def test_while_time_runs_forward_the_cut_into_steps_changes_no_label(acts: list[Act], cut: set[int]) -> None:
+    """Once everything is closed, the same labels have come, whoever stood with whom in a step."""
+    end = [Act(OTHER, item=9, at_s=1e6, user=user) for user in range(2)]
+
+    def all_labels(steps: list[list[Act]]) -> Counter[Label]:
+        stage = Stage()
+        return Counter(one for some in [*steps, end] for one in stage.labels(*some))
+
+    assert all_labels(steps_of(acts, cut)) == all_labels([[act] for act in acts])

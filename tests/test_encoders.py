@@ -1,0 +1,100 @@
+"""What every encoder of histories owes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from learners.encoders import ENCODERS, Encoder, age_bucket
+
+S, H, D, TYPES = 6, 5, 8, 4
+Inputs = tuple[Tensor, Tensor, Tensor, Tensor]
+
+
+@pytest.fixture(params=sorted(ENCODERS))
+def encoder(request: pytest.FixtureRequest) -> Encoder:
+    """Biases drawn as well: they begin at zero, and do not stay there."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        made = ENCODERS[request.param](D, TYPES)
+        for parameter in made.parameters():
+            torch.nn.init.normal_(parameter, std=0.3)
+    return made.eval()
+
+
+def histories(lengths: list[int], slots: int = H) -> Inputs:
+    """Items, types, ages and mask; the filled slots stand at the right end."""
+    rng = torch.Generator().manual_seed(1)
+    shape = (len(lengths), H)
+    items = torch.randn(*shape, D, generator=rng)
+    types = torch.randint(0, TYPES, shape, generator=rng)
+    age_s = torch.rand(shape, generator=rng) * 1e5
+    mask = torch.arange(H) >= H - torch.tensor(lengths)[:, None]
+    # Whatever stands in an empty slot: the vector of row 0 for one.
+    wider = slots - H
+    return (
+        torch.cat([torch.ones(len(lengths), wider, D), items], dim=1),
+        torch.cat([torch.ones(len(lengths), wider, dtype=torch.long), types], dim=1),
+        torch.cat([torch.zeros(len(lengths), wider), age_s], dim=1),
+        torch.cat([torch.zeros(len(lengths), wider, dtype=torch.bool), mask], dim=1),
+    )
+
+
+LENGTHS = [0, 1, 2, 3, 4, 5]
+
+
+def test_an_empty_history_is_zero(encoder: Encoder) -> None:
+    vectors = encoder(*histories(LENGTHS))
+    assert vectors.shape == (S, D)
+    assert (vectors[0] == 0.0).all()
+    assert (vectors[1:].abs().sum(dim=1) > 0.0).all()
+
+
+def test_more_empty_slots_change_nothing(encoder: Encoder) -> None:
+    torch.testing.assert_close(encoder(*histories(LENGTHS)), encoder(*histories(LENGTHS, slots=H + 7)))
+
+
+def test_what_stands_in_an_empty_slot_changes_nothing(encoder: Encoder) -> None:
+    items, types, age_s, mask = histories(LENGTHS)
+    expected = encoder(items, types, age_s, mask)
+    items = torch.where(mask[..., None], items, 9.0)
+    types = torch.where(mask, types, TYPES - 1)
+    age_s = torch.where(mask, age_s, 1e9)
+    torch.testing.assert_close(encoder(items, types, age_s, mask), expected)
+
+
+def test_a_batch_is_its_sequences_one_by_one(encoder: Encoder) -> None:
+    inputs = histories(LENGTHS)
+    alone = [encoder(*(column[n : n + 1] for column in inputs)) for n in range(S)]
+    torch.testing.assert_close(encoder(*inputs), torch.cat(alone))
+
+
+@pytest.mark.parametrize("column", range(3), ids=["item", "type", "age"])
+@pytest.mark.parametrize("slot", [H - 1, H - 3], ids=["newest", "older"])
+def test_every_slot_counts_by_item_type_and_age(encoder: Encoder, column: int, slot: int) -> None:
+    inputs = histories([5])
+    before = encoder(*inputs)
+    changed = [part.clone() for part in inputs]
+    if column == 0:
+        changed[0][:, slot] += 1.0
+    elif column == 1:
+        changed[1][:, slot] = (changed[1][:, slot] + 1) % TYPES
+    else:
+        changed[2][:, slot] = changed[2][:, slot] * 100.0 + 1e4
+    assert (encoder(*changed) - before).abs().max() > 1e-4
+
+
+def test_order_matters(encoder: Encoder) -> None:
+    items, types, age_s, mask = histories([5])
+    swapped = items[:, [1, 2, 3, 4, 0]]
+    assert (encoder(swapped, types, age_s, mask) - encoder(items, types, age_s, mask)).abs().max() > 1e-3
+
+
+def test_no_sequences_are_no_vectors(encoder: Encoder) -> None:
+    assert encoder(*(column[:0] for column in histories([1]))).shape == (0, D)
+
+
+def test_ages_are_on_a_logarithmic_scale() -> None:
+    ages = torch.tensor([[-5.0, 0.0, 29.0, 30.0, 90.0, 3_600.0, 1e12, 1e30]])
+    assert age_bucket(ages).tolist() == [[0, 0, 0, 1, 2, 6, 31, 31]]

@@ -1,0 +1,434 @@
+"""Micro-batches, publishing, checkpoints and acknowledgements: in memory, on a real event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from builders import NOW_MS, Record, event, numbered, records
+from fakes import BrokenStore, Diary, MemoryPublisher, processor
+
+from stream.checkpoint import CheckpointStore
+from stream.engine import Engine, EngineConfig
+
+SOON_S = 10.0
+"""Longer than anything takes; a test that waits so long has failed."""
+
+NEVER_S = 0.15
+"""How long a test waits for what must not happen."""
+
+
+class Acks:
+    """Acknowledgements by name, in the order in which they came."""
+
+    def __init__(self) -> None:
+        self.given: list[str] = []
+        self._changed = asyncio.Event()
+
+    def __call__(self, name: str) -> Callable[[], None]:
+        def ack() -> None:
+            self.given.append(name)
+            self._changed.set()
+
+        return ack
+
+    async def wait_for(self, count: int) -> None:
+        async with asyncio.timeout(SOON_S):
+            while len(self.given) < count:
+                self._changed.clear()
+                await self._changed.wait()
+
+    async def stays_empty(self) -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(self._changed.wait(), NEVER_S)
+        assert self.given == []
+
+
+class Stage:
+    """An engine and everything around it."""
+
+    def __init__(self, store: CheckpointStore | None = None, *, hold: bool = False, **config: Any) -> None:
+        self.publisher = MemoryPublisher(hold=hold)
+        self.diary = Diary()
+        self.acks = Acks()
+        self.clock: Callable[[], int] = lambda: NOW_MS
+        patient = {"batch_max_events": 4, "batch_max_age_ms": 60_000.0, "checkpoint_every_s": 60.0}
+        self.engine = Engine(
+            processor=processor(),
+            publisher=self.publisher,
+            checkpoints=store,
+            observer=self.diary,
+            config=EngineConfig(topic="events", **{**patient, **config}),
+            now_ms=lambda: self.clock(),
+        )
+        self.running: asyncio.Task[None] | None = None
+
+    async def offer(self, *some: Record, name: str = "list") -> None:
+        await self.engine.offer(some, self.acks(name))
+
+    @asynccontextmanager
+    async def run(self) -> AsyncIterator[Stage]:
+        """The engine's life; it ends well, or its error comes out."""
+        self.running = asyncio.create_task(self.engine.run())
+        try:
+            yield self
+            await self.engine.stop()
+            await asyncio.wait_for(self.running, SOON_S)
+            await asyncio.wait_for(self.engine.finish(), SOON_S)
+        finally:
+            self.running.cancel()
+            self.engine._thread.shutdown()
+
+
+def some(count: int, first: int = 0, partition: int = 0) -> list[Record]:
+    """Clicks of one user."""
+    return records(numbered([event(item=f"i{n}") for n in range(count)]), first=first, partition=partition)
+
+
+# --- batches
+
+
+async def test_a_lone_record_waits_no_longer_than_its_patience() -> None:
+    async with Stage(batch_max_age_ms=30.0).run() as stage:
+        before = time.monotonic()
+        await stage.offer(*some(1))
+        await stage.publisher.wait_for(1)
+        assert 0.02 < time.monotonic() - before < 5.0
+        assert stage.diary.steps == [1]
+
+
+async def test_a_full_batch_waits_for_nobody() -> None:
+    async with Stage().run() as stage:
+        await stage.offer(*some(10))
+        await stage.publisher.wait_for(2)
+        assert stage.diary.steps == [4, 4], "the other two wait for company"
+
+
+async def test_lists_are_put_together_and_cut() -> None:
+    async with Stage().run() as stage:
+        for n in range(4):
+            await stage.offer(*some(3, first=3 * n))
+        await stage.publisher.wait_for(3)
+        assert stage.diary.steps == [4, 4, 4]
+        states = await stage.engine.read(lambda worked: worked.states.applied)
+        assert states == {0: 11}
+
+
+async def test_results_are_handed_over_in_order() -> None:
+    async with Stage(batch_max_events=1, hold=True).run() as stage:
+        await stage.offer(*some(3))
+        await stage.publisher.wait_for(3)
+        assert [slate.trigger_event_id for slate in stage.publisher.recommendations] == ["e0", "e1", "e2"]
+        for delivery in reversed(stage.publisher.held):
+            delivery.set_result(None)
+
+
+async def test_dead_letters_and_findings_are_published_too() -> None:
+    stage = Stage(batch_max_events=1)
+    stage.diary.findings = ["drift"]
+    async with stage.run():
+        await stage.offer(*records([b"{"]))
+        await stage.publisher.wait_for(1)
+        slates, letters, findings = stage.publisher.sent[0]
+        assert (slates, len(letters), findings) == ([], 1, ["drift"])
+
+
+async def test_what_was_applied_before_is_not_published_again() -> None:
+    async with Stage(batch_max_events=1).run() as stage:
+        await stage.offer(*some(1))
+        await stage.offer(*some(1))
+        await stage.offer(*some(1, first=1))
+        await stage.publisher.wait_for(2)
+        assert len(stage.publisher.sent) == 2
+
+
+async def test_at_most_a_few_batches_are_under_way() -> None:
+    async with Stage(batch_max_events=1, hold=True).run() as stage:
+        await stage.offer(*some(4))
+        await stage.publisher.wait_for(4)
+        await stage.offer(*some(1, first=4))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(NEVER_S):
+                await stage.publisher.wait_for(5)
+        stage.publisher.held[2].set_result(None)
+        await stage.publisher.wait_for(5)
+        for delivery in stage.publisher.held:
+            if not delivery.done():
+                delivery.set_result(None)
+
+
+async def test_freshness_is_measured_when_the_results_have_arrived() -> None:
+    async with Stage(batch_max_events=2, hold=True).run() as stage:
+        await stage.offer(*some(2))
+        await stage.publisher.wait_for(1)
+        assert stage.diary.published_at == []
+        stage.publisher.held[0].set_result(None)
+        await stage.engine.stop()
+    arrived, published = stage.diary.published_at[0]
+    assert arrived == [NOW_MS, NOW_MS]
+    assert published == pytest.approx(time.time() * 1000.0, abs=60_000.0)
+
+
+# --- back-pressure
+
+
+async def test_offers_wait_while_too_much_is_waiting() -> None:
+    gate = threading.Event()
+    stage = Stage(batch_max_events=2)
+    stage.clock = lambda: NOW_MS if gate.wait(SOON_S) else 0  # the step stands still until the gate opens
+    async with stage.run():
+        for n in range(5):  # one batch in the step, four waiting
+            await stage.offer(*some(2, first=2 * n))
+        blocked = asyncio.create_task(stage.offer(*some(2, first=10)))
+        done, _ = await asyncio.wait({blocked}, timeout=NEVER_S)
+        assert not done
+        assert stage.engine._buffered == 8
+        gate.set()
+        await asyncio.wait_for(blocked, SOON_S)
+        await stage.publisher.wait_for(6)
+    assert stage.engine.processor.totals.events_learned == 12
+
+
+async def test_a_stop_lets_waiting_offers_go() -> None:
+    gate = threading.Event()
+    stage = Stage(batch_max_events=1)
+    stage.clock = lambda: NOW_MS if gate.wait(SOON_S) else 0
+    async with stage.run():
+        for n in range(5):
+            await stage.offer(*some(1, first=n))
+        blocked = asyncio.create_task(stage.offer(*some(1, first=5), name="late"))
+        await asyncio.sleep(0)
+        await stage.engine.stop()
+        await asyncio.wait_for(blocked, SOON_S)
+        gate.set()
+    assert "late" not in stage.acks.given
+
+
+# --- acknowledgements
+
+
+async def test_records_are_acknowledged_by_the_checkpoint_that_holds_them(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path)
+    written_when_acked = []
+    async with Stage(store, batch_max_events=2, checkpoint_every_s=0.01).run() as stage:
+        await stage.engine.offer(
+            some(2), lambda: written_when_acked.append(store.latest_manifest()) or stage.acks("list")()
+        )
+        await stage.acks.wait_for(1)
+    assert written_when_acked[0] is not None
+    assert written_when_acked[0].applied == {0: 1}
+    assert written_when_acked[0].totals["events_learned"] == 2
+    assert written_when_acked[0].summary == {"users": 1, "items": 2, "model_step": 1}
+    assert stage.engine.last_checkpoint is not None
+    assert stage.diary.manifests[-1] == stage.engine.last_checkpoint
+
+
+async def test_nothing_is_acknowledged_before_its_results_have_arrived(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path)
+    async with Stage(store, hold=True, batch_max_events=1, checkpoint_every_s=0.01).run() as stage:
+        await stage.offer(*some(1))
+        await stage.publisher.wait_for(1)
+        await stage.acks.stays_empty()
+        stage.publisher.held[0].set_result(None)
+        await stage.acks.wait_for(1)
+
+
+async def test_a_list_is_acknowledged_when_all_of_it_is_used(tmp_path: Path) -> None:
+    permits = threading.Semaphore(1)
+    stage = Stage(CheckpointStore(tmp_path), checkpoint_every_s=1e-9)
+    stage.clock = lambda: NOW_MS if permits.acquire(timeout=SOON_S) else 0
+    async with stage.run():
+        await stage.offer(*some(6))
+        await stage.publisher.wait_for(1)
+        await stage.acks.stays_empty()
+        assert stage.diary.manifests[0].applied == {0: 3}, "four of six are on disk"
+        permits.release()
+        await stage.acks.wait_for(1)
+        permits.release(100)
+
+
+async def test_an_empty_list_is_acknowledged_too(tmp_path: Path) -> None:
+    async with Stage(CheckpointStore(tmp_path), batch_max_age_ms=1.0, checkpoint_every_s=0.01).run() as stage:
+        await stage.offer(name="empty")
+        await stage.acks.wait_for(1)
+
+
+async def test_without_checkpoints_records_are_acknowledged_after_publishing() -> None:
+    async with Stage(hold=True, batch_max_events=1, checkpoint_every_s=0.01).run() as stage:
+        await stage.offer(*some(1))
+        await stage.publisher.wait_for(1)
+        await stage.acks.stays_empty()
+        stage.publisher.held[0].set_result(None)
+        await stage.acks.wait_for(1)
+
+
+async def test_no_checkpoint_is_written_when_nothing_has_happened(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path)
+    async with Stage(store, batch_max_events=1, checkpoint_every_s=0.01).run() as stage:
+        await stage.offer(*some(1))
+        await stage.acks.wait_for(1)
+        written = store.numbers()
+        await asyncio.sleep(NEVER_S)
+        assert store.numbers() == written
+
+
+async def test_a_stop_finishes_the_step_at_hand_and_writes_a_last_checkpoint(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path)
+    async with Stage(store).run() as stage:
+        await stage.offer(*some(3), name="taken")
+        await stage.offer(*some(9, first=3), name="cut")
+        await stage.publisher.wait_for(3)
+    assert stage.acks.given == ["taken", "cut"]
+    assert store.latest_manifest().applied == {0: 11}  # type: ignore[union-attr]
+
+
+async def test_what_still_waits_at_a_stop_is_not_acknowledged(tmp_path: Path) -> None:
+    permits = threading.Semaphore(1)
+    stage = Stage(CheckpointStore(tmp_path), batch_max_events=1)
+    stage.clock = lambda: NOW_MS if permits.acquire(timeout=SOON_S) else 0
+    async with stage.run():
+        for n in range(4):
+            await stage.offer(*some(1, first=n), name=f"list {n}")
+        await stage.publisher.wait_for(1)
+        await stage.engine.stop()
+        permits.release(100)
+    applied = stage.engine.last_checkpoint.applied[0]  # type: ignore[union-attr]
+    assert applied < 2, "at most the step at hand was finished"
+    assert stage.acks.given == [f"list {n}" for n in range(applied + 1)]
+
+
+# --- failures
+
+
+async def test_a_refused_hand_over_stops_the_engine_and_acknowledges_nothing(tmp_path: Path) -> None:
+    stage = Stage(CheckpointStore(tmp_path), batch_max_events=1, checkpoint_every_s=0.01)
+    stage.publisher.error = ConnectionError("the broker is gone")
+    with pytest.raises(ConnectionError, match="the broker is gone"):
+        async with stage.run():
+            await stage.offer(*some(1))
+            await asyncio.wait_for(asyncio.shield(stage.running), SOON_S)  # type: ignore[arg-type]
+    assert stage.acks.given == []
+
+
+async def test_a_failed_delivery_stops_the_engine_and_acknowledges_nothing(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path)
+    stage = Stage(store, hold=True, batch_max_events=1, checkpoint_every_s=0.01)
+    with pytest.raises(ConnectionError, match="not acknowledged"):
+        async with stage.run():
+            await stage.offer(*some(1))
+            await stage.publisher.wait_for(1)
+            stage.publisher.held[0].set_exception(ConnectionError("not acknowledged"))
+            await asyncio.wait_for(asyncio.shield(stage.running), SOON_S)  # type: ignore[arg-type]
+    assert stage.acks.given == []
+    assert store.numbers() == []
+
+
+async def test_a_failed_step_stops_the_engine_and_acknowledges_nothing(tmp_path: Path) -> None:
+    stage = Stage(CheckpointStore(tmp_path), batch_max_events=1, checkpoint_every_s=0.01)
+
+    def broken(*_: Any) -> Any:
+        raise FloatingPointError("not a number")
+
+    stage.engine.processor.pipeline.learner.predict_many = broken  # type: ignore[method-assign]
+    with pytest.raises(FloatingPointError, match="not a number"):
+        async with stage.run():
+            await stage.offer(*some(1))
+            await asyncio.wait_for(asyncio.shield(stage.running), SOON_S)  # type: ignore[arg-type]
+    assert stage.acks.given == []
+
+
+async def test_learning_goes_on_while_checkpoints_cannot_be_written(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = BrokenStore(tmp_path / "checkpoints")
+    async with Stage(store, batch_max_events=1, checkpoint_every_s=0.01).run() as stage:
+        await stage.offer(*some(1), name="first")
+        await stage.publisher.wait_for(1)
+        await stage.offer(*some(1, first=1), name="second")
+        await stage.publisher.wait_for(2)
+        await stage.acks.stays_empty()
+        assert store.attempts >= 2
+        assert stage.diary.failures >= 1
+        assert stage.diary.manifests == []
+        store.broken = False
+        await stage.acks.wait_for(2)
+    assert stage.acks.given == ["first", "second"]
+    assert store.latest_manifest().applied == {0: 1}  # type: ignore[union-attr]
+    assert "could not be written" in caplog.text
+
+
+async def test_a_stop_without_a_checkpoint_acknowledges_nothing(tmp_path: Path) -> None:
+    caught = logging.getLogger("stream.engine")
+    caught.disabled = True
+    try:
+        async with Stage(BrokenStore(tmp_path), batch_max_events=1).run() as stage:
+            await stage.offer(*some(1))
+            await stage.publisher.wait_for(1)
+    finally:
+        caught.disabled = False
+    assert stage.acks.given == []
+    assert stage.diary.failures == 1
+
+
+async def test_a_checkpoint_that_fails_in_another_way_stops_the_engine(tmp_path: Path) -> None:
+    """An error that nobody foresaw must not leave records unacknowledged for ever and in silence."""
+
+    class Mad(CheckpointStore):
+        def write(self, *args: Any, **kwargs: Any) -> Any:
+            raise RuntimeError("mad")
+
+    stage = Stage(Mad(tmp_path), batch_max_events=1, checkpoint_every_s=0.01)
+    with pytest.raises(RuntimeError, match="mad"):
+        async with stage.run():
+            await stage.offer(*some(1))
+            await asyncio.wait_for(asyncio.shield(stage.running), SOON_S)  # type: ignore[arg-type]
+    assert stage.acks.given == []
+
+
+# --- looking
+
+
+async def test_a_look_sees_whole_steps_only() -> None:
+    async with Stage(batch_max_events=2).run() as stage:
+        await stage.offer(*some(8))
+        seen = [
+            await stage.engine.read(lambda worked: (worked.totals.events_learned, worked.states.applied[0] + 1))
+            for _ in range(20)
+            if stage.diary.steps or await stage.publisher.wait_for(1) is None
+        ]
+    assert all(learned == applied and learned % 2 == 0 for learned, applied in seen)
+
+
+async def test_it_is_busy_until_everything_has_arrived() -> None:
+    async with Stage(batch_max_events=1, hold=True).run() as stage:
+        assert not stage.engine.busy
+        await stage.offer(*some(1))
+        assert stage.engine.busy
+        await stage.publisher.wait_for(1)
+        assert stage.engine.busy
+        stage.publisher.held[0].set_result(None)
+    assert not stage.engine.busy
+
+
+async def test_a_restarted_engine_goes_on_from_the_checkpoint(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path)
+    async with Stage(store, batch_max_events=2).run() as stage:
+        await stage.offer(*some(4))
+        await stage.publisher.wait_for(2)
+    restarted = Stage(store, batch_max_events=2)
+    found = store.latest()
+    assert found is not None
+    restarted.engine.processor.load(found.pieces, found.manifest.totals)
+    async with restarted.run():
+        await restarted.offer(*some(6))
+        await restarted.publisher.wait_for(1)
+    assert [slate.trigger_event_id for slate in restarted.publisher.recommendations] == ["e5"]
+    assert restarted.engine.processor.totals.events_learned == 6
+    assert restarted.engine.processor.totals.duplicates_skipped == 4
