@@ -29,6 +29,7 @@ Ack = Callable[[], None]
 
 _PUBLISHING = 4  # batches on their way to the broker at a time
 _BUFFERED_BATCHES = 4
+_FIRST_CHECKPOINT_S = 1.0
 
 
 class Publisher(Protocol):
@@ -85,7 +86,7 @@ class EngineConfig:
     topic: str
     batch_max_events: int = 512
     batch_max_age_ms: float = 5.0
-    checkpoint_every_s: float = 10.0
+    checkpoint_every_s: float = 5.0
 
 
 @dataclass(slots=True)
@@ -131,6 +132,7 @@ class Engine:
     _writing: asyncio.Task[None] | None = None
     _checkpoint_due: float = 0.0
     _stopping: bool = False
+    _unsaved: bool = False
 
     async def offer(self, records: Sequence[RawRecord], ack: Ack) -> None:
         """Hand over records of one partition, in order; waits while too many are waiting."""
@@ -147,7 +149,7 @@ class Engine:
 
     async def run(self) -> None:
         """Work until `stop`; raises what a step or the publisher raises."""
-        self._checkpoint_due = time.monotonic() + self.config.checkpoint_every_s
+        self._checkpoint_due = time.monotonic()
         self.started.set()
         while not self._stopping:
             await self._fill()
@@ -213,6 +215,7 @@ class Engine:
         self.observer.buffered(self._buffered)
         processed, findings = await self.read(lambda processor: self._process(processor, records))
         self._consumed += consumed
+        self._unsaved = True
         self.progressed_at = time.monotonic()
         self._reap()
         while len(self._publishing) >= _PUBLISHING:
@@ -245,6 +248,10 @@ class Engine:
 
     async def _begin_checkpoint(self) -> None:
         """Take the state between two steps and write it while the stream goes on."""
+        if not self._unsaved:
+            # The first one comes soon after the first records: a worker that keeps being killed must get on.
+            self._checkpoint_due = time.monotonic() + min(self.config.checkpoint_every_s, _FIRST_CHECKPOINT_S)
+            return
         self._checkpoint_due = time.monotonic() + self.config.checkpoint_every_s
         if self._writing is not None:
             if not self._writing.done() and not self._stopping:
@@ -253,12 +260,10 @@ class Engine:
         if self._publishing:
             await asyncio.wait(self._publishing)
         self._reap()
-        consumed, self._consumed = self._consumed, []
+        consumed, self._consumed, self._unsaved = self._consumed, [], False
         if self.checkpoints is None:
             for ack in consumed:
                 ack()
-            return
-        if not consumed and self.last_checkpoint is not None:
             return
         store = self.checkpoints
         before = time.monotonic()
@@ -278,6 +283,7 @@ class Engine:
             # Learning goes on; nothing is acknowledged, so nothing can be lost.
             logger.error("the checkpoint could not be written to %s: %s", store.folder, error)
             self._consumed = consumed + self._consumed
+            self._unsaved = True
             self.observer.checkpoint_failed()
             return
         self.last_checkpoint = manifest

@@ -165,7 +165,7 @@ class WorkerSettings(_Section):
     http: str = "127.0.0.1:8321"
     batch_max_events: Positive = 512
     batch_max_age_ms: Annotated[float, Field(ge=0.0, le=1_000.0)] = 5.0
-    checkpoint_every_s: Annotated[float, Field(gt=0.0)] = 10.0
+    checkpoint_every_s: Annotated[float, Field(gt=0.0)] = 5.0
     checkpoints_kept: Positive = 3
     session_timeout_s: Annotated[float, Field(ge=6.0)] = 12.0
     torch_threads: Positive = 1

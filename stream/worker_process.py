@@ -82,7 +82,9 @@ class WorkerProcess:
         deadline = time.monotonic() + _STARTS_WITHIN_S
         while time.monotonic() < deadline:
             self.check()
-            self._card = self._card or read_card(self._state_dir)
+            card = read_card(self._state_dir)
+            if card is not None and self._process is not None and card.pid == self._process.pid:
+                self._card = card  # not the one that a killed worker left
             if self._card is not None and await self.ask("/readyz") is not None:
                 return
             await asyncio.sleep(0.1)

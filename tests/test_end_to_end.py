@@ -1,0 +1,214 @@
+"""A real worker process on a real broker: events in, slates out, garbage aside, and nothing lost when it dies."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from connectors.dead_letter import DeadLetter, decode_dead_letter
+from connectors.event import Event, encode_event
+from connectors.kafka_client import KafkaClient
+from connectors.recommendation import Recommendation, decode_recommendation
+from connectors.sources.kafka import KafkaSource
+from connectors.topics import end_offsets
+from stream.settings import TopicSettings, load
+from stream.status import user_state, worker_status
+from stream.worker_process import WorkerProcess
+
+NOW_MS = 1_700_000_000_000
+PATIENCE_S = 90.0
+
+GARBAGE: dict[bytes, str] = {
+    b"not json at all": "not_json",
+    b"[1, 2, 3]": "not_an_object",
+    b'{"event_type":"view","item_id":"i1","occurred_at_ms":1700000000000}': "missing_user",
+    b'{"user_id":"u1","event_type":"view","occurred_at_ms":1700000000000}': "missing_item",
+    b'{"user_id":"u1","item_id":"i1","event_type":"tag","occurred_at_ms":1700000000000}': "undeclared_type",
+    b'{"user_id":"u1","item_id":"i1","event_type":"view","occurred_at":"2023-11-14T22:13:20"}': "naive_time",
+    b'{"user_id":"u1","item_id":"i1","event_type":"view","occurred_at_ms":1700000000}': "absurd_time",
+    b'{"user_id":7,"item_id":"i1","event_type":"view","occurred_at_ms":1700000000000}': "wrong_type",
+    b'{"user_id":"u1","item_id":"i1","event_type":"rating","value":NaN,"occurred_at_ms":1700000000000}': (
+        "non_finite_value"
+    ),
+    b'{"user_id":"u1","item_id":"' + b"x" * 70_000 + b'"}': "oversized",
+}
+
+
+def log(count: int, start: int = 0) -> list[Event]:
+    """Twenty users who walk through thirty items in circles of their own."""
+    return [
+        Event(
+            event_id=f"e{n}",
+            event_type="view" if n % 3 else "like",
+            occurred_at_ms=NOW_MS + 1_000 * n,
+            user_id=f"u{n * 7 % 20}",
+            item_id=f"i{(n * 7 % 20 + n // 20) % 30}",
+        )
+        for n in range(start, start + count)
+    ]
+
+
+async def publish(client: KafkaClient, topic: str, records: Sequence[tuple[bytes | None, bytes]]) -> None:
+    producer = AIOKafkaProducer(**client.options(), enable_idempotence=True)
+    await producer.start()
+    try:
+        for key, value in records:
+            await producer.send(topic, value, key)
+    finally:
+        await producer.stop()
+
+
+def records(events: Sequence[Event]) -> list[tuple[bytes | None, bytes]]:
+    return [(event.user_id.encode(), encode_event(event)) for event in events]
+
+
+async def everything(client: KafkaClient, topic: str) -> list[bytes]:
+    """The values of all records that a topic holds now."""
+    missing = {partition: end for partition, end in end_offsets(client, topic).items() if end}
+    values = []
+    async with KafkaSource(client, topic, start="earliest") as source:
+        while missing:
+            for record in await source.read():
+                assert record.value is not None
+                values.append(record.value)
+                if record.offset + 1 >= missing[record.partition]:
+                    del missing[record.partition]
+    return values
+
+
+class Place:
+    """One worker's settings and state folder on the shared broker."""
+
+    def __init__(self, client: KafkaClient, topics: TopicSettings, state_dir: Path) -> None:
+        self.client, self.topics = client, topics
+        self.environment = {
+            "FRESHET_BROKER": client.bootstrap,
+            "FRESHET_WORKER__GROUP": f"group-{topics.events}",
+            "FRESHET_WORKER__CHECKPOINT_EVERY_S": "0.5",
+            **{f"FRESHET_TOPICS__{name.upper()}": str(getattr(topics, name)) for name in type(topics).model_fields},
+        }
+        self.settings = load(
+            overrides={
+                "state_dir": state_dir,
+                "topics": topics.model_dump(),
+                "worker": {"group": self.environment["FRESHET_WORKER__GROUP"]},
+            }
+        )
+
+    def worker(self) -> WorkerProcess:
+        return WorkerProcess(self.settings.state_dir, self.environment)
+
+    async def status(self) -> dict[str, Any]:
+        return await asyncio.to_thread(worker_status, self.settings, self.client)
+
+    async def until(self, worker: WorkerProcess, reached: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """Ask for the status until it is as wanted."""
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                worker.check()
+                status = await self.status()
+                if reached(status):
+                    return status
+                await asyncio.sleep(0.05)
+
+
+@pytest.fixture
+def place(broker: KafkaClient, topics: TopicSettings, tmp_path: Path) -> Place:
+    return Place(broker, topics, tmp_path / "state")
+
+
+def assert_state_equals(place: Place, events: Sequence[Event]) -> None:
+    by_user: dict[str, list[tuple[str, str, int]]] = defaultdict(list)
+    for event in events:
+        by_user[event.user_id].append((event.item_id, event.event_type, event.occurred_at_ms))
+    for user_id, expected in by_user.items():
+        state = user_state(place.settings, user_id)
+        assert state is not None
+        history = [(e["item_id"], e["event_type"], e["occurred_at_ms"]) for e in state["history"]]
+        assert state["events"] == len(expected)
+        assert history == expected[-place.settings.state.history_length :]
+
+
+async def test_events_become_slates_and_garbage_becomes_dead_letters(place: Place) -> None:
+    events = log(400)
+    mixed = records(events[:200]) + [(None, value) for value in GARBAGE] * 3 + records(events[200:])
+    async with place.worker() as worker:
+        await worker.wait_until_ready()
+        await publish(place.client, place.topics.events, mixed)
+        status = await place.until(worker, lambda s: s["lag"] == 0 and s["checkpoint_age_s"] is not None)
+        assert status["events_learned"] == 400
+        assert status["dead_letters"] == 3 * len(GARBAGE)
+        assert (status["users"], status["items"]) == (20, 30)
+        assert await worker.ask("/healthz") == {"ok": True}
+        await asyncio.to_thread(assert_state_equals, place, events)
+        live = await asyncio.to_thread(user_state, place.settings, "u1")
+
+    stopped = await place.status()
+    assert not stopped["worker"]["running"]
+    assert [stopped[name] for name in ("events_learned", "dead_letters", "lag")] == [400, 3 * len(GARBAGE), 0]
+    assert [p["committed"] for p in stopped["partitions"]] == [p["end"] or None for p in stopped["partitions"]]
+    assert user_state(place.settings, "u1") == live
+
+    slates: dict[str, Recommendation] = {}
+    for value in await everything(place.client, place.topics.recommendations):
+        slate = decode_recommendation(value)
+        items = [item.item_id for item in slate.items]
+        assert len(set(items)) == len(items)
+        assert set(items) <= {event.item_id for event in events}
+        assert [item.rank for item in slate.items] == list(range(len(items)))
+        slates[slate.user_id] = slate
+    assert set(slates) == {event.user_id for event in events}
+    last = {event.user_id: event.event_id for event in events}
+    assert {user: slate.trigger_event_id for user, slate in slates.items()} == last
+    assert live is not None
+    assert [place["item_id"] for place in live["slate"]] == [item.item_id for item in slates["u1"].items]
+
+    letters: list[DeadLetter] = [
+        decode_dead_letter(value) for value in await everything(place.client, place.topics.dead_letters)
+    ]
+    assert sorted((letter.original, letter.reason.value) for letter in letters) == sorted(list(GARBAGE.items()) * 3)
+    assert all(letter.topic == place.topics.events and letter.detail.endswith((".", "?")) for letter in letters)
+
+
+async def test_a_worker_that_is_stopped_and_killed_in_the_middle_loses_and_repeats_nothing(place: Place) -> None:
+    events = log(3_000)
+    async with place.worker() as worker:
+        await worker.wait_until_ready()
+        await publish(place.client, place.topics.events, records(events))
+        await place.until(worker, lambda s: s["events_learned"] > 0)
+    first = await place.status()
+    assert 0 < first["events_learned"] <= 3_000
+
+    async with place.worker() as worker:  # goes on; killed once it has got on
+        await worker.wait_until_ready()
+        status = await place.until(worker, lambda s: s["events_learned"] > first["events_learned"] or s["lag"] == 0)
+        os.kill(status["worker"]["pid"], signal.SIGKILL)
+
+    async with place.worker() as worker:
+        await worker.wait_until_ready()
+        await place.until(worker, lambda s: s["lag"] == 0)
+    final = await place.status()
+    assert final["events_learned"] == 3_000
+    assert_state_equals(place, events)
+
+
+async def test_a_lone_event_is_answered_before_a_second_has_passed(place: Place) -> None:
+    async with place.worker() as worker:
+        await worker.wait_until_ready()
+        await publish(place.client, place.topics.events, records(log(50)))
+        await place.until(worker, lambda s: s["lag"] == 0)
+        async with KafkaSource(place.client, place.topics.recommendations) as slates:
+            [lone] = log(1, start=50)
+            await publish(place.client, place.topics.events, records([lone]))
+            async with asyncio.timeout(1.0):
+                answers = await slates.read(timeout_s=1.0)
+        [slate] = [decode_recommendation(answer.value or b"") for answer in answers]
+        assert slate.trigger_event_id == lone.event_id

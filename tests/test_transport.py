@@ -1,0 +1,180 @@
+"""The contract with the pinned Faust: what `stream.transport` overrides must still be there and still be called."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import faust
+import pytest
+from aiokafka import AIOKafkaProducer
+from faust.exceptions import ImproperlyConfigured
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+from connectors.kafka_client import KafkaClient
+from connectors.topics import committed_offsets
+from stream.app import create_app
+from stream.engine import EngineConfig
+from stream.settings import TopicSettings
+from stream.transport import FETCH_MAX_WAIT_MS, BatchSchema, Consumer, ConsumerThread, RecordBatch, Transport
+
+TP0 = TP("events", 0)
+
+
+def consumer_of(*schemas: faust.Schema[Any, Any]) -> Consumer:
+    """A consumer without a broker, of an application whose topic has these subscribers."""
+    consumer: Consumer = Consumer.__new__(Consumer)
+    topics = [SimpleNamespace(topics=["events"], schema=schema) for schema in schemas]
+    consumer.app = SimpleNamespace(topics=topics, consumer_generation_id=1)  # type: ignore[assignment]
+    consumer._acked = {TP0: []}
+    consumer._acked_index = {TP0: set()}
+    return consumer
+
+
+def record(offset: int) -> Any:
+    return SimpleNamespace(
+        topic="events", partition=0, offset=offset, timestamp=1_000 + offset, timestamp_type=0, serialized_value_size=10
+    )
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "parameters"),
+    [
+        (driver.Consumer, "_getmany", ["self", "active_partitions", "timeout"]),
+        (driver.Consumer, "_to_message", ["self", "tp", "record"]),
+        (driver.Consumer, "_add_gap", ["self", "tp", "offset_from", "offset_to"]),
+        (driver.Consumer, "_new_offset", ["self", "tp"]),
+        (driver.Consumer, "on_buffer_full", ["self", "tp"]),
+        (driver.Consumer, "seek_to_committed", ["self"]),
+        (driver.Consumer, "_new_consumer_thread", ["self"]),
+        (driver.AIOKafkaConsumerThread, "_create_worker_consumer", ["self", "transport"]),
+    ],
+)
+def test_the_overridden_seams_are_the_pinned_fausts_own(owner: type, name: str, parameters: list[str]) -> None:
+    assert list(inspect.signature(getattr(owner, name)).parameters) == parameters
+
+
+def test_the_url_scheme_leads_to_this_transport() -> None:
+    from faust.transport.drivers import by_url
+    from yarl import URL
+
+    assert by_url(URL("kafka+batch://127.0.0.1:9092")) is Transport
+    assert Transport.Consumer is Consumer
+
+
+def test_a_list_becomes_one_message_at_its_last_offset() -> None:
+    batch = RecordBatch([record(4), record(5), record(9)])
+    message = consumer_of(BatchSchema())._to_message(TP0, batch)
+    assert (message.offset, message.value, message.timestamp) == (9, batch, 1.009)
+
+
+def test_the_newest_acknowledgement_is_the_position_whatever_lies_before() -> None:
+    consumer = consumer_of(BatchSchema())
+    assert consumer._new_offset(TP0) is None
+    consumer._acked[TP0] = [3, 9, 7]
+    assert consumer._new_offset(TP0) == 10
+    assert consumer._acked[TP0] == []
+
+
+def test_lists_and_single_events_on_one_topic_are_refused() -> None:
+    with pytest.raises(ImproperlyConfigured, match="events has subscribers to lists and to single events"):
+        consumer_of(BatchSchema(), faust.Schema())._is_batched("events")
+
+
+def test_an_ordinary_topic_stays_with_the_driver() -> None:
+    assert not consumer_of(faust.Schema())._is_batched("events")
+
+
+class StubEngine:
+    """Takes lists of records and acknowledges them at once, or never."""
+
+    def __init__(self, applied: dict[int, int], acknowledges: bool = True) -> None:
+        self.config = EngineConfig(topic="events")
+        self.processor = SimpleNamespace(states=SimpleNamespace(applied=applied))
+        self.lists: list[Any] = []
+        self._acknowledges = acknowledges
+
+    async def offer(self, records: Any, ack: Callable[[], None]) -> None:
+        self.lists.append(records)
+        if self._acknowledges:
+            ack()
+
+    @property
+    def offsets(self) -> dict[int, list[int]]:
+        found: dict[int, list[int]] = {}
+        for records in self.lists:
+            for one in records:
+                found.setdefault(one.partition, []).append(one.offset)
+        return found
+
+
+@asynccontextmanager
+async def running(
+    broker: KafkaClient, topics: TopicSettings, engine: StubEngine, folder: Path
+) -> AsyncIterator[faust.App]:
+    app = create_app(
+        broker, engine, group=topics.events, topic=topics.events, session_timeout_s=6.0, folder=folder  # type: ignore[arg-type]
+    )
+    await app.start()
+    try:
+        yield app
+    finally:
+        await app.stop()
+
+
+async def published(broker: KafkaClient, topic: str, count: int) -> dict[int, list[int]]:
+    """Publish records of ten keys; where they are now."""
+    producer = AIOKafkaProducer(**broker.options())
+    await producer.start()
+    sent = [await producer.send_and_wait(topic, b"{}", b"%d" % (n % 10)) for n in range(count)]
+    await producer.stop()
+    found: dict[int, list[int]] = {}
+    for one in sent:
+        found.setdefault(one.partition, []).append(one.offset)
+    return found
+
+
+async def until(reached: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30.0):
+        while not reached():
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+async def test_records_arrive_in_lists_in_order_and_acknowledged_ones_are_committed(
+    broker: KafkaClient, topics: TopicSettings, tmp_path: Path
+) -> None:
+    expected = await published(broker, topics.events, 300)
+    engine = StubEngine(applied={})
+    async with running(broker, topics, engine, tmp_path) as app:
+        await until(lambda: engine.offsets == expected)
+        assert all(isinstance(records, RecordBatch) for records in engine.lists)
+        assert len(engine.lists) < 100
+        thread = app.consumer._thread
+        assert isinstance(thread, ConsumerThread)
+        assert thread._ensure_consumer()._fetch_max_wait_ms == FETCH_MAX_WAIT_MS
+    ends = {partition: offsets[-1] + 1 for partition, offsets in expected.items()}
+    assert committed_offsets(broker, topics.events, topics.events) == ends
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+async def test_reading_begins_after_the_applied_offsets_whatever_was_committed(
+    broker: KafkaClient, topics: TopicSettings, tmp_path: Path
+) -> None:
+    expected = await published(broker, topics.events, 300)
+    first = StubEngine(applied={})
+    async with running(broker, topics, first, tmp_path):
+        await until(lambda: first.offsets == expected)
+
+    partition = max(expected, key=lambda number: len(expected[number]))
+    applied = {number: offsets[-1] for number, offsets in expected.items()}
+    applied[partition] = expected[partition][10]
+    again = StubEngine(applied=applied)
+    async with running(broker, topics, again, tmp_path):
+        await until(lambda: again.offsets == {partition: expected[partition][11:]})
