@@ -248,15 +248,17 @@ class Engine:
 
     async def _begin_checkpoint(self) -> None:
         """Take the state between two steps and write it while the stream goes on."""
+        if self._writing is not None and self._writing.done():
+            self._writing.result()  # raises what nobody foresaw: its records would wait for ever and in silence
         if not self._unsaved:
             # The first one comes soon after the first records: a worker that keeps being killed must get on.
             self._checkpoint_due = time.monotonic() + min(self.config.checkpoint_every_s, _FIRST_CHECKPOINT_S)
             return
         self._checkpoint_due = time.monotonic() + self.config.checkpoint_every_s
-        if self._writing is not None:
-            if not self._writing.done() and not self._stopping:
+        if self._writing is not None and not self._writing.done():
+            if not self._stopping:
                 return
-            await self._writing  # raises what nobody foresaw: its records would wait for ever and in silence
+            await self._writing
         if self._publishing:
             await asyncio.wait(self._publishing)
         self._reap()

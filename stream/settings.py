@@ -8,9 +8,9 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 import platformdirs
 from pydantic import (
@@ -87,6 +87,16 @@ class TopicSettings(_Section):
     events_retention_hours: Annotated[int, Field(ge=-1)] = 24 * 7
     dead_letters_retention_hours: Annotated[int, Field(ge=-1)] = 24 * 30
     drift_retention_hours: Annotated[int, Field(ge=-1)] = 24 * 90
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        names = (self.events, self.recommendations, self.drift, self.dead_letters)
+        if len(set(names)) != len(names):
+            raise ValueError(
+                f"the four topics must have different names, got {', '.join(names)}: "
+                f"a worker that reads what it writes never ends"
+            )
+        return self
 
 
 class EventTypeSettings(_Section):
@@ -170,6 +180,14 @@ class WorkerSettings(_Section):
     session_timeout_s: Annotated[float, Field(ge=6.0)] = 12.0
     torch_threads: Positive = 1
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @field_validator("http")
+    @classmethod
+    def _address(cls, address: str) -> str:
+        _, colon, port = address.rpartition(":")
+        if not colon or not port.isdecimal() or int(port) > 65_535:
+            raise ValueError("must be host:port, such as 127.0.0.1:8321")
+        return address
 
 
 class LearnerSettings(_Section):
@@ -286,7 +304,8 @@ def load(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -
     try:
         return Settings(file=file, overrides=dict(overrides or {}))  # type: ignore[call-arg]
     except ValidationError as error:
-        raise SettingsError("\n".join(_explain(problem, file, path) for problem in error.errors())) from error
+        problems = [problem for problem in error.errors() if not _follows(problem, error.errors())]
+        raise SettingsError("\n".join(_explain(problem, file, path) for problem in problems)) from error
     except Exception as error:  # pydantic-settings wraps undecodable variables in its own type
         if type(error).__name__ == "SettingsError":
             raise SettingsError(f"An environment variable cannot be read: {error}.") from error
@@ -305,46 +324,60 @@ def _refuse_unknown_variables() -> None:
                 )
 
 
+def _follows(problem: Any, problems: Sequence[Any]) -> bool:
+    """Whether it is only said because of another: a list counts as too short when its entries are wrong."""
+    depth = len(problem["loc"])
+    return problem["type"] == "too_short" and any(
+        len(other["loc"]) > depth and other["loc"][:depth] == problem["loc"] for other in problems
+    )
+
+
 def _explain(problem: Any, file: Mapping[str, Any], path: Path | None) -> str:
     """One sentence: key, value, what is allowed, where it stands."""
     location = [str(part) for part in problem["loc"]]
     key = ".".join(location) or "settings"
     place = (
-        f"in {path}" if path is not None and _is_in(file, problem["loc"]) else "in the environment or options"
+        f"in {path}" if path is not None and _is_in(file, problem) else "in the environment or options"
     )
     if problem["type"] == "extra_forbidden":
         allowed = _keys_at(location[:-1])
         return f"Unknown setting {key!r} {place}.{_suggestion(location[-1], allowed)}"
     message = problem["msg"].removeprefix("Value error, ")
-    value = "" if problem["type"] == "value_error" and not location else f" is {_shown(problem['input'])}"
+    silent = problem["type"] == "missing" or (problem["type"] == "value_error" and not location)
+    value = "" if silent else f" is {_shown(key, problem['input'])}"
     return f"Setting {key!r} {place}{value}: {message}."
 
 
-def _shown(value: object) -> str:
+def _shown(key: str, value: object) -> str:
     if isinstance(value, Mapping | BaseModel):
         return "not consistent"
-    return "'**********'" if isinstance(value, SecretStr) else repr(value)
+    return "'**********'" if isinstance(value, SecretStr) or key.endswith("password") else repr(value)
 
 
-def _is_in(file: Mapping[str, Any], location: tuple[int | str, ...]) -> bool:
+def _is_in(file: Mapping[str, Any], problem: Any) -> bool:
+    """Whether the value that is wrong stands in the file: a variable or an option may have replaced it."""
     node: Any = file
-    for part in location:
+    for part in problem["loc"]:
         if isinstance(node, Mapping) and part in node:
             node = node[str(part)]
         elif isinstance(node, list) and isinstance(part, int) and part < len(node):
             node = node[part]
         else:
-            return bool(node is not file)
-    return bool(file)
+            return bool(node is not file and problem["type"] == "missing")
+    given = problem["input"]
+    return bool(file) and (isinstance(node, Mapping) or node is given or bool(node == given))
 
 
 def _keys_at(location: list[str]) -> set[str]:
     model: Any = Settings
     for part in location:
         fields = getattr(model, "model_fields", {})
-        if part not in fields:
+        if part in fields:
+            model = fields[part].annotation
+        elif entries := get_args(model):  # of a list or of a table
+            model = entries[1] if get_origin(model) is dict else entries[0]
+        else:
             return set()
-        model = fields[part].annotation
     return set(getattr(model, "model_fields", {}))
 
 

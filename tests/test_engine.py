@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from builders import NOW_MS, Record, event, numbered, records
-from fakes import BrokenStore, Diary, MemoryPublisher, processor
+from fakes import BrokenStore, CountingLearner, Diary, MemoryPublisher, processor
 
 from stream.checkpoint import CheckpointStore
 from stream.engine import Engine, EngineConfig
@@ -58,17 +58,29 @@ class Stage:
         self.publisher = MemoryPublisher(hold=hold)
         self.diary = Diary()
         self.acks = Acks()
-        self.clock: Callable[[], int] = lambda: NOW_MS
+        self.permits: threading.Semaphore | None = None
+        """Where a test sets it, each step waits for a permit of its own."""
         patient = {"batch_max_events": 4, "batch_max_age_ms": 60_000.0, "checkpoint_every_s": 60.0}
         self.engine = Engine(
-            processor=processor(),
+            processor=processor(self._learner()),
             publisher=self.publisher,
             checkpoints=store,
             observer=self.diary,
             config=EngineConfig(topic="events", **{**patient, **config}),
-            now_ms=lambda: self.clock(),
+            now_ms=lambda: NOW_MS,
         )
         self.running: asyncio.Task[None] | None = None
+
+    def _learner(self) -> CountingLearner:
+        stage = self
+
+        class Waiting(CountingLearner):
+            def predict_many(self, batch: Any) -> Any:
+                if stage.permits is not None:
+                    assert stage.permits.acquire(timeout=SOON_S)
+                return super().predict_many(batch)
+
+        return Waiting()
 
     async def offer(self, *some: Record, name: str = "list") -> None:
         await self.engine.offer(some, self.acks(name))
@@ -77,6 +89,7 @@ class Stage:
     async def run(self) -> AsyncIterator[Stage]:
         """The engine's life; it ends well, or its error comes out."""
         self.running = asyncio.create_task(self.engine.run())
+        await asyncio.wait_for(self.engine.started.wait(), SOON_S)
         try:
             yield self
             await self.engine.stop()
@@ -180,9 +193,8 @@ async def test_freshness_is_measured_when_the_results_have_arrived() -> None:
 
 
 async def test_offers_wait_while_too_much_is_waiting() -> None:
-    gate = threading.Event()
     stage = Stage(batch_max_events=2)
-    stage.clock = lambda: NOW_MS if gate.wait(SOON_S) else 0  # the step stands still until the gate opens
+    stage.permits = threading.Semaphore(0)
     async with stage.run():
         for n in range(5):  # one batch in the step, four waiting
             await stage.offer(*some(2, first=2 * n))
@@ -190,16 +202,15 @@ async def test_offers_wait_while_too_much_is_waiting() -> None:
         done, _ = await asyncio.wait({blocked}, timeout=NEVER_S)
         assert not done
         assert stage.engine._buffered == 8
-        gate.set()
+        stage.permits.release(100)
         await asyncio.wait_for(blocked, SOON_S)
         await stage.publisher.wait_for(6)
     assert stage.engine.processor.totals.events_learned == 12
 
 
 async def test_a_stop_lets_waiting_offers_go() -> None:
-    gate = threading.Event()
     stage = Stage(batch_max_events=1)
-    stage.clock = lambda: NOW_MS if gate.wait(SOON_S) else 0
+    stage.permits = threading.Semaphore(0)
     async with stage.run():
         for n in range(5):
             await stage.offer(*some(1, first=n))
@@ -207,7 +218,7 @@ async def test_a_stop_lets_waiting_offers_go() -> None:
         await asyncio.sleep(0)
         await stage.engine.stop()
         await asyncio.wait_for(blocked, SOON_S)
-        gate.set()
+        stage.permits.release(100)
     assert "late" not in stage.acks.given
 
 
@@ -241,17 +252,18 @@ async def test_nothing_is_acknowledged_before_its_results_have_arrived(tmp_path:
 
 
 async def test_a_list_is_acknowledged_when_all_of_it_is_used(tmp_path: Path) -> None:
-    permits = threading.Semaphore(1)
-    stage = Stage(CheckpointStore(tmp_path), checkpoint_every_s=1e-9)
-    stage.clock = lambda: NOW_MS if permits.acquire(timeout=SOON_S) else 0
+    stage = Stage(CheckpointStore(tmp_path), checkpoint_every_s=0.001)
+    stage.permits = threading.Semaphore(0)
     async with stage.run():
         await stage.offer(*some(6))
+        await asyncio.sleep(0.02)  # a step that lasts longer than checkpoints are apart
+        stage.permits.release()
         await stage.publisher.wait_for(1)
         await stage.acks.stays_empty()
         assert stage.diary.manifests[0].applied == {0: 3}, "four of six are on disk"
-        permits.release()
+        stage.permits.release()
         await stage.acks.wait_for(1)
-        permits.release(100)
+        stage.permits.release(100)
 
 
 async def test_an_empty_list_is_acknowledged_too(tmp_path: Path) -> None:
@@ -266,6 +278,13 @@ async def test_without_checkpoints_records_are_acknowledged_after_publishing() -
         await stage.publisher.wait_for(1)
         await stage.acks.stays_empty()
         stage.publisher.held[0].set_result(None)
+        await stage.acks.wait_for(1)
+
+
+async def test_the_first_checkpoint_comes_soon(tmp_path: Path) -> None:
+    """A worker that keeps being killed must get on, however far apart its checkpoints are."""
+    async with Stage(CheckpointStore(tmp_path), batch_max_events=1, checkpoint_every_s=3_600.0).run() as stage:
+        await stage.offer(*some(1))
         await stage.acks.wait_for(1)
 
 
@@ -290,15 +309,14 @@ async def test_a_stop_finishes_the_step_at_hand_and_writes_a_last_checkpoint(tmp
 
 
 async def test_what_still_waits_at_a_stop_is_not_acknowledged(tmp_path: Path) -> None:
-    permits = threading.Semaphore(1)
     stage = Stage(CheckpointStore(tmp_path), batch_max_events=1)
-    stage.clock = lambda: NOW_MS if permits.acquire(timeout=SOON_S) else 0
+    stage.permits = threading.Semaphore(1)
     async with stage.run():
         for n in range(4):
             await stage.offer(*some(1, first=n), name=f"list {n}")
         await stage.publisher.wait_for(1)
         await stage.engine.stop()
-        permits.release(100)
+        stage.permits.release(100)
     applied = stage.engine.last_checkpoint.applied[0]  # type: ignore[union-attr]
     assert applied < 2, "at most the step at hand was finished"
     assert stage.acks.given == [f"list {n}" for n in range(applied + 1)]

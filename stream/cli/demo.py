@@ -35,11 +35,13 @@ from stream.demo.on_broker import play_on_broker
 from stream.demo.scenario import Scenario
 from stream.demo.summary import DemoSummary
 from stream.demo.view import drawn, in_words
-from stream.worker_process import WorkerFailedError
 from stream.settings import Settings
+from stream.worker_process import WorkerFailedError
 
 _POSITIVE = click.FloatRange(min=0.0, min_open=True)
 _LINE_EVERY_S = 10.0
+
+Stage = Callable[[], Scenario]
 
 
 @click.command()
@@ -73,8 +75,7 @@ def demo(
     settings = effective_settings(ctx)
     hold_back_client_logs(ctx)
     try:
-        scenario = scenarios.log(data) if data is not None else scenarios.shop(seed, duration)
-        summary = _play(settings, scenario, rate, duration, in_process)
+        summary = _play(settings, lambda: _stage(data, seed, duration), rate, duration, in_process)
     except (WorkerFailedError, LogError) as error:
         raise CommandFailed(str(error)) from error
     for line in in_words(summary):
@@ -83,9 +84,11 @@ def demo(
         print_json(summary)
 
 
-def _play(
-    settings: Settings, scenario: Scenario, rate: float, duration_s: float, in_process: bool
-) -> DemoSummary:
+def _stage(data: Path | None, seed: int, duration_s: float) -> Scenario:
+    return scenarios.log(data) if data is not None else scenarios.shop(seed, duration_s)
+
+
+def _play(settings: Settings, stage: Stage, rate: float, duration_s: float, in_process: bool) -> DemoSummary:
     if not in_process:
         try:
             with (
@@ -93,12 +96,12 @@ def _play(
                 _broker(settings) as client,
                 tempfile.TemporaryDirectory(prefix="freshet-demo-") as folder,
             ):
-                return asyncio.run(_on_broker(settings, scenario, client, rate, duration_s, Path(folder)))
+                return asyncio.run(_on_broker(settings, stage, client, rate, duration_s, Path(folder)))
         except NoBrokerAvailable as error:
             say(f"{error}\nPlaying the same pipeline in this process instead.")
         except BrokerError as error:
             raise CommandFailed(str(error)) from error
-    return asyncio.run(_in_process(settings, scenario, rate, duration_s))
+    return asyncio.run(_in_process(settings, stage, rate, duration_s))
 
 
 @contextmanager
@@ -139,11 +142,11 @@ def _undisturbed() -> Iterator[None]:
 
 
 async def _on_broker(
-    settings: Settings, scenario: Scenario, client: KafkaClient, rate: float, duration_s: float, folder: Path
+    settings: Settings, stage: Stage, client: KafkaClient, rate: float, duration_s: float, folder: Path
 ) -> DemoSummary:
     with stop_on_signals() as stop, _view(duration_s) as on_summary:
         return await play_on_broker(
-            scenario,
+            stage,
             settings,
             client,
             rate=rate,
@@ -155,10 +158,10 @@ async def _on_broker(
         )
 
 
-async def _in_process(settings: Settings, scenario: Scenario, rate: float, duration_s: float) -> DemoSummary:
+async def _in_process(settings: Settings, stage: Stage, rate: float, duration_s: float) -> DemoSummary:
     with stop_on_signals() as stop, _view(duration_s) as on_summary:
         return await play_in_process(
-            scenario, settings, rate=rate, duration_s=duration_s, stop=stop, on_summary=on_summary
+            stage, settings, rate=rate, duration_s=duration_s, stop=stop, on_summary=on_summary
         )
 
 

@@ -36,7 +36,7 @@ class _Record(NamedTuple):
 
 
 async def play_in_process(
-    scenario: Scenario,
+    stage: Callable[[], Scenario],
     settings: Settings,
     *,
     rate: float,
@@ -44,8 +44,8 @@ async def play_in_process(
     stop: asyncio.Event,
     on_summary: Callable[[DemoSummary], None],
 ) -> DemoSummary:
-    """Play the scenario through decoder and pipeline; freshness is from an event's making to its slate."""
-    loop = _Loop(scenario, settings)
+    """Play what `stage` makes through decoder and pipeline; freshness is from an event's making to its slate."""
+    loop = _Loop(stage, settings)
     started = last = looked = time.monotonic()
     wanted = 0.0
     while not stop.is_set() and not loop.exhausted and (now := time.monotonic()) - started < duration_s:
@@ -66,9 +66,8 @@ async def play_in_process(
 class _Loop:
     """Scenario, processor and observer in one thread."""
 
-    def __init__(self, scenario: Scenario, settings: Settings) -> None:
+    def __init__(self, stage: Callable[[], Scenario], settings: Settings) -> None:
         keep_temporaries()
-        self._scenario = scenario
         self._topic = settings.topics.events
         self._processor: Processor = build_processor(settings)
         tasks = self._processor.pipeline.learner.tasks
@@ -76,6 +75,7 @@ class _Loop:
         self._observer = WorkerObserver(
             tasks, metrics, window=settings.monitoring.progressive_window, drift=settings.monitoring.drift
         )
+        self._scenario = scenario = stage()
         self._log = iter(scenario.log) if scenario.log is not None else None
         self._produced = 0
         self._latest_user: str | None = None

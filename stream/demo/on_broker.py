@@ -19,9 +19,9 @@ from connectors.sinks.kafka import KafkaSink
 from connectors.topics import create_topics, delete_topics
 from stream.demo.scenario import Scenario
 from stream.demo.summary import DemoSummary, summarise
-from stream.worker_process import WorkerProcess
 from stream.settings import Settings
 from stream.topic_specs import topic_specs
+from stream.worker_process import WorkerProcess
 
 _LOOK_EVERY_S = 0.5
 _SETTLES_WITHIN_S = 60.0
@@ -38,7 +38,7 @@ class _Played:
 
 
 async def play_on_broker(
-    scenario: Scenario,
+    stage: Callable[[], Scenario],
     settings: Settings,
     client: KafkaClient,
     *,
@@ -54,7 +54,7 @@ async def play_on_broker(
     The topics have names of this run alone, so a broker that others use is left as it was.
 
     Args:
-        scenario: What to play.
+        stage: Makes what is played, when everything else is ready: the shoppers' time begins then.
         settings: Of the worker; topics' names and state folder are this run's own.
         client: The broker.
         rate: Events in a real second.
@@ -77,6 +77,7 @@ async def play_on_broker(
         say("Starting the worker ...")
         async with WorkerProcess(state_dir, environment) as worker:
             await worker.wait_until_ready()
+            scenario = stage()
             watcher = _Watcher(scenario, client, worker, own, state_dir)
             say("The worker is ready. The first events are on their way.")
             playing = asyncio.create_task(

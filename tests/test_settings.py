@@ -1,0 +1,282 @@
+"""One file, the environment, options: who wins, and what is said of a mistake."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connectors.event_types import STANDARD_TYPES
+from stream.settings import Settings, SettingsError, load
+
+Written = Callable[[str], Path]
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No `freshet.toml` of the checkout is found, nor the state folder that all tests are given."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("FRESHET_STATE_DIR")
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Written:
+    def write(text: str, name: str = "given.toml") -> Path:
+        path = tmp_path / name
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def mistake(path: Path | None = None, overrides: dict[str, Any] | None = None) -> str:
+    with pytest.raises(SettingsError) as caught:
+        load(path, overrides)
+    return str(caught.value)
+
+
+# --- precedence
+
+
+def test_without_anything_the_defaults_hold() -> None:
+    settings = load()
+    assert (settings.learner.dimension, settings.broker) == (64, None)
+    assert [task.name for task in settings.tasks][:3] == ["click", "cart", "purchase"]
+    assert settings == Settings()
+
+
+def test_options_win_over_environment_over_file_over_defaults(
+    written: Written, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written("[learner]\ndimension = 8\nseed = 8\nnegatives = 8\n")
+    monkeypatch.setenv("FRESHET_LEARNER__DIMENSION", "16")
+    monkeypatch.setenv("FRESHET_LEARNER__SEED", "16")
+    learner = load(path, {"learner": {"dimension": 32}}).learner
+    assert (learner.dimension, learner.seed, learner.negatives) == (32, 16, 8)
+    assert learner.encoder_length == 20, "the rest of a section keeps its defaults"
+
+
+def test_the_file_of_the_working_folder_is_found(written: Written) -> None:
+    written("[learner]\ndimension = 8\n", "freshet.toml")
+    assert load().learner.dimension == 8
+    assert load(written("", "other.toml")).learner.dimension == 64, "unless another one is named"
+
+
+def test_a_section_may_come_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FRESHET_LEARNER", '{"dimension": 16}')
+    assert load().learner.dimension == 16
+
+
+def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FRESHET_LEARNER__DIMENSION", "")
+    assert load().learner.dimension == 64
+
+
+def test_strangers_variables_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEARNER__DIMENSION", "16")
+    assert load().learner.dimension == 64
+
+
+def test_folders_are_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", "/home/ann")
+    settings = load(overrides={"state_dir": "here", "cache_dir": "~/there"})
+    assert (settings.state_dir, settings.cache_dir) == (tmp_path / "here", Path("/home/ann/there"))
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        load().learner.dimension = 5
+
+
+# --- mistakes
+
+UNKNOWN = {
+    "[learner]\ndimenson = 3": ("learner.dimenson", "Did you mean dimension?"),
+    "learnr = 3": ("learnr", "Did you mean learner?"),
+    "[learnr]\ndimension = 3": ("learnr", "Did you mean learner?"),
+    "[learner]\nzzz = 3": ("learner.zzz", "Allowed here: device, dimension, "),
+    '[[tasks]]\nname = "a"\nevent_types = ["click"]\nvalu = 2': ("tasks.0.valu", "Did you mean value?"),
+    "[events.types.listen]\ntarge = true": ("events.types.listen.targe", "Did you mean target?"),
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), UNKNOWN.items(), ids=[key for key, _ in UNKNOWN.values()])
+def test_an_unknown_key_is_named_with_what_was_meant(
+    written: Written, text: str, expected: tuple[str, str]
+) -> None:
+    path = written(text)
+    key, hint = expected
+    assert mistake(path).startswith(f"Unknown setting '{key}' in {path}. {hint}")
+    assert "\n" not in mistake(path), "one mistake, one line"
+
+
+WRONG = {
+    "[learner]\ndimension = 'many'": ("learner.dimension", "'many'", "valid integer"),
+    "[learner]\ndimension = 2": ("learner.dimension", "2", "greater than or equal to 4"),
+    "[learner]\nencoder = 'lstm'": ("learner.encoder", "'lstm'", "'attention', 'gru' or 'mixed'"),
+    "[learner]\nlearning_rate = nan": ("learner.learning_rate", "nan", "less than or equal to 1"),
+    "[recommend]\nexploration = 1.5": ("recommend.exploration", "1.5", "less than or equal to 1"),
+    "[state]\nmax_users = 0": ("state.max_users", "0", "greater than 0"),
+    "[worker]\nsession_timeout_s = 1": ("worker.session_timeout_s", "1", "greater than or equal to 6"),
+    "[worker]\nhttp = 'here'": ("worker.http", "'here'", "host:port, such as 127.0.0.1:8321"),
+    "[worker]\nhttp = ':70000'": ("worker.http", "':70000'", "host:port"),
+    "learner = 3": ("learner", "3", "valid dictionary"),
+    "tasks = []": ("tasks", "[]", "at least 1 item"),
+    "[[tasks]]\nname = 'A b'\nevent_types = ['click']": ("tasks.0.name", "'A b'", "match pattern"),
+    "[[tasks]]\nname = 'a'\nevent_types = []": ("tasks.0.event_types", "[]", "at least 1 item"),
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), WRONG.items(), ids=[f"{k}={v}" for k, v, _ in WRONG.values()])
+def test_a_wrong_value_is_named_with_its_key_and_file(
+    written: Written, text: str, expected: tuple[str, str, str]
+) -> None:
+    path = written(text)
+    key, value, allowed = expected
+    said = mistake(path)
+    assert said.startswith(f"Setting '{key}' in {path} is {value}: ")
+    assert allowed in said
+    assert "\n" not in said, "one mistake, one line"
+
+
+def test_a_missing_value_is_named(written: Written) -> None:
+    path = written("[[tasks]]\nname = 'a'")
+    assert mistake(path) == f"Setting 'tasks.0.event_types' in {path}: Field required."
+
+
+def test_several_mistakes_are_all_named(written: Written) -> None:
+    said = mistake(written("[learner]\ndimension = 2\nseed = 'x'"))
+    assert [line.split("'")[1] for line in said.splitlines()] == ["learner.dimension", "learner.seed"]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "key"),
+    [
+        ("FRESHET_LEARNER__DIMENSION", "2", "Setting 'learner.dimension'"),
+        ("FRESHET_LEARNER__DIMENSON", "8", "Unknown setting 'learner.dimenson'"),
+    ],
+)
+def test_a_mistake_of_the_environment_is_not_blamed_on_the_file(
+    written: Written, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, key: str
+) -> None:
+    path = written("[learner]\ndimension = 8")
+    monkeypatch.setenv(variable, value)
+    assert mistake(path).startswith(f"{key} in the environment or options")
+
+
+def test_a_mistake_of_an_option_is_not_blamed_on_the_file(written: Written) -> None:
+    path = written("[learner]\ndimension = 8")
+    said = mistake(path, {"learner": {"dimension": 1}})
+    assert said.startswith("Setting 'learner.dimension' in the environment or options is 1")
+
+
+@pytest.mark.parametrize(
+    ("variable", "hint"),
+    [
+        ("FRESHET_LEARNR__DIMENSION", "Did you mean FRESHET_LEARNER?"),
+        ("FRESHET_BROKR", "Did you mean FRESHET_BROKER?"),
+        ("FRESHET_ZZZ", "Allowed here: FRESHET_BROKER, "),
+    ],
+)
+def test_a_misspelt_variable_is_not_ignored(monkeypatch: pytest.MonkeyPatch, variable: str, hint: str) -> None:
+    monkeypatch.setenv(variable, "3")
+    assert mistake().startswith(f"Unknown setting {variable} in the environment. {hint}")
+
+
+def test_a_variable_that_is_no_json_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FRESHET_TASKS", "[{")
+    assert '"tasks"' in mistake()
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    assert mistake(tmp_path / "none.toml") == (
+        f"Cannot read the settings file {tmp_path / 'none.toml'}: No such file or directory."
+    )
+
+
+def test_a_file_that_is_no_toml_is_named(written: Written, tmp_path: Path) -> None:
+    assert "is not valid TOML" in mistake(written("[learner"))
+    (tmp_path / "bytes.toml").write_bytes(b"\xff")
+    assert "is not valid TOML" in mistake(tmp_path / "bytes.toml")
+
+
+# --- secrets
+
+SASL = {
+    "security_protocol": "SASL_SSL",
+    "sasl_mechanism": "PLAIN",
+    "sasl_username": "me",
+    "sasl_password": "hunter2",
+    "ssl_password": "hunter2",
+}
+
+
+def test_secrets_are_masked_wherever_settings_are_shown() -> None:
+    settings = load(overrides={"kafka": SASL})
+    shown = [settings.model_dump_json(), repr(settings), str(settings), str(settings.model_dump())]
+    assert not [text for text in shown if "hunter2" in text]
+    assert "**********" in shown[0]
+    assert settings.kafka.sasl_password is not None
+    assert settings.kafka.sasl_password.get_secret_value() == "hunter2"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[kafka]\nsasl_password = ['hunter2']",
+        "[kafka]\nssl_password = {a = 'hunter2'}",
+        "[kafka]\nsecurity_protocol = 'SASL_SSL'\nsasl_password = 'hunter2'",
+    ],
+)
+def test_secrets_are_masked_in_mistakes(written: Written, text: str) -> None:
+    assert "hunter2" not in mistake(written(text))
+
+
+@pytest.mark.parametrize("missing", ["sasl_mechanism", "sasl_username", "sasl_password"])
+def test_half_a_sasl_is_refused(missing: str) -> None:
+    said = mistake(overrides={"kafka": {name: value for name, value in SASL.items() if name != missing}})
+    assert f"security_protocol SASL_SSL also needs {missing}" in said
+
+
+def test_no_sasl_needs_nothing() -> None:
+    assert load(overrides={"kafka": {"security_protocol": "SSL"}}).kafka.sasl_username is None
+
+
+# --- consistency
+
+
+def task(name: str, *event_types: str) -> dict[str, Any]:
+    return {"name": name, "event_types": event_types or ("click",)}
+
+
+def test_tasks_have_different_names() -> None:
+    assert "tasks must have different names, got a, a" in mistake(overrides={"tasks": [task("a"), task("a")]})
+
+
+def test_a_task_waits_for_declared_types_only() -> None:
+    said = mistake(overrides={"tasks": [task("a", "click", "listen")]})
+    assert "task 'a' waits for event type 'listen', which is neither standard nor declared" in said
+    settings = load(overrides={"tasks": [task("a", "listen")], "events": {"types": {"listen": {}}}})
+    assert settings.tasks[0].event_types == ("listen",)
+
+
+def test_topics_have_different_names() -> None:
+    said = mistake(overrides={"topics": {"events": "x", "dead_letters": "x"}})
+    assert "the four topics must have different names" in said
+
+
+def test_declared_types_follow_the_standard_ones() -> None:
+    types = {"listen": {}, "click": {"target": False}, "hum": {}}
+    assert load(overrides={"events": {"types": types}}).events.declared == (*STANDARD_TYPES, "listen", "hum")
+
+
+@pytest.mark.parametrize("name", ["", "x" * 65])
+def test_a_type_needs_a_name(name: str) -> None:
+    assert "must have 1 to 64 characters" in mistake(overrides={"events": {"types": {name: {}}}})
+
+
+def test_types_are_bounded() -> None:
+    many = {f"t{n}": {} for n in range(101)}
+    assert "at most 100 items" in mistake(overrides={"events": {"types": many}})
