@@ -191,7 +191,7 @@ class CandidateRetrieval:
         order = np.argsort(key, kind="stable")
         key, real = key[order], real[order]
         if not len(key):
-            return _empty(S, last_item)
+            return no_candidates(S, last_item)
         start = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]]))
         summed = np.add.reduceat(np.concatenate([entry.columns for entry in entries])[real], start, axis=0)
         bits = np.bitwise_or.reduceat(np.concatenate([entry.bits for entry in entries])[real], start)
@@ -256,7 +256,8 @@ class _Entries:
         return self.age if self.age is not None else np.full(len(self.rows), np.inf, np.float32)
 
 
-def _empty(S: int, last_item: IntArray) -> Candidates:
+def no_candidates(S: int, last_item: IntArray) -> Candidates:
+    """S sequences that have one empty slot each; `last_item` (S,) as in `Candidates`."""
     return Candidates(
         rows=np.full((S, 1), ABSENT, np.int64),
         from_last=np.zeros((S, 1, _P), np.float32),

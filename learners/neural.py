@@ -104,6 +104,8 @@ class NeuralModel:
     def user_vectors(self, histories: Histories) -> Tensor:
         """(S, D) vectors, without gradients."""
         with torch.no_grad():
+            if not len(histories):
+                return self._outputs.weight[:0]
             return self._encode(histories)[0]
 
     def nearest(self, users: Tensor, known: IntArray, count: int) -> IntArray:
@@ -128,6 +130,8 @@ class NeuralModel:
         self, users: Tensor, rows: IntArray, position: IntArray, pair_features: FloatArray
     ) -> FloatArray:
         """(B, K) what the heads foresee for users (B, D) with items (B,) shown at `position` (B,), given (B, F)."""
+        if not len(rows):
+            return np.zeros((0, len(self.tasks)), np.float32)
         items = self._outputs.weight[torch.from_numpy(rows).to(self._device)]
         places = torch.from_numpy(position).to(self._device)
         with torch.no_grad():

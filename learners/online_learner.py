@@ -9,7 +9,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from learners.candidates import SOURCE_ITEMS, SOURCES, CandidateRetrieval, Candidates, latest_distinct
+from learners.candidates import (
+    SOURCE_ITEMS,
+    SOURCES,
+    CandidateRetrieval,
+    Candidates,
+    latest_distinct,
+    no_candidates,
+)
 from learners.covisitation import CoVisitation
 from learners.event_batch import EventBatch, FloatArray, Histories, IntArray
 from learners.features import NAMES, PAIR_FEATURES, PRIOR, ranking_features
@@ -119,7 +126,7 @@ class OnlineLearner:
 
     def predict_many(self, batch: EventBatch) -> Predictions:
         """See `Learner`."""
-        self._ensure(batch)
+        self._ensure(batch.item_rows, batch.histories)
         users = self._neural.user_vectors(batch.histories)
         labelled = np.flatnonzero(batch.label_mask.any(axis=1))
         pair_features = self._pair_features(batch, labelled, users)
@@ -150,6 +157,9 @@ class OnlineLearner:
 
     def recommend(self, histories: Histories, size: int) -> Slates:
         """See `Learner`."""
+        self._ensure(
+            histories.item_rows, histories
+        )  # what is no choice and no label comes into histories unseen
         users = self._neural.user_vectors(histories)
         candidates, features, scores = self._rank(histories, users)
         S = len(histories)
@@ -189,6 +199,9 @@ class OnlineLearner:
 
     def _rank(self, histories: Histories, users: Any) -> tuple[Candidates, FloatArray, FloatArray]:
         """Candidates of S sequences, their features (S, C, F) and the ranker's scores (S, C)."""
+        if not len(histories):  # a step of impressions alone: no need to ask a network about nobody
+            nobody = no_candidates(0, np.zeros(0, np.int64))
+            return nobody, np.zeros((0, 1, len(NAMES)), np.float32), np.zeros((0, 1), np.float32)
         nearest = self._neural.nearest(users, self._popularity.known_rows, self.config.nearest)
         candidates = self._retrieval.retrieve(histories, nearest)
         neural = self._neural.scores(users, candidates.rows)
@@ -197,6 +210,8 @@ class OnlineLearner:
 
     def _pair_features(self, batch: EventBatch, rows: IntArray, users: Any) -> FloatArray:
         """(L, F) the ranker's features for given rows' own items."""
+        if not len(rows):
+            return np.zeros((0, len(NAMES)), np.float32)
         sequence, item_rows = batch.sequence[rows], batch.item_rows[rows]
         described = self._retrieval.describe(batch.histories, sequence, item_rows)
         neural = self._neural.scores(users[sequence], item_rows[:, None])
@@ -285,8 +300,8 @@ class OnlineLearner:
         self._covisitation.learn_many(recent, rows, now_s)
         self._popularity.learn_many(rows, now_s)
 
-    def _ensure(self, batch: EventBatch) -> None:
-        largest = max(batch.item_rows.max(initial=-1), batch.histories.item_rows.max(initial=-1))
+    def _ensure(self, rows: IntArray, histories: Histories) -> None:
+        largest = max(rows.max(initial=-1), histories.item_rows.max(initial=-1))
         self._neural.ensure(int(largest) + 1)
         self._popularity.ensure(int(largest) + 1)
 

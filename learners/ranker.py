@@ -67,7 +67,9 @@ class Ranker:
         rng: np.random.Generator,
         candidates: int = 50,
     ) -> None:
-        self._network = _Network(torch.from_numpy(prior))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(rng.integers(2**63)))
+            self._network = _Network(torch.from_numpy(prior))
         self._optimiser = torch.optim.Adam(self._network.parameters(), lr=learning_rate, betas=(0.9, 0.99))
         self._candidates = candidates
         self._rng = rng

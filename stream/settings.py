@@ -141,9 +141,9 @@ class TaskSettings(_Section):
 
 
 _DEFAULT_TASKS = (
-    TaskSettings(name="click", value=1.0, window_s=60, event_types=("click", "view")),
-    TaskSettings(name="cart", value=1.0, window_s=600, event_types=("add_to_cart",)),
-    TaskSettings(name="purchase", value=2.0, window_s=3_600, event_types=("purchase",)),
+    TaskSettings(name="click", value=2.0, window_s=60, event_types=("click", "view")),
+    TaskSettings(name="cart", value=0.5, window_s=600, event_types=("add_to_cart",)),
+    TaskSettings(name="purchase", value=1.0, window_s=3_600, event_types=("purchase",)),
     TaskSettings(
         name="engage",
         value=0.5,

@@ -1,0 +1,108 @@
+"""From settings to working pieces. Imports torch: the whole is put together."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+from builders import NOW_MS, event, numbered, records
+
+from learners.online_learner import OnlineLearner
+from stream.assembly import build_decoder, build_processor, build_states
+from stream.processor import Processor
+from stream.settings import Settings, load
+
+SMALL = {"learner": {"dimension": 8, "negatives": 8}, "recommend": {"exploration": 0.0, "slate_size": 4}}
+
+
+def settings(**sections: Any) -> Settings:
+    return load(overrides={**SMALL, **sections})
+
+
+def built(**sections: Any) -> Processor:
+    return build_processor(settings(**sections))
+
+
+def targets(processor: Processor, *types: str) -> list[bool]:
+    """Which types are choices: of different items each, so that none is a follow-up."""
+    batcher = processor.pipeline.batcher
+    events = [event(user=f"u{n}", kind=kind) for n, kind in enumerate(types)]
+    return batcher.arrivals(events, processor.states, processor.pipeline.items).target.tolist()
+
+
+def test_settings_reach_the_learner() -> None:
+    learner = built(learner={"dimension": 12, "encoder": "gru", "weighting": "equal", "seed": 5}).pipeline.learner
+    assert isinstance(learner, OnlineLearner)
+    config = learner.config
+    assert (config.dimension, config.encoder, config.weighting, config.seed) == (12, "gru", "equal", 5)
+    assert config.exploration == 0.0
+    assert [task.name for task in learner.tasks][:2] == ["click", "cart"]
+    assert (learner.tasks[2].value, learner.tasks[4].kind) == (2.0, "regression")
+
+
+def test_settings_reach_the_bounds() -> None:
+    processor = built(
+        state={"history_length": 7, "max_users": 11, "max_items": 13, "max_pending": 17},
+        events={"max_bytes": 200},
+    )
+    assert (processor.states.history_length, processor.states.index.capacity) == (7, 11)
+    assert processor.pipeline.items.capacity == 13
+    assert processor.states.pending_of(0).capacity == 17
+    letters = processor.process(records([b"{" + b" " * 300 + b"}"]), NOW_MS).dead_letters
+    assert [letter.reason for letter in letters] == ["oversized"]
+
+
+def test_choices_are_what_a_user_goes_for() -> None:
+    chosen = targets(built(), "click", "purchase", "rating", "impression", "dwell", "dislike", "return")
+    assert chosen == [True, True, True, False, False, False, False]
+
+
+def test_declared_types_say_whether_they_are_choices() -> None:
+    processor = built(
+        events={"types": {"listen": {}, "hum": {"target": False}, "click": {"target": False}, "dwell": {}}}
+    )
+    assert targets(processor, "listen", "hum", "click", "dwell") == [True, False, False, True]
+
+
+def test_a_slate_has_the_places_that_were_asked_for() -> None:
+    processor = built()
+    clicks = numbered([event(item=f"i{n}", user=f"u{n % 3}") for n in range(12)])
+    found = processor.process(records(clicks), NOW_MS)
+    assert [len(slate.items) for slate in found.recommendations] == [4, 4, 4]
+
+
+@pytest.mark.parametrize("kind", ["impression", "click", "dislike", "rating", "return"])
+def test_any_type_of_event_alone_gets_an_answer(kind: str) -> None:
+    """Whether items are first met as a choice, in a history, as a label, or nowhere."""
+    processor = built()
+    for n in range(18):
+        some = records([event(kind=kind, item=f"i{n}", event_id=f"e{n}", value=1.0)], first=n)
+        found = processor.process(some, NOW_MS)
+        assert len(found.recommendations) == 1
+
+
+def test_states_and_decoder_need_no_model() -> None:
+    """The commands that only look at a checkpoint must not wait for torch."""
+    import subprocess
+
+    code = (
+        "import sys; from stream.settings import load; from stream.assembly import build_decoder, build_states;"
+        "build_states(load()); build_decoder(load()); sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert build_states(settings()).history_length == 50
+    assert build_decoder(settings()).read(b"{}", NOW_MS, "d")
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_same_settings_and_records_give_the_same_slates(seed: int) -> None:
+    clicks = numbered([event(item=f"i{n % 7}", user=f"u{n % 3}") for n in range(40)])
+
+    def slates() -> list[Any]:
+        processor = built(learner={**SMALL["learner"], "seed": seed})
+        return [processor.process(records(clicks[n : n + 10], first=n), NOW_MS).recommendations for n in range(0, 40, 10)]
+
+    assert slates() == slates()
+    assert np.isfinite([item.score for step in slates() for slate in step for item in slate.items]).all()

@@ -1,0 +1,196 @@
+"""What the engine tells becomes numbers."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from builders import NOW_MS, event, numbered, records
+from fakes import TASKS, processor
+from prometheus_client.parser import text_string_to_metric_families
+
+from connectors.dead_letter import Reason
+from monitoring.drift import DriftFinding
+from monitoring.metrics import Metrics
+from stream.checkpoint import FileRecord, Manifest
+from stream.observer import WorkerObserver
+from stream.processor import Processed, Processor
+
+NAMES = [task.name for task in TASKS]
+NAN = float("nan")
+
+
+def observer(**settings: Any) -> WorkerObserver:
+    return WorkerObserver(TASKS, Metrics(NAMES, list(Reason)), **{"window": 100, "drift": True, **settings})
+
+
+def shown(watching: WorkerObserver, name: str, **labels: str) -> float:
+    for family in text_string_to_metric_families(watching.metrics.render().decode()):
+        for sample in family.samples:
+            if sample.name == f"freshet_{name}" and sample.labels == labels:
+                return sample.value
+    raise KeyError(name, labels)
+
+
+def worked(*rounds: list[Any]) -> tuple[Processor, list[Processed]]:
+    """A processor, and what came of each round of events."""
+    working, offset, done = processor(), 0, []
+    for some in rounds:
+        done.append(working.process(records(some, first=offset), NOW_MS))
+        offset += len(some)
+    return working, done
+
+
+def step(**differing: Any) -> Processed:
+    """A step whose labels and lesson a test chooses: two click labels, foreseen too low."""
+    _, (processed,) = worked(numbered([event()]))
+    assert processed.step is not None
+    lesson = replace(processed.step.lesson, **differing.pop("lesson", {}))
+    given: dict[str, Any] = {
+        "labels": np.array([[1.0, 0.0], [0.0, 0.0]], np.float32),
+        "label_mask": np.array([[True, False], [True, False]]),
+        "task_scores": np.array([[0.3, 0.9], [0.1, 0.9]], np.float32),
+        "label_delay_s": np.array([5.0, 60.0], np.float32),
+        "lesson": lesson,
+    }
+    return replace(processed, step=replace(processed.step, **{**given, **differing}))
+
+
+def told(watching: WorkerObserver, processed: Processed) -> Any:
+    return watching.step(processed, processor().states, 3)
+
+
+def test_a_step_is_counted() -> None:
+    working, (done,) = worked([*numbered([event(), event("bob")]), b"garbage"])
+    watching = observer()
+    assert list(watching.step(done, working.states, 7)) == []
+    assert shown(watching, "events_learned_total") == 2.0
+    assert shown(watching, "recommendations_total") == 2.0
+    assert shown(watching, "dead_letters_total", reason="not_json") == 1.0
+    assert shown(watching, "applied_offset", partition="0") == 2.0
+    assert (shown(watching, "users"), shown(watching, "items")) == (2.0, 7.0)
+    assert shown(watching, "last_event_timestamp_seconds") == NOW_MS / 1000.0 + 1.0
+    assert shown(watching, "pending_impressions") == 2.0
+
+
+def test_records_that_were_seen_before_are_counted_as_such() -> None:
+    working, _ = worked(numbered([event()]))
+    again = working.process(records(numbered([event()])), NOW_MS)
+    watching = observer()
+    watching.step(again, working.states, 1)
+    assert shown(watching, "records_skipped_total") == 1.0
+    assert shown(watching, "events_learned_total") == 0.0
+
+
+def test_ranks_become_hit_rates() -> None:
+    working, done = worked(
+        numbered([event(item="a")]), numbered([event(item="a")]), numbered([event(item="new")])
+    )
+    watching = observer()
+    for processed in done:
+        watching.step(processed, working.states, 1)
+    assert shown(watching, "progressive_hit_rate", window="run") == pytest.approx(1 / 3)
+    assert shown(watching, "candidate_recall") == 1.0
+    assert watching.summary()["choices_ranked"] == 3
+
+
+def test_labels_losses_and_calibration_are_shown_by_task() -> None:
+    watching = observer()
+    told(watching, step(lesson={"task_losses": np.array([0.7, NAN], np.float32), "task_weights": np.array([2.0, 3.0])}))
+    assert shown(watching, "labels_total", task="click", positive="yes") == 1.0
+    assert shown(watching, "labels_total", task="click", positive="no") == 1.0
+    assert shown(watching, "labels_total", task="purchase", positive="no") == 0.0, "what is not known is no negative"
+    assert shown(watching, "task_loss", task="click") == pytest.approx(0.7)
+    assert shown(watching, "task_weight", task="purchase") == 3.0
+    assert shown(watching, "task_label_mean", task="click") == 0.5
+    assert shown(watching, "task_calibration_ratio", task="click") == pytest.approx(0.2 / 0.5)
+    assert np.isnan(shown(watching, "task_calibration_ratio", task="purchase"))
+    assert shown(watching, "label_delay_seconds_count") == 2.0
+
+
+def test_relatedness_is_shown_where_both_tasks_had_labels() -> None:
+    watching = observer()
+    both = np.ones((2, 2), np.bool_)
+    related = np.array([[1.0, -0.5], [-0.5, 1.0]], np.float32)
+    told(watching, step(label_mask=both, lesson={"relatedness": related}))
+    told(watching, step(lesson={"relatedness": np.zeros((2, 2), np.float32)}))  # clicks only: no news of the pair
+    assert shown(watching, "task_relatedness", task="click", other="purchase") == -0.5
+    assert watching.summary()["relatedness"] == {"click": {"purchase": -0.5}, "purchase": {"click": -0.5}}
+
+
+def test_skipped_parts_are_counted() -> None:
+    watching = observer()
+    told(watching, step(lesson={"skipped": ("retrieval", "ranker", "ranker")}))
+    assert shown(watching, "nonfinite_skips_total", part="ranker") == 2.0
+    assert shown(watching, "nonfinite_skips_total", part="tasks") == 0.0
+
+
+def test_freshness_is_from_arrival_to_publication() -> None:
+    watching = observer()
+    watching.published([1_000.0, 1_040.0], 1_050.0)
+    watching.published([9_000.0], 5_000.0)  # clocks differ: never negative
+    assert shown(watching, "freshness_seconds_count") == 3.0
+    assert shown(watching, "freshness_seconds_sum") == pytest.approx(0.06)
+    assert watching.summary()["freshness_ms"]["p50"] == 10.0
+
+
+def test_checkpoints_are_shown() -> None:
+    watching = observer()
+    manifest = Manifest(
+        format=1,
+        number=1,
+        created_at_ms=NOW_MS,
+        topic="events",
+        applied={},
+        totals={},
+        summary={},
+        files={"a": FileRecord(3, 0), "b": FileRecord(4, 0)},
+    )
+    watching.checkpointed(manifest, 0.1, 0.2)
+    watching.checkpoint_failed()
+    watching.buffered(9)
+    assert shown(watching, "checkpoint_timestamp_seconds") == NOW_MS / 1000.0
+    assert shown(watching, "checkpoint_bytes") == 7.0
+    assert shown(watching, "checkpoint_stall_seconds_sum") == pytest.approx(0.1)
+    assert shown(watching, "checkpoint_failures_total") == 1.0
+    assert shown(watching, "buffered_records") == 9.0
+
+
+def drifting(watching: WorkerObserver) -> list[DriftFinding]:
+    found: list[DriftFinding] = []
+    mask = np.zeros((64, 2), np.bool_)
+    mask[:, 0] = True
+    zeros = np.zeros((64, 2), np.float32)
+    for n in range(250):
+        losses = np.array([0.1 if n < 200 else 0.9, NAN], np.float32)
+        processed = step(
+            labels=zeros, label_mask=mask, task_scores=zeros, label_delay_s=zeros[:, 0], lesson={"task_losses": losses}
+        )
+        found += told(watching, processed)
+    return found
+
+
+def test_drift_is_published_counted_and_summed_up() -> None:
+    watching = observer()
+    found = drifting(watching)
+    assert found
+    assert {(finding.task, finding.direction) for finding in found} == {("click", "worse")}
+    assert shown(watching, "drift_findings_total", task="click", direction="worse") == len(found)
+    summary = watching.summary()
+    assert summary["drift_events"] == len(found)
+    assert summary["drift"][0]["task"] == "click"
+    json.dumps(summary)
+
+
+def test_drift_can_be_left_alone() -> None:
+    assert drifting(observer(drift=False)) == []
+
+
+def test_the_summary_of_nothing_is_json() -> None:
+    summary = observer().summary()
+    assert json.loads(json.dumps(summary, allow_nan=False)) == summary
+    assert summary["hr10"] is None
+    assert summary["relatedness"] == {}
