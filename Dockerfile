@@ -22,7 +22,8 @@ ENV PIP_NO_CACHE_DIR=1 \
     PYTHONUNBUFFERED=1
 COPY constraints.txt /tmp/constraints.txt
 # A layer of its own: the largest dependency, and the one that changes least.
-RUN pip install ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} --constraint /tmp/constraints.txt torch
+# What torch itself needs comes from the usual index below; others do not have it in the versions that are tested.
+RUN pip install ${TORCH_INDEX:+--no-deps --index-url "$TORCH_INDEX"} --constraint /tmp/constraints.txt torch
 COPY --from=wheel /wheels /tmp/wheels
 RUN pip install --constraint /tmp/constraints.txt /tmp/wheels/*.whl \
     && useradd --uid 10001 --create-home --home-dir /home/freshet freshet \

@@ -189,7 +189,8 @@ class NeuralModel:
             task_losses, related = self._learn_tasks(batch, labelled, pairs)
             if related is None:
                 skipped.append("tasks")
-        self._step(batch.histories.take(sequences), slots, mask, item_rows, items)
+        if not self._step(batch.histories.take(sequences), slots, mask, item_rows, items):
+            skipped.append("tasks" if len(labelled) else "retrieval")
         self._sampler.learn_many(targets)
         return NeuralLesson(
             task_losses=task_losses,
@@ -228,6 +229,9 @@ class NeuralModel:
         assert gradient is not None  # (B, K, W)
         with torch.no_grad():
             gram = _gram(gradient, gates, pairs, self._tensor(mask)).double().cpu().numpy()
+            if not np.isfinite(gram).all():  # the weighting would remember it for ever
+                heads.zero_grad()
+                return np.full(len(self.tasks), np.nan, np.float32), None
             coefficients = self.weighting.weigh(gram, present)
             scale = torch.from_numpy(coefficients.astype(np.float32)).to(self._device)
         mixed.backward(gradient * scale[None, :, None])  # type: ignore[no-untyped-call]
@@ -236,12 +240,12 @@ class NeuralModel:
 
     def _step(
         self, histories: Histories, slots: Tensor, mask: Tensor, item_rows: IntArray, items: Tensor
-    ) -> None:
-        """Move the parameters; a gradient that is not finite moves nothing."""
+    ) -> bool:
+        """Move the parameters; a gradient that is not finite moves nothing. Returns whether they were moved."""
         gradients = [p.grad for p in self._network.parameters() if p.grad is not None]
         gradients += [tensor.grad for tensor in (slots, items) if tensor.grad is not None]
         if not all(bool(torch.isfinite(gradient).all()) for gradient in gradients):
-            return
+            return False
         self._optimiser.step()
         rate = self._embedding_learning_rate
         if slots.grad is not None:
@@ -249,6 +253,7 @@ class NeuralModel:
             self._inputs.learn_many(rows[mask], slots.grad[mask], rate)
         if items.grad is not None:
             self._outputs.learn_many(torch.from_numpy(item_rows).to(self._device), items.grad, rate)
+        return True
 
     def _encode(self, histories: Histories) -> tuple[Tensor, Tensor, Tensor]:
         """User vectors (S, D), the item vectors they came from (S, H, D) and the filled slots (S, H)."""

@@ -29,7 +29,11 @@ class Standardiser:
         self._batches = 0
 
     def learn_many(self, rows: FloatArray) -> None:
-        """Follow (N, F) rows: exactly at first, then with a memory of 200 batches."""
+        """Follow (N, F) rows: exactly at first, then with a memory of 200 batches.
+
+        Rows with a number that is not finite are left out: a mean would never recover from one.
+        """
+        rows = rows[np.isfinite(rows).all(axis=1)]
         if not len(rows):
             return
         self._batches += 1

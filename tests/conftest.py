@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,6 +41,15 @@ def _scrubbed_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
         if variable.startswith("FRESHET_"):
             monkeypatch.delenv(variable)
     monkeypatch.setenv("FRESHET_STATE_DIR", str(tmp_path / "state"))
+
+
+@pytest.fixture(autouse=True)
+def _ordinary_arithmetic() -> Iterator[None]:
+    """A worker lets its process take denormal numbers for zero; that must not outlive the test that built one."""
+    yield
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_flush_denormal(False)
 
 
 @pytest.fixture(scope="session")

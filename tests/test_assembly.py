@@ -33,13 +33,20 @@ def targets(processor: Processor, *types: str) -> list[bool]:
 
 
 def test_settings_reach_the_learner() -> None:
-    learner = built(learner={"dimension": 12, "encoder": "gru", "weighting": "equal", "seed": 5}).pipeline.learner
+    learner = built(
+        learner={"dimension": 12, "encoder": "gru", "weighting": "equal", "seed": 5},
+        tasks=[
+            {"name": "buy", "event_types": ["purchase"], "value": 3.0, "window_s": 7.0},
+            {"name": "stars", "kind": "regression", "event_types": ["rating"]},
+        ],
+    ).pipeline.learner
     assert isinstance(learner, OnlineLearner)
     config = learner.config
     assert (config.dimension, config.encoder, config.weighting, config.seed) == (12, "gru", "equal", 5)
     assert config.exploration == 0.0
-    assert [task.name for task in learner.tasks][:2] == ["click", "cart"]
-    assert (learner.tasks[2].value, learner.tasks[4].kind) == (2.0, "regression")
+    buy, stars = learner.tasks
+    assert (buy.name, buy.kind, buy.value, buy.window_s) == ("buy", "binary", 3.0, 7.0)
+    assert (stars.name, stars.kind) == ("stars", "regression")
 
 
 def test_settings_reach_the_bounds() -> None:

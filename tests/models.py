@@ -1,0 +1,54 @@
+"""Learners for tests, small enough to be quick. Importing this imports torch and gives it one thread."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from batches import TASKS
+
+from learners.event_batch import EventBatch, Histories
+from learners.features import PAIR_FEATURES
+from learners.learner import Lesson
+from learners.neural import NeuralModel
+from learners.online_learner import LearnerConfig, OnlineLearner
+
+torch.set_num_threads(1)  # as the worker does; on a busy machine a second thread makes small products slower
+
+SMALL: dict[str, Any] = {
+    "dimension": 8,
+    "encoder_length": 5,
+    "event_types": 16,
+    "negatives": 16,
+    "candidates": 30,
+    "nearest": 5,
+    "exploration": 0.0,
+}
+
+
+def learner(tasks: Any = TASKS, **config: Any) -> OnlineLearner:
+    """A learner of the shop's tasks."""
+    return OnlineLearner(tasks, LearnerConfig(**{**SMALL, **config}))
+
+
+def neural(tasks: Any = TASKS, **differing: Any) -> NeuralModel:
+    """A neural model of the shop's tasks, without the counts around it."""
+    given: dict[str, Any] = {
+        "event_types": 16,
+        "dimension": 8,
+        "pair_features": PAIR_FEATURES,
+        "encoder": "attention",
+        "encoder_length": 5,
+        "weighting": "equal",
+        "learning_rate": 0.01,
+        "embedding_learning_rate": 0.2,
+        "negatives": 16,
+        "seed": 0,
+        "device": "cpu",
+    }
+    return NeuralModel(tasks, **{**given, **differing})
+
+
+def taught(model: OnlineLearner, shop: list[tuple[EventBatch, Histories]]) -> list[Lesson]:
+    """Predict and learn each of the shop's batches."""
+    return [model.learn_many(batch, model.predict_many(batch)) for batch, _ in shop]
