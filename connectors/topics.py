@@ -158,14 +158,31 @@ def committed_offsets(client: KafkaClient, group: str, topic: str) -> dict[int, 
     }
 
 
+def topic_id(client: KafkaClient, topic: str) -> str:
+    """What tells this topic from an earlier one of the same name (KIP-516): its offsets mean nothing for another.
+
+    Raises:
+        TopicError: There is no such topic.
+        BrokerUnreachableError: No broker answers.
+    """
+    with admin(client) as kafka:
+        return str(_existing(kafka, topic)["topic_id"])
+
+
 def _offsets(client: KafkaClient, topic: str, spec: OffsetSpec) -> dict[int, int]:
     with admin(client) as kafka:
-        found = _describe(kafka, [topic])
-        if topic not in found:
-            raise TopicError(f"There is no topic {topic}. Create the topics with `freshet topics create`.")
-        partitions = [TopicPartition(topic, part["partition_index"]) for part in found[topic]["partitions"]]
+        partitions = [
+            TopicPartition(topic, part["partition_index"]) for part in _existing(kafka, topic)["partitions"]
+        ]
         offsets = kafka.list_partition_offsets(dict.fromkeys(partitions, spec))
     return {at.partition: offsets[at].offset for at in sorted(offsets)}
+
+
+def _existing(kafka: Any, topic: str) -> Any:
+    found = _describe(kafka, [topic])
+    if topic not in found:
+        raise TopicError(f"There is no topic {topic}. Create the topics with `freshet topics create`.")
+    return found[topic]
 
 
 def _describe(kafka: Any, names: list[str]) -> dict[str, Any]:

@@ -57,8 +57,9 @@ def reasons(
     """
     S, L = recent.shape
     successors, share = covisitation.successors(recent.ravel(), np.repeat(now_s, L))
-    successors = successors.reshape(S, L, -1)
-    strength = share.sum(axis=2).reshape(S, L, -1) / np.arange(1, L + 1)[:, None]
+    M = successors.shape[1]
+    successors = successors.reshape(S, L, M)
+    strength = share.sum(axis=2).reshape(S, L, M) / np.arange(1, L + 1)[:, None]
     best = np.zeros(rows.shape)
     because = np.full(rows.shape, ABSENT, np.int64)
     for distance in range(L):  # L is ten; one (S, N, M) comparison at a time keeps the temporaries small

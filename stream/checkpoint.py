@@ -45,6 +45,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         number: Grows by one with each checkpoint.
         created_at_ms: When it was taken.
         topic: The topic whose offsets these are.
+        topic_id: Its id at the broker; a topic that was made anew has another, and other offsets.
         applied: Last applied offset of each partition.
         totals: Counters as of then.
         summary: Sizes for people (users, items, model step).
@@ -59,6 +60,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     totals: dict[str, int]
     summary: dict[str, int]
     files: dict[str, FileRecord]
+    topic_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,7 @@ class CheckpointStore:
         pieces: Mapping[str, Mapping[str, NDArray[Any]]],
         *,
         topic: str,
+        topic_id: str = "",
         applied: Mapping[int, int],
         totals: Mapping[str, int],
         summary: Mapping[str, int],
@@ -121,6 +124,7 @@ class CheckpointStore:
             number=number,
             created_at_ms=now_ms,
             topic=topic,
+            topic_id=topic_id,
             applied=dict(applied),
             totals=dict(totals),
             summary=dict(summary),

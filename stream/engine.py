@@ -78,12 +78,14 @@ class EngineConfig:
 
     Attributes:
         topic: The events topic, for the checkpoint.
+        topic_id: Its id at the broker.
         batch_max_events: Most records of a step.
         batch_max_age_ms: Longest wait of a record for company.
         checkpoint_every_s: Time between checkpoints.
     """
 
     topic: str
+    topic_id: str = ""
     batch_max_events: int = 512
     batch_max_age_ms: float = 5.0
     checkpoint_every_s: float = 5.0
@@ -279,7 +281,12 @@ class Engine:
         before = time.monotonic()
         try:
             manifest = await asyncio.to_thread(
-                store.write, taken.pop("pieces"), topic=self.config.topic, now_ms=self.now_ms(), **taken
+                store.write,
+                taken.pop("pieces"),
+                topic=self.config.topic,
+                topic_id=self.config.topic_id,
+                now_ms=self.now_ms(),
+                **taken,
             )
         except OSError as error:
             # Learning goes on; nothing is acknowledged, so nothing can be lost.

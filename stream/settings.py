@@ -336,9 +336,7 @@ def _explain(problem: Any, file: Mapping[str, Any], path: Path | None) -> str:
     """One sentence: key, value, what is allowed, where it stands."""
     location = [str(part) for part in problem["loc"]]
     key = ".".join(location) or "settings"
-    place = (
-        f"in {path}" if path is not None and _is_in(file, problem) else "in the environment or options"
-    )
+    place = f"in {path}" if path is not None and _is_in(file, problem) else "in the environment or options"
     if problem["type"] == "extra_forbidden":
         allowed = _keys_at(location[:-1])
         return f"Unknown setting {key!r} {place}.{_suggestion(location[-1], allowed)}"

@@ -15,11 +15,12 @@ from connectors.dead_letter import Reason
 from connectors.file_lock import LockTimeoutError, locked
 from connectors.kafka_client import KafkaClient
 from connectors.publisher import KafkaPublisher
+from connectors.topics import topic_id
 from monitoring.metrics import Metrics
 from stream.allocator import keep_temporaries
 from stream.app import FreshetApp, create_app
 from stream.assembly import build_processor
-from stream.checkpoint import CheckpointError, CheckpointStore
+from stream.checkpoint import CheckpointError, CheckpointStore, Manifest
 from stream.engine import Engine, EngineConfig
 from stream.http_server import HttpServer, Views
 from stream.observer import WorkerObserver
@@ -59,8 +60,10 @@ def run_worker(settings: Settings, client: KafkaClient) -> None:
         ) from error
 
 
-def restore(processor: Processor, store: CheckpointStore, topic: str) -> Any:
+def restore(processor: Processor, store: CheckpointStore, topic: str, id_now: str = "") -> Manifest | None:
     """Load the newest whole checkpoint; returns its manifest, None where there is none.
+
+    Where the topic was made anew since, what was learned stays and its events are read from the beginning.
 
     Raises:
         WorkerError: It was made with other settings or for another topic, or nothing can be read.
@@ -83,6 +86,9 @@ def restore(processor: Processor, store: CheckpointStore, topic: str) -> Any:
             f"The checkpoint in {store.folder} was made with other settings: {error}. Restore these settings, or "
             f"move the folder away to learn anew from the oldest event that the topic still holds."
         ) from error
+    if id_now and checkpoint.manifest.topic_id and id_now != checkpoint.manifest.topic_id:
+        logger.warning("topic=%s was made anew since the checkpoint; all that it holds counts as new", topic)
+        processor.states.applied.clear()
     return checkpoint.manifest
 
 
@@ -102,7 +108,8 @@ class _Worker:
             drift=settings.monitoring.drift,
         )
         store = checkpoint_store(settings)
-        manifest = restore(self._processor, store, settings.topics.events)
+        events_id = topic_id(client, settings.topics.events)
+        manifest = restore(self._processor, store, settings.topics.events, events_id)
         if manifest is not None:
             logger.info("restored checkpoint=%d %s", manifest.number, _pairs(manifest.summary))
         topics = settings.topics
@@ -121,6 +128,7 @@ class _Worker:
             observer=self._observer,
             config=EngineConfig(
                 topic=topics.events,
+                topic_id=events_id,
                 batch_max_events=settings.worker.batch_max_events,
                 batch_max_age_ms=settings.worker.batch_max_age_ms,
                 checkpoint_every_s=settings.worker.checkpoint_every_s,

@@ -77,16 +77,24 @@ def take(batch: EventBatch, rows: NDArray[np.int64]) -> EventBatch:
 
 
 @cache
-def shop(seed: int = 0, steps: int = 12, size: int = 24, items: int = 20) -> list[tuple[EventBatch, Histories]]:
+def shop(
+    seed: int = 0, steps: int = 12, size: int = 24, items: int = 20
+) -> list[tuple[EventBatch, Histories]]:
     """What a learner would be given by a small shop: batches, and the touched users' histories after each.
 
     Made by the real states, batcher and attribution, with impressions, clicks, purchases, ratings and dislikes.
     """
     rng = np.random.default_rng(seed)
     batcher = Batcher(STANDARD_TYPES, frozenset({"click", "purchase"}))
-    sources = {task.name: LabelSource(event_types=frozenset({batcher.number(task.name)}), scale=5.0) for task in TASKS}
+    sources = {
+        task.name: LabelSource(event_types=frozenset({batcher.number(task.name)}), scale=5.0)
+        for task in TASKS
+    }
     attribution = Attribution(TASKS, sources, batcher.impression, frozenset({batcher.number("click")}))
-    users, catalogue = UserStates(history_length=8, max_users=100, slate_size=1, max_pending=500), RowIndex(100)
+    users, catalogue = (
+        UserStates(history_length=8, max_users=100, slate_size=1, max_pending=500),
+        RowIndex(100),
+    )
     kinds = ["impression", "click", "purchase", "rating", "dislike"]
     at_ms, made = NOW_MS, []
     for _ in range(steps):

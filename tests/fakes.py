@@ -56,7 +56,9 @@ class CountingLearner:
             task_scores=np.full((len(labelled), K), 0.5, np.float32),
             pair_features=np.zeros((len(labelled), 0), np.float32),
             targets=targets,
-            ranks=np.array([self._best().index(row) if row in self.counts else -1 for row in chosen.tolist()], np.int64),
+            ranks=np.array(
+                [self._best().index(row) if row in self.counts else -1 for row in chosen.tolist()], np.int64
+            ),
             known=np.array([row in self.counts for row in chosen.tolist()], np.bool_),
             candidates=_no_candidates(T),
             features=np.zeros((T, 1, 0), np.float32),
@@ -127,7 +129,9 @@ def pipeline(learner: Any = None, *, max_items: int = 1_000, slate_size: int = 3
     """A pipeline of the standard types; clicks and purchases are choices."""
     batcher = Batcher(STANDARD_TYPES, frozenset({"click", "purchase"}))
     learner = learner or CountingLearner()
-    sources = {task.name: LabelSource(event_types=frozenset({batcher.number(task.name)})) for task in learner.tasks}
+    sources = {
+        task.name: LabelSource(event_types=frozenset({batcher.number(task.name)})) for task in learner.tasks
+    }
     noticing = frozenset({batcher.number("click"), batcher.number("view")})
     return Pipeline(
         learner,
@@ -159,6 +163,7 @@ class MemoryPublisher:
 
     hold: bool = False
     error: Exception | None = None
+    delivery_error: Exception | None = None
     sent: list[tuple[list[Recommendation], list[DeadLetter], list[object]]] = field(default_factory=list)
     held: list[asyncio.Future[None]] = field(default_factory=list)
     arrived: asyncio.Condition = field(default_factory=asyncio.Condition)
@@ -172,7 +177,9 @@ class MemoryPublisher:
         if self.error is not None:
             raise self.error
         delivery = asyncio.get_running_loop().create_future()
-        if not self.hold:
+        if self.delivery_error is not None:
+            delivery.set_exception(self.delivery_error)
+        elif not self.hold:
             delivery.set_result(None)
         self.held.append(delivery)
         async with self.arrived:

@@ -109,7 +109,10 @@ def test_the_same_settings_and_records_give_the_same_slates(seed: int) -> None:
 
     def slates() -> list[Any]:
         processor = built(learner={**SMALL["learner"], "seed": seed})
-        return [processor.process(records(clicks[n : n + 10], first=n), NOW_MS).recommendations for n in range(0, 40, 10)]
+        return [
+            processor.process(records(clicks[n : n + 10], first=n), NOW_MS).recommendations
+            for n in range(0, 40, 10)
+        ]
 
     assert slates() == slates()
     assert np.isfinite([item.score for step in slates() for slate in step for item in slate.items]).all()

@@ -107,7 +107,9 @@ class Stage:
         )
 
 
-def label(task: str, value: float, item: int = 0, shown_s: float = 0.0, user: int = 0, position: int = -1) -> Label:
+def label(
+    task: str, value: float, item: int = 0, shown_s: float = 0.0, user: int = 0, position: int = -1
+) -> Label:
     return Label(user, item, shown_s, task, value, position)
 
 
@@ -155,7 +157,9 @@ def test_silence_is_a_negative_only_after_the_window() -> None:
     assert stage.states.pending == 3, "what all windows have closed is let go"
 
 
-@pytest.mark.parametrize(("at_s", "expected"), [(10.0, [label("click", 1.0)]), (10.001, [label("click", 0.0)])])
+@pytest.mark.parametrize(
+    ("at_s", "expected"), [(10.0, [label("click", 1.0)]), (10.001, [label("click", 0.0)])]
+)
 def test_the_window_is_sharp(at_s: float, expected: list[Label]) -> None:
     assert Stage().labels(Act(IMPRESSION), Act(CLICK, at_s=at_s)) == expected
 
@@ -178,7 +182,9 @@ def test_a_window_is_closed_by_the_users_own_partition() -> None:
 
 def test_an_event_without_impression_stands_for_one() -> None:
     stage = Stage()
-    assert stage.labels(Act(CLICK, position=2)) == [], "it answers nobody, and who clicks was not just shown it"
+    assert stage.labels(Act(CLICK, position=2)) == [], (
+        "it answers nobody, and who clicks was not just shown it"
+    )
     assert stage.labels(Act(BUY, at_s=3.0)) == [
         label("buy", 1.0, position=2),
         label("cart", 1.0, position=2),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -169,7 +170,7 @@ def test_choices_and_their_histories_do_not_depend_on_the_cut(
     def learned(edges: list[int]) -> list[tuple[int, list[int], list[float], int, bool]]:
         users, items, made = user_states(), RowIndex(100), batcher()
         found = []
-        for start, end in zip(edges[:-1], edges[1:], strict=True):
+        for start, end in pairwise(edges):
             arrivals = made.arrivals(events[start:end], users, items)
             batch = made.batch(arrivals, no_labels(), users, K)
             users.apply(arrivals.columns)

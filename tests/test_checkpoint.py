@@ -63,7 +63,11 @@ def test_what_was_written_is_read(store: CheckpointStore) -> None:
     found = store.latest()
     assert found is not None
     assert found.manifest == manifest == store.latest_manifest()
-    assert (manifest.topic, manifest.applied, manifest.totals) == ("events", {0: 7, 11: 4}, {"events_learned": 7})
+    assert (manifest.topic, manifest.applied, manifest.totals) == (
+        "events",
+        {0: 7, 11: 4},
+        {"events_learned": 7},
+    )
     assert (manifest.summary, manifest.created_at_ms, manifest.number) == ({"users": 2}, NOW_MS, 1)
     assert found.pieces.keys() == PIECES.keys()
     assert all(same(found.pieces[name], PIECES[name]) for name in PIECES)
@@ -158,7 +162,9 @@ DAMAGE = {
     "a missing piece": lambda folder: (folder / "users.safetensors").unlink(),
     "a missing manifest": lambda folder: (folder / "manifest.json").unlink(),
     "an empty manifest": empty_manifest,
-    "a manifest that is not UTF-8": lambda folder: (folder / "manifest.json").write_bytes(b'{"topic": "\xff"}'),
+    "a manifest that is not UTF-8": lambda folder: (folder / "manifest.json").write_bytes(
+        b'{"topic": "\xff"}'
+    ),
     "another format": later_format,
     "no safetensors": lie_about_the_content,
 }
@@ -183,7 +189,9 @@ def test_when_all_are_damaged_it_says_so(store: CheckpointStore, damage: Any) ->
     write(store, 8)
     for number in (1, 2):
         damage(folder_of(store, number))
-    with pytest.raises(CheckpointError, match=r"None of the 2 checkpoints in .* can be read .* Move the folder"):
+    with pytest.raises(
+        CheckpointError, match=r"None of the 2 checkpoints in .* can be read .* Move the folder"
+    ):
         store.latest()
 
 

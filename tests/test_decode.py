@@ -65,7 +65,10 @@ REFUSED = {
     "no item": (wire(item_id=None), Reason.MISSING_ITEM),
     "no item and no items": (wire(item_id=None, items=[]), Reason.MISSING_ITEM),
     "no time": (wire(occurred_at_ms=None), Reason.MISSING_TIME),
-    "a time without offset": (wire(occurred_at_ms=None, occurred_at="2026-01-31T12:00:00"), Reason.NAIVE_TIME),
+    "a time without offset": (
+        wire(occurred_at_ms=None, occurred_at="2026-01-31T12:00:00"),
+        Reason.NAIVE_TIME,
+    ),
     "a date": (wire(occurred_at_ms=None, occurred_at="2026-01-31"), Reason.NAIVE_TIME),
     "a time in words": (wire(occurred_at_ms=None, occurred_at="yesterday"), Reason.WRONG_TYPE),
     "an empty time": (wire(occurred_at_ms=None, occurred_at=""), Reason.WRONG_TYPE),
@@ -85,7 +88,10 @@ REFUSED = {
     "an item without id": (wire(items=[{"value": 5}]), Reason.WRONG_TYPE),
     "a position beyond 64 bits": (wire(position=2**64), Reason.WRONG_TYPE),
     "a position far below": (wire(position=-(2**64)), Reason.WRONG_TYPE),
-    "an item's position beyond 64 bits": (wire(items=[{"item_id": "a", "position": 2**63}]), Reason.WRONG_TYPE),
+    "an item's position beyond 64 bits": (
+        wire(items=[{"item_id": "a", "position": 2**63}]),
+        Reason.WRONG_TYPE,
+    ),
     "an empty user": (wire(user_id=""), Reason.BAD_ID),
     "a long user": (wire(user_id="u" * 257), Reason.BAD_ID),
     "an empty item": (wire(item_id=""), Reason.BAD_ID),
@@ -287,13 +293,20 @@ anything = st.recursive(
     max_leaves=6,
 )
 FIELDS = sorted(
-    {"occurred_at", "items", "session_id", "recommendation_id", "position", "value", "context", "schema_version"}
+    {
+        "occurred_at",
+        "items",
+        "session_id",
+        "recommendation_id",
+        "position",
+        "value",
+        "context",
+        "schema_version",
+    }
     | json.loads(wire()).keys()
 )
 items = st.lists(
-    st.fixed_dictionaries(
-        {"item_id": st.text(max_size=4)}, optional={"value": scalars, "position": scalars}
-    ),
+    st.fixed_dictionaries({"item_id": st.text(max_size=4)}, optional={"value": scalars, "position": scalars}),
     max_size=3,
 )
 
@@ -314,7 +327,9 @@ def must_be_sound(value: bytes) -> None:
         assert found.item_id
         assert found.value is None or math.isfinite(found.value)
         np.array([found.position or 0, found.occurred_at_ms], np.int64)  # neither overflows
-        assert decoder().read(encode_event(found), NOW_MS, "") == [found], "what was accepted is accepted again"
+        assert decoder().read(encode_event(found), NOW_MS, "") == [found], (
+            "what was accepted is accepted again"
+        )
 
 
 @given(st.binary(max_size=200))

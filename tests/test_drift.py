@@ -62,9 +62,7 @@ def test_each_task_is_watched_by_itself() -> None:
     found = []
     for step in range(400):
         losses = np.array([0.3, 0.2 if step < 300 else 0.7])
-        found += watch.update(
-            losses, np.array([LABELS, LABELS]), now_ms=0, event_time_ms=0, model_step=step
-        )
+        found += watch.update(losses, np.array([LABELS, LABELS]), now_ms=0, event_time_ms=0, model_step=step)
     assert {finding.task for finding in found} == {"buy"}
 
 

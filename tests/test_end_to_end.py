@@ -93,7 +93,10 @@ class Place:
             "FRESHET_BROKER": client.bootstrap,
             "FRESHET_WORKER__GROUP": f"group-{topics.events}",
             "FRESHET_WORKER__CHECKPOINT_EVERY_S": "0.5",
-            **{f"FRESHET_TOPICS__{name.upper()}": str(getattr(topics, name)) for name in type(topics).model_fields},
+            **{
+                f"FRESHET_TOPICS__{name.upper()}": str(getattr(topics, name))
+                for name in type(topics).model_fields
+            },
         }
         self.settings = load(
             overrides={
@@ -154,7 +157,9 @@ async def test_events_become_slates_and_garbage_becomes_dead_letters(place: Plac
     stopped = await place.status()
     assert not stopped["worker"]["running"]
     assert [stopped[name] for name in ("events_learned", "dead_letters", "lag")] == [400, 3 * len(GARBAGE), 0]
-    assert [p["committed"] for p in stopped["partitions"]] == [p["end"] or None for p in stopped["partitions"]]
+    assert [p["committed"] for p in stopped["partitions"]] == [
+        p["end"] or None for p in stopped["partitions"]
+    ]
     assert user_state(place.settings, "u1") == live
 
     slates: dict[str, Recommendation] = {}
@@ -174,11 +179,17 @@ async def test_events_become_slates_and_garbage_becomes_dead_letters(place: Plac
     letters: list[DeadLetter] = [
         decode_dead_letter(value) for value in await everything(place.client, place.topics.dead_letters)
     ]
-    assert sorted((letter.original, letter.reason.value) for letter in letters) == sorted(list(GARBAGE.items()) * 3)
-    assert all(letter.topic == place.topics.events and letter.detail.endswith((".", "?")) for letter in letters)
+    assert sorted((letter.original, letter.reason.value) for letter in letters) == sorted(
+        list(GARBAGE.items()) * 3
+    )
+    assert all(
+        letter.topic == place.topics.events and letter.detail.endswith((".", "?")) for letter in letters
+    )
 
 
-async def test_a_worker_that_is_stopped_and_killed_in_the_middle_loses_and_repeats_nothing(place: Place) -> None:
+async def test_a_worker_that_is_stopped_and_killed_in_the_middle_loses_and_repeats_nothing(
+    place: Place,
+) -> None:
     events = log(3_000)
     async with place.worker() as worker:
         await worker.wait_until_ready()
@@ -189,7 +200,9 @@ async def test_a_worker_that_is_stopped_and_killed_in_the_middle_loses_and_repea
 
     async with place.worker() as worker:  # goes on; killed once it has got on
         await worker.wait_until_ready()
-        status = await place.until(worker, lambda s: s["events_learned"] > first["events_learned"] or s["lag"] == 0)
+        status = await place.until(
+            worker, lambda s: s["events_learned"] > first["events_learned"] or s["lag"] == 0
+        )
         os.kill(status["worker"]["pid"], signal.SIGKILL)
 
     async with place.worker() as worker:

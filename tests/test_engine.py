@@ -99,6 +99,13 @@ class Stage:
             self.running.cancel()
             self.engine._thread.shutdown()
 
+    async def fail(self, *records: Record) -> None:
+        """Offer, and let the engine's error come out."""
+        async with self.run():
+            await self.offer(*records)
+            assert self.running is not None
+            await asyncio.wait_for(asyncio.shield(self.running), SOON_S)
+
 
 def some(count: int, first: int = 0, partition: int = 0) -> list[Record]:
     """Clicks of one user."""
@@ -283,7 +290,9 @@ async def test_without_checkpoints_records_are_acknowledged_after_publishing() -
 
 async def test_the_first_checkpoint_comes_soon(tmp_path: Path) -> None:
     """A worker that keeps being killed must get on, however far apart its checkpoints are."""
-    async with Stage(CheckpointStore(tmp_path), batch_max_events=1, checkpoint_every_s=3_600.0).run() as stage:
+    async with Stage(
+        CheckpointStore(tmp_path), batch_max_events=1, checkpoint_every_s=3_600.0
+    ).run() as stage:
         await stage.offer(*some(1))
         await stage.acks.wait_for(1)
 
@@ -329,21 +338,16 @@ async def test_a_refused_hand_over_stops_the_engine_and_acknowledges_nothing(tmp
     stage = Stage(CheckpointStore(tmp_path), batch_max_events=1, checkpoint_every_s=0.01)
     stage.publisher.error = ConnectionError("the broker is gone")
     with pytest.raises(ConnectionError, match="the broker is gone"):
-        async with stage.run():
-            await stage.offer(*some(1))
-            await asyncio.wait_for(asyncio.shield(stage.running), SOON_S)  # type: ignore[arg-type]
+        await stage.fail(*some(1))
     assert stage.acks.given == []
 
 
 async def test_a_failed_delivery_stops_the_engine_and_acknowledges_nothing(tmp_path: Path) -> None:
     store = CheckpointStore(tmp_path)
-    stage = Stage(store, hold=True, batch_max_events=1, checkpoint_every_s=0.01)
+    stage = Stage(store, batch_max_events=1, checkpoint_every_s=0.01)
+    stage.publisher.delivery_error = ConnectionError("not acknowledged")
     with pytest.raises(ConnectionError, match="not acknowledged"):
-        async with stage.run():
-            await stage.offer(*some(1))
-            await stage.publisher.wait_for(1)
-            stage.publisher.held[0].set_exception(ConnectionError("not acknowledged"))
-            await asyncio.wait_for(asyncio.shield(stage.running), SOON_S)  # type: ignore[arg-type]
+        await stage.fail(*some(1))
     assert stage.acks.given == []
     assert store.numbers() == []
 
@@ -356,9 +360,7 @@ async def test_a_failed_step_stops_the_engine_and_acknowledges_nothing(tmp_path:
 
     stage.engine.processor.pipeline.learner.predict_many = broken  # type: ignore[method-assign]
     with pytest.raises(FloatingPointError, match="not a number"):
-        async with stage.run():
-            await stage.offer(*some(1))
-            await asyncio.wait_for(asyncio.shield(stage.running), SOON_S)  # type: ignore[arg-type]
+        await stage.fail(*some(1))
     assert stage.acks.given == []
 
 
@@ -404,9 +406,7 @@ async def test_a_checkpoint_that_fails_in_another_way_stops_the_engine(tmp_path:
 
     stage = Stage(Mad(tmp_path), batch_max_events=1, checkpoint_every_s=0.01)
     with pytest.raises(RuntimeError, match="mad"):
-        async with stage.run():
-            await stage.offer(*some(1))
-            await asyncio.wait_for(asyncio.shield(stage.running), SOON_S)  # type: ignore[arg-type]
+        await stage.fail(*some(1))
     assert stage.acks.given == []
 
 
@@ -417,7 +417,9 @@ async def test_a_look_sees_whole_steps_only() -> None:
     async with Stage(batch_max_events=2).run() as stage:
         await stage.offer(*some(8))
         seen = [
-            await stage.engine.read(lambda worked: (worked.totals.events_learned, worked.states.applied[0] + 1))
+            await stage.engine.read(
+                lambda worked: (worked.totals.events_learned, worked.states.applied[0] + 1)
+            )
             for _ in range(20)
             if stage.diary.steps or await stage.publisher.wait_for(1) is None
         ]

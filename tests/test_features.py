@@ -37,7 +37,7 @@ def features_of(history: list[int], neural: float = 0.0) -> dict[int, dict[str, 
 
 def test_axes_fit_together() -> None:
     assert len(NAMES) == len(set(NAMES)) == len(PRIOR)
-    assert PAIR_FEATURES < len(NAMES)
+    assert len(NAMES) > PAIR_FEATURES
     assert "share" not in "".join(NAMES[:PAIR_FEATURES]), "what depends on the other candidates is left out"
 
 
@@ -74,15 +74,18 @@ def test_ages_count_in_time_and_in_events() -> None:
 
 def test_the_user_shows_in_every_candidate() -> None:
     found = features_of([1, 2])
-    assert {one["user_length"] for one in found.values()} == {pytest.approx(math.log(3.0) / 4.0)}
-    assert {one["user_gap"] for one in found.values()} == {pytest.approx(math.log(2.0) / 8.0)}
+    assert len(found) > 1
+    for one in found.values():
+        assert one["user_length"] == pytest.approx(math.log(3.0) / 4.0)
+        assert one["user_gap"] == pytest.approx(math.log(2.0) / 8.0)
     assert {one["user_gap"] for one in features_of([]).values()} == {0.0}
 
 
 def test_the_neural_share_is_a_log_softmax_over_the_candidates_there_are() -> None:
     found = features_of([1], neural=300.0)
-    assert {one["neural_share"] for one in found.values()} == {pytest.approx(-math.log(len(found)), rel=1e-4)}
-    assert {one["neural"] for one in found.values()} == {300.0}
+    for one in found.values():
+        assert one["neural_share"] == pytest.approx(-math.log(len(found)), rel=1e-4)
+        assert one["neural"] == 300.0
 
 
 def test_everything_is_a_number_for_strangers_and_unknown_items() -> None:
@@ -94,6 +97,8 @@ def test_everything_is_a_number_for_strangers_and_unknown_items() -> None:
 def test_nobody_has_no_features() -> None:
     popularity = Popularity()
     moments = histories([])
-    candidates = CandidateRetrieval(CoVisitation(4), popularity, 20).retrieve(moments, np.zeros((0, 0), np.int64))
+    candidates = CandidateRetrieval(CoVisitation(4), popularity, 20).retrieve(
+        moments, np.zeros((0, 0), np.int64)
+    )
     scores = np.zeros(candidates.rows.shape, np.float32)
     assert ranking_features(candidates, moments, popularity, scores).shape == (0, 1, len(NAMES))

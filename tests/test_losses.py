@@ -54,9 +54,7 @@ def test_the_correction_makes_the_sampled_gradient_that_of_the_full_softmax() ->
     """Draw skewed samples with replacement: with logQ the mean gradient is the full one, without it is not."""
     rng = np.random.default_rng(0)
     scores = torch.tensor([0.5, -0.5, 1.0, 0.0], dtype=torch.float64, requires_grad=True)
-    full = torch.autograd.grad(
-        torch.nn.functional.cross_entropy(scores[None], torch.tensor([0])), scores
-    )[0]
+    full = torch.autograd.grad(torch.nn.functional.cross_entropy(scores[None], torch.tensor([0])), scores)[0]
     share = np.array([0.0, 0.7, 0.2, 0.1])  # the target itself comes as the target
     n = 400
     sample = np.concatenate([[0], rng.choice(4, n, p=share)])

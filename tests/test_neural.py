@@ -83,7 +83,9 @@ def test_scores_are_inner_products() -> None:
     rows = np.array([[4, 5, 6], [7, -1, 8]])
     found = model.scores(users, rows)
     items = model._outputs.weight.numpy()
-    assert found == pytest.approx(np.einsum("sd,scd->sc", users.numpy(), items[np.maximum(rows, 0)]), abs=1e-6)
+    assert found == pytest.approx(
+        np.einsum("sd,scd->sc", users.numpy(), items[np.maximum(rows, 0)]), abs=1e-6
+    )
 
 
 def test_only_the_newest_slots_are_encoded() -> None:
@@ -96,7 +98,9 @@ def test_only_the_newest_slots_are_encoded() -> None:
 # --- balancing
 
 
-def explicit_gradients(model: NeuralModel, batch: EventBatch, labelled: IntArray, features: FloatArray) -> torch.Tensor:
+def explicit_gradients(
+    model: NeuralModel, batch: EventBatch, labelled: IntArray, features: FloatArray
+) -> torch.Tensor:
     """(K, E W I): each task's gradient at a linear map from the heads' input to the experts' outputs, by autograd."""
     heads: Any = model._network["heads"]
     with torch.no_grad():
@@ -239,7 +243,9 @@ def poisoned(part: str) -> tuple[NeuralLesson, NeuralModel, dict[str, np.ndarray
         batch.label_mask[-1] = False
         labelled, features = labelled[:5], features[:5]
     elif part == "balance":
-        model._network["heads"].out.data *= 1e21  # losses that are numbers, of gradients whose products are none
+        model._network[
+            "heads"
+        ].out.data *= 1e21  # losses that are numbers, of gradients whose products are none
     else:
         features[0, 0] = np.nan
     before = model.state_dict()
@@ -249,7 +255,9 @@ def poisoned(part: str) -> tuple[NeuralLesson, NeuralModel, dict[str, np.ndarray
 def changed(model: NeuralModel, before: dict[str, np.ndarray], prefix: str) -> bool:
     after = model.state_dict()
     return any(
-        not np.array_equal(after[name], before[name], equal_nan=True) for name in after if name.startswith(prefix)
+        not np.array_equal(after[name], before[name], equal_nan=True)
+        for name in after
+        if name.startswith(prefix)
     )
 
 
@@ -286,7 +294,10 @@ def test_a_gradient_that_is_no_number_moves_nothing_and_is_told() -> None:
 
 @pytest.mark.parametrize("encoder", sorted(ENCODERS))
 def test_a_restored_model_goes_on_alike(encoder: str) -> None:
-    one, other = neural(encoder=encoder, weighting="balanced"), neural(encoder=encoder, weighting="balanced", seed=9)
+    one, other = (
+        neural(encoder=encoder, weighting="balanced"),
+        neural(encoder=encoder, weighting="balanced", seed=9),
+    )
     for model in (one, other):
         model.ensure(16)
     batch, labelled, features = labelled_batch()
@@ -314,6 +325,9 @@ def test_the_shop_is_learned_without_a_skip() -> None:
     for batch, _ in shop():
         labelled = np.flatnonzero(batch.label_mask.any(axis=1))
         lesson = model.learn_many(
-            batch, np.flatnonzero(batch.target), labelled, np.zeros((len(labelled), PAIR_FEATURES), np.float32)
+            batch,
+            np.flatnonzero(batch.target),
+            labelled,
+            np.zeros((len(labelled), PAIR_FEATURES), np.float32),
         )
         assert lesson.skipped == ()

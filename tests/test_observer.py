@@ -99,10 +99,15 @@ def test_ranks_become_hit_rates() -> None:
 
 def test_labels_losses_and_calibration_are_shown_by_task() -> None:
     watching = observer()
-    told(watching, step(lesson={"task_losses": np.array([0.7, NAN], np.float32), "task_weights": np.array([2.0, 3.0])}))
+    told(
+        watching,
+        step(lesson={"task_losses": np.array([0.7, NAN], np.float32), "task_weights": np.array([2.0, 3.0])}),
+    )
     assert shown(watching, "labels_total", task="click", positive="yes") == 1.0
     assert shown(watching, "labels_total", task="click", positive="no") == 1.0
-    assert shown(watching, "labels_total", task="purchase", positive="no") == 0.0, "what is not known is no negative"
+    assert shown(watching, "labels_total", task="purchase", positive="no") == 0.0, (
+        "what is not known is no negative"
+    )
     assert shown(watching, "task_loss", task="click") == pytest.approx(0.7)
     assert shown(watching, "task_weight", task="purchase") == 3.0
     assert shown(watching, "task_label_mean", task="click") == 0.5
@@ -116,7 +121,9 @@ def test_relatedness_is_shown_where_both_tasks_had_labels() -> None:
     both = np.ones((2, 2), np.bool_)
     related = np.array([[1.0, -0.5], [-0.5, 1.0]], np.float32)
     told(watching, step(label_mask=both, lesson={"relatedness": related}))
-    told(watching, step(lesson={"relatedness": np.zeros((2, 2), np.float32)}))  # clicks only: no news of the pair
+    told(
+        watching, step(lesson={"relatedness": np.zeros((2, 2), np.float32)})
+    )  # clicks only: no news of the pair
     assert shown(watching, "task_relatedness", task="click", other="purchase") == -0.5
     assert watching.summary()["relatedness"] == {"click": {"purchase": -0.5}, "purchase": {"click": -0.5}}
 
@@ -167,7 +174,11 @@ def drifting(watching: WorkerObserver) -> list[DriftFinding]:
     for n in range(250):
         losses = np.array([0.1 if n < 200 else 0.9, NAN], np.float32)
         processed = step(
-            labels=zeros, label_mask=mask, task_scores=zeros, label_delay_s=zeros[:, 0], lesson={"task_losses": losses}
+            labels=zeros,
+            label_mask=mask,
+            task_scores=zeros,
+            label_delay_s=zeros[:, 0],
+            lesson={"task_losses": losses},
         )
         found += told(watching, processed)
     return found

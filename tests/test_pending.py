@@ -98,9 +98,7 @@ class AgainstList(RuleBasedStateMachine):
             times = [one["at"] for one in self.held if one["user"] == user]
             assert self.pending.of_user(user) == (items, times)
             for item in range(4):
-                numbers = [
-                    one["number"] for one in self.held if (one["user"], one["item"]) == (user, item)
-                ]
+                numbers = [one["number"] for one in self.held if (one["user"], one["item"]) == (user, item)]
                 assert self.pending.latest(user, item) == (numbers[-1] if numbers else None)
                 for number in numbers:
                     slot = self.pending.slot(number)

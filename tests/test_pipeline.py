@@ -83,14 +83,22 @@ def test_a_slate_is_made_from_the_newest_state() -> None:
 def test_each_touched_user_gets_one_slate_with_its_last_event_as_trigger() -> None:
     stage = Stage()
     events = numbered(
-        [event(item="a"), event("bob", "b"), event(item="c"), event("bob", "a", "impression"), event("cat", "c")]
+        [
+            event(item="a"),
+            event("bob", "b"),
+            event(item="c"),
+            event("bob", "a", "impression"),
+            event("cat", "c"),
+        ]
     )
     step = stage.step(*events)
     triggers = {slate.user_id: slate.trigger_event_id for slate in step.recommendations}
     assert triggers == {"ann": "e2", "bob": "e3", "cat": "e4"}
     assert len(step.recommendations) == 3
     _, histories = stage.learner.diary[-1]
-    by_user = dict(zip([slate.user_id for slate in step.recommendations], histories.now_s.tolist(), strict=True))
+    by_user = dict(
+        zip([slate.user_id for slate in step.recommendations], histories.now_s.tolist(), strict=True)
+    )
     assert by_user == {"ann": NOW_MS / 1e3 + 2.0, "bob": NOW_MS / 1e3 + 3.0, "cat": NOW_MS / 1e3 + 4.0}
 
 

@@ -60,7 +60,8 @@ def two_partitions(entries: Entries) -> list[Record]:
 def outcome(worked: Processor) -> dict[str, Any]:
     """All that a user or an operator could see of the state, slates aside (they depend on when one was made)."""
     views = {
-        user: user_view(worked.states, worked.pipeline.items, STANDARD_TYPES, user) for user in ("ann", "bob", "cat")
+        user: user_view(worked.states, worked.pipeline.items, STANDARD_TYPES, user)
+        for user in ("ann", "bob", "cat")
     }
     for view in filter(None, views.values()):
         for name in ("slate", "slate_generated_at_ms"):
@@ -208,8 +209,12 @@ def test_the_state_is_a_moment_not_a_window() -> None:
     worked = processor()
     worked.process(records(numbered([event(item="a")])), NOW_MS)
     pieces = worked.state_dicts()
-    kept = {piece: {name: array.tobytes() for name, array in arrays.items()} for piece, arrays in pieces.items()}
-    worked.process(records(numbered([event(item="b"), event("bob", "a"), event(kind="impression")]), first=1), NOW_MS)
+    kept = {
+        piece: {name: array.tobytes() for name, array in arrays.items()} for piece, arrays in pieces.items()
+    }
+    worked.process(
+        records(numbered([event(item="b"), event("bob", "a"), event(kind="impression")]), first=1), NOW_MS
+    )
     assert {piece: {n: a.tobytes() for n, a in arrays.items()} for piece, arrays in pieces.items()} == kept
     assert set(pieces) == {"users", "items", "learner"}
 

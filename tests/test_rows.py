@@ -37,7 +37,9 @@ events = st.builds(
     recommendation_id=st.none() | ids,
     position=st.none() | st.integers(-1, 2**31 - 1),
     value=st.none() | numbers,
-    context=st.dictionaries(st.text(max_size=8), st.booleans() | int64 | numbers | st.text(max_size=8), max_size=3),
+    context=st.dictionaries(
+        st.text(max_size=8), st.booleans() | int64 | numbers | st.text(max_size=8), max_size=3
+    ),
 )
 slates = st.builds(
     Recommendation,
@@ -123,8 +125,10 @@ def test_rows_cannot_be_changed() -> None:
 
 def test_a_recommendation_without_its_items_is_refused() -> None:
     with pytest.raises(msgspec.ValidationError, match="items"):
-        decode_recommendation(b'{"recommendation_id": "r", "user_id": "u", "generated_at_ms": 1}'[:-1]
-                              + b', "trigger_event_id": "e", "model": {"version": "1", "step": 1}, "outcome": "ok"}')
+        decode_recommendation(
+            b'{"recommendation_id": "r", "user_id": "u", "generated_at_ms": 1}'[:-1]
+            + b', "trigger_event_id": "e", "model": {"version": "1", "step": 1}, "outcome": "ok"}'
+        )
 
 
 def test_every_alias_leads_to_a_standard_type_and_hides_none() -> None:

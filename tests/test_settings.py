@@ -180,7 +180,9 @@ def test_a_mistake_of_an_option_is_not_blamed_on_the_file(written: Written) -> N
         ("FRESHET_ZZZ", "Allowed here: FRESHET_BROKER, "),
     ],
 )
-def test_a_misspelt_variable_is_not_ignored(monkeypatch: pytest.MonkeyPatch, variable: str, hint: str) -> None:
+def test_a_misspelt_variable_is_not_ignored(
+    monkeypatch: pytest.MonkeyPatch, variable: str, hint: str
+) -> None:
     monkeypatch.setenv(variable, "3")
     assert mistake().startswith(f"Unknown setting {variable} in the environment. {hint}")
 

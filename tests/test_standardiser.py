@@ -13,7 +13,9 @@ def rows(mean: float, deviation: float, count: int = 1_000, seed: int = 0) -> np
 
 
 def test_before_anything_is_seen_features_pass_through() -> None:
-    assert Standardiser(2).transform(np.array([[1.0, -2.0]], np.float32))[0] == pytest.approx([1, -2], rel=0.02)
+    assert Standardiser(2).transform(np.array([[1.0, -2.0]], np.float32))[0] == pytest.approx(
+        [1, -2], rel=0.02
+    )
 
 
 def test_what_was_seen_becomes_zero_and_one() -> None:

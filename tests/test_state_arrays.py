@@ -51,7 +51,9 @@ def test_a_restored_generator_draws_what_the_other_would_have_drawn() -> None:
     one.random(7)
     one.integers(0, 3, dtype=np.int32)  # half a word is left over, and is part of the state
     restore_generator(other, generator_array(one))
-    assert one.integers(0, 99, 5, dtype=np.int32).tolist() == other.integers(0, 99, 5, dtype=np.int32).tolist()
+    assert (
+        one.integers(0, 99, 5, dtype=np.int32).tolist() == other.integers(0, 99, 5, dtype=np.int32).tolist()
+    )
     assert one.random() == other.random()
 
 

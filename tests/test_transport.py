@@ -39,7 +39,12 @@ def consumer_of(*schemas: faust.Schema[Any, Any]) -> Consumer:
 
 def record(offset: int) -> Any:
     return SimpleNamespace(
-        topic="events", partition=0, offset=offset, timestamp=1_000 + offset, timestamp_type=0, serialized_value_size=10
+        topic="events",
+        partition=0,
+        offset=offset,
+        timestamp=1_000 + offset,
+        timestamp_type=0,
+        serialized_value_size=10,
     )
 
 
@@ -56,7 +61,9 @@ def record(offset: int) -> Any:
         (driver.AIOKafkaConsumerThread, "_create_worker_consumer", ["self", "transport"]),
     ],
 )
-def test_the_overridden_seams_are_the_pinned_fausts_own(owner: type, name: str, parameters: list[str]) -> None:
+def test_the_overridden_seams_are_the_pinned_fausts_own(
+    owner: type, name: str, parameters: list[str]
+) -> None:
     assert list(inspect.signature(getattr(owner, name)).parameters) == parameters
 
 
@@ -119,7 +126,12 @@ async def running(
     broker: KafkaClient, topics: TopicSettings, engine: StubEngine, folder: Path
 ) -> AsyncIterator[faust.App]:
     app = create_app(
-        broker, engine, group=topics.events, topic=topics.events, session_timeout_s=6.0, folder=folder  # type: ignore[arg-type]
+        broker,
+        engine,
+        group=topics.events,
+        topic=topics.events,
+        session_timeout_s=6.0,
+        folder=folder,  # type: ignore[arg-type]
     )
     await app.start()
     try:

@@ -166,7 +166,9 @@ def test_nobody_has_no_histories() -> None:
 def test_the_latest_slate_replaces_the_one_before() -> None:
     users = states(slate_size=3)
     rows = users.admit(["ann", "bob"])
-    users.remember_slates(rows, np.array([[1, 2, 3, 4], [5, 6, 7, 8]]), np.array([7, 2**64 - 1], np.uint64), 5)
+    users.remember_slates(
+        rows, np.array([[1, 2, 3, 4], [5, 6, 7, 8]]), np.array([7, 2**64 - 1], np.uint64), 5
+    )
     users.remember_slates(rows[:1], np.array([[9, ABSENT]]), np.array([8], np.uint64), 6)
     ann, bob = users.user("ann"), users.user("bob")
     assert ann is not None

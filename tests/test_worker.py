@@ -71,3 +71,26 @@ def test_damaged_checkpoints_are_not_taken_for_none(tmp_path: Path) -> None:
     (tmp_path / f"{store.numbers()[0]:012d}" / "manifest.json").write_text("{")
     with pytest.raises(WorkerError, match="None of the 1 checkpoints"):
         restore(processor(), store, "events")
+
+
+def test_a_topic_that_was_made_anew_is_read_from_its_beginning_and_nothing_learned_is_lost(
+    tmp_path: Path,
+) -> None:
+    store, learned = CheckpointStore(tmp_path), processor()
+    learned.process(records(numbered([event(item=item) for item in ("tea", "cup")])), NOW_MS)
+    for topic_id in ("first", "second"):
+        store.write(
+            learned.state_dicts(),
+            topic="events",
+            topic_id=topic_id,
+            applied=learned.states.applied,
+            totals=learned.totals_dict(),
+            summary={},
+            now_ms=1,
+        )
+    same, anew = processor(), processor()
+    restore(same, store, "events", "second")
+    restore(anew, store, "events", "third")
+    assert same.states.applied == {0: 1}
+    assert anew.states.applied == {}
+    assert anew.totals.events_learned == 2

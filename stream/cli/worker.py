@@ -24,12 +24,10 @@ def worker(ctx: click.Context, http: str | None) -> None:
     client = kafka_client(settings)
     set_up_logs(settings.worker.log_level)
 
-    from connectors.topics import end_offsets
     from stream.worker import WorkerError, run_worker
 
-    with broker_errors():
-        end_offsets(client, settings.topics.events)  # a missing topic is told now, not in the middle of Faust
-    try:
-        run_worker(settings, client)
-    except WorkerError as error:
-        raise CommandFailed(str(error)) from error
+    with broker_errors():  # a missing topic is told before anything is started
+        try:
+            run_worker(settings, client)
+        except WorkerError as error:
+            raise CommandFailed(str(error)) from error

@@ -1,0 +1,264 @@
+"""The whole learner: quality on data of known difficulty, honest ranks, and a restart that nobody notices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from batches import choices, histories, shop, take
+from builders import NOW_MS, event, records
+from fakes import processor
+from hypothesis import given
+from hypothesis import strategies as st
+from laws import law
+from models import learner, taught
+
+from connectors.event import Event
+from learners.online_learner import OnlineLearner, pessimistic_ranks
+from learners.row_index import ABSENT
+from stream.checkpoint import CheckpointStore
+from stream.processor import Processor
+
+# --- quality
+
+ITEMS, SUCCESSOR = 25, 0.7
+OPTIMUM = SUCCESSOR + (1 - SUCCESSOR) / ITEMS
+"""HR@1 of whoever knows the chain: it goes to the successor with 0.7, else anywhere."""
+
+
+def walks(seed: int, users: int = 16) -> Iterator[tuple[list[list[int]], list[int]]]:
+    """Users on a Markov chain: their histories so far and where each goes next, for ever."""
+    rng = np.random.default_rng(seed)
+    successor = rng.permutation(ITEMS)
+    paths = [[int(rng.integers(ITEMS))] for _ in range(users)]
+    while True:
+        following = [
+            int(successor[path[-1]]) if rng.random() < SUCCESSOR else int(rng.integers(ITEMS))
+            for path in paths
+        ]
+        yield [path[-8:] for path in paths], following
+        for path, item in zip(paths, following, strict=True):
+            path.append(item)
+
+
+@pytest.mark.parametrize("encoder", ["attention", "gru"])
+def test_it_comes_near_the_optimum_of_a_markov_chain(encoder: str) -> None:
+    model = learner(encoder=encoder, dimension=16, negatives=32)
+    steps, hits = 140, []
+    for step, (before, following) in zip(range(steps), walks(0), strict=False):
+        batch = choices(before, following, slots=8, now_s=NOW_MS / 1000.0 + 60.0 * step)
+        found = model.predict_many(batch)
+        hits.append((found.ranks == 0).mean())
+        model.learn_many(batch, found)
+    assert hits[0] == 0.0, "nothing is known at first"
+    assert np.mean(hits[-50:]) > 0.9 * OPTIMUM
+    assert np.mean(hits[-50:]) < OPTIMUM + 0.1, "nobody knows more than the chain tells"
+
+
+def test_its_slates_lead_with_the_successor() -> None:
+    model = learner()
+    for step, (before, following) in zip(range(80), walks(0), strict=False):
+        batch = choices(before, following, slots=8, now_s=NOW_MS / 1000.0 + 60.0 * step)
+        model.learn_many(batch, model.predict_many(batch))
+    successor = np.random.default_rng(0).permutation(ITEMS)
+    slates = model.recommend(
+        histories([[n] for n in range(ITEMS)], slots=8, now_s=NOW_MS / 1000.0 + 5_000.0), 3
+    )
+    first = slates.item_rows[:, 0] == successor
+    assert first.mean() > 0.8
+    assert (slates.because[first, 0] == np.flatnonzero(first)).all(), "and say whom they follow"
+
+
+def test_tasks_come_to_their_base_rates() -> None:
+    """A task whose labels are coin flips of .2 is foreseen with .2, whatever was foreseen at first."""
+    model, rng = learner(), np.random.default_rng(0)
+    foreseen = []
+    for _ in range(60):
+        batch = choices(rng.integers(0, 10, (32, 3)).tolist(), rng.integers(0, 10, 32))
+        batch.target[:] = False
+        batch.label_mask[:, 0] = True
+        batch.labels[:, 0] = rng.random(32) < 0.2
+        found = model.predict_many(batch)
+        foreseen.append(found.task_scores[:, 0].mean())
+        model.learn_many(batch, found)
+    assert foreseen[0] == pytest.approx(0.5)
+    assert np.mean(foreseen[-15:]) == pytest.approx(0.2, abs=0.06)
+
+
+def test_a_task_that_nobody_ever_answered_is_not_learned() -> None:
+    """Negatives without a single positive mean that nobody sends such events."""
+    model = learner()
+    batch = choices([[1], [2]], [3, 4])
+    batch.label_mask[:, 1] = True
+    lesson = model.learn_many(batch, model.predict_many(batch))
+    assert np.isnan(lesson.task_losses).all()
+    assert not model.recommend(batch.histories, 5).trained.any()
+    batch.labels[0, 1] = 1.0
+    lesson = model.learn_many(batch, model.predict_many(batch))
+    assert np.isnan(lesson.task_losses).tolist() == [True, False, True]
+    assert model.recommend(batch.histories, 5).trained.tolist() == [False, True, False]
+
+
+# --- shares and steps
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 1.0])
+def test_the_share_of_choices_that_is_ranked_is_kept_exactly(share: float) -> None:
+    model, ranked, chosen = learner(ranker_share=share), 0, 0
+    for before, following in (next(walks(seed)) for seed in range(6)):
+        batch = choices(before, following, slots=8)
+        found = model.predict_many(batch)
+        ranked += len(found.targets)
+        chosen += len(following)
+        model.learn_many(batch, found)
+    assert ranked == int(chosen * share)
+
+
+def test_choices_that_are_not_ranked_are_learned_all_the_same() -> None:
+    model = learner(ranker_share=0.0)
+    taught(model, shop()[:4])
+    assert (model.recommend(shop()[4][1], 5).item_rows != ABSENT).any()
+    assert model.predict_many(shop()[4][0]).targets.tolist() == []
+
+
+def test_a_large_batch_takes_several_gradient_steps() -> None:
+    """A batch of a hundred choices must not teach less than ten batches of ten."""
+    before, following = next(walks(0, users=100))
+    batch = choices(before, following, slots=8)
+
+    def moved(choices_per_step: int) -> float:
+        model = learner(choices_per_step=choices_per_step)
+        for _ in range(2):
+            model.learn_many(batch, model.predict_many(batch))
+        return float(model.state_dict()["neural.network.step.encoder.query.weight"])
+
+    assert (moved(100), moved(10)) == (1.0, 19.0), "the very first step knows no negatives yet"
+
+
+# --- ranks
+
+
+def naive_rank(rows: list[int], scores: list[float], chosen: int) -> int:
+    if chosen not in rows:
+        return -1
+    own = scores[rows.index(chosen)]
+    return sum(score >= own for row, score in zip(rows, scores, strict=True) if row != chosen)
+
+
+@given(st.integers(0, 10_000), st.integers(1, 8))
+@law(100)
+def test_every_tie_counts_against_the_chosen(seed: int, C: int) -> None:
+    rng = np.random.default_rng(seed)
+    rows = np.stack([rng.permutation(10)[:C] for _ in range(5)])
+    scores = rng.integers(0, 3, (5, C)).astype(np.float32)
+    empty = rng.random((5, C)) < 0.2
+    rows[empty], scores[empty] = ABSENT, -np.inf
+    chosen = rng.integers(0, 10, 5)
+    expected = [naive_rank(*row) for row in zip(rows.tolist(), scores.tolist(), chosen.tolist(), strict=True)]
+    assert pessimistic_ranks(rows, scores, chosen).tolist() == expected
+
+
+def test_a_model_that_says_the_same_of_all_is_last() -> None:
+    rows = np.arange(10)[None]
+    assert pessimistic_ranks(rows, np.zeros((1, 10), np.float32), np.array([0])).tolist() == [9]
+
+
+@pytest.mark.parametrize("place", [0, 2])
+def test_no_rank_can_be_told_from_what_is_no_number(place: int) -> None:
+    scores = np.zeros((1, 3), np.float32)
+    scores[0, place] = np.nan
+    with pytest.raises(FloatingPointError, match="not a number"):
+        pessimistic_ranks(np.array([[0, 1, 2]]), scores, np.array([0]))
+
+
+def test_no_choices_have_no_ranks() -> None:
+    none = np.zeros((0, 4))
+    assert (
+        pessimistic_ranks(none.astype(np.int64), none.astype(np.float32), np.zeros(0, np.int64)).tolist()
+        == []
+    )
+
+
+# --- exploration
+
+
+def test_exploration_changes_slates_not_scores() -> None:
+    calm, curious = learner(), learner(exploration=0.5)
+    for model in (calm, curious):
+        taught(model, shop())
+    moments = shop()[-1][1]
+    plain, explored = calm.recommend(moments, 4), curious.recommend(moments, 4)
+    assert (plain.item_rows != explored.item_rows).any()
+    everything = calm.recommend(moments, 50)
+    scores = [
+        dict(zip(r.tolist(), s.tolist(), strict=True))
+        for r, s in zip(everything.item_rows, everything.scores, strict=True)
+    ]
+    for n, rows in enumerate(explored.item_rows.tolist()):
+        for place, row in enumerate(rows):
+            assert explored.scores[n, place] == pytest.approx(scores[n][row], abs=1e-5)
+
+
+# --- a restart that nobody notices
+
+
+def happenings(count: int) -> list[Event]:
+    rng = np.random.default_rng(4)
+    kinds = ["impression", "click", "purchase", "dislike", "rating"]
+    return [
+        event(
+            f"u{rng.integers(12)}",
+            f"i{int(40 * rng.random() ** 2)}",
+            str(rng.choice(kinds, p=[0.4, 0.4, 0.1, 0.05, 0.05])),
+            event_id=f"e{n}",
+            occurred_at_ms=NOW_MS + n * 3_000 // 7 * 7,
+            value=4.0,
+        )
+        for n in range(count)
+    ]
+
+
+def small_worker(seed: int) -> Processor:
+    """Bounds so tight that users and items are given up on the way."""
+    model = learner(seed=seed, exploration=0.2)
+    return processor(model, max_users=9, max_items=30)
+
+
+def test_a_restored_worker_recommends_bit_for_bit_what_the_other_would_have(tmp_path: Path) -> None:
+    """Through a checkpoint on disk, at several moments, with eviction of users and items before and after."""
+    some = records(happenings(240))
+    steps = [some[start : start + 8] for start in range(0, len(some), 8)]
+    undisturbed = small_worker(seed=0)
+    expected = [undisturbed.process(step, NOW_MS).recommendations for step in steps]
+    assert undisturbed.pipeline.items.evictions > 0
+    assert undisturbed.states.index.evictions > 0
+
+    store, worker, found = CheckpointStore(tmp_path), small_worker(seed=0), []
+    for n, step in enumerate(steps):
+        if n % 6 == 5:
+            store.write(
+                worker.state_dicts(),
+                topic="events",
+                applied=worker.states.applied,
+                totals=worker.totals_dict(),
+                summary={},
+                now_ms=NOW_MS,
+            )
+            worker.process(step, NOW_MS)  # lost in the crash
+            worker, saved = small_worker(seed=n), store.latest()
+            assert saved is not None
+            worker.load(saved.pieces, saved.manifest.totals)
+        found.append(worker.process(step, NOW_MS).recommendations)
+    assert found == expected
+    assert isinstance(worker.pipeline.learner, OnlineLearner)
+
+
+def test_the_shops_rows_are_there_to_be_learned() -> None:
+    """The laws are tried on this shop: it must hold what they speak of."""
+    batches = [batch for batch, _ in shop()]
+    assert sum(int(batch.target.sum()) for batch in batches) > 50
+    assert all(sum(int(batch.label_mask[:, k].sum()) for batch in batches) > 10 for k in range(3))
+    assert any((batch.position >= 0).any() for batch in batches)
+    assert len(take(batches[0], np.arange(2))) == 2
