@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 
 from connectors.kafka_client import KafkaClient
-from connectors.topics import beginning_offsets, committed_offsets, end_offsets
+from connectors.topics import beginning_offsets, committed_offsets, end_offsets, topic_id
 from stream.assembly import build_states
 from stream.checkpoint import CheckpointStore
 from stream.settings import Settings
@@ -35,7 +35,9 @@ def worker_status(settings: Settings, client: KafkaClient) -> dict[str, Any]:
         applied = {int(partition): int(offset) for partition, offset in found.pop("applied").items()}
         checkpoint_at_ms = found.pop("checkpoint_at_ms")
     else:
-        found, applied, checkpoint_at_ms = _from_checkpoint(settings)
+        found, applied, checkpoint_at_ms = _from_checkpoint(
+            settings, topic_id(client, settings.topics.events)
+        )
     partitions = _partitions(settings, client, applied)
     age_s = None if checkpoint_at_ms is None else max(0.0, time.time() - checkpoint_at_ms / 1000.0)
     return {
@@ -100,7 +102,7 @@ def _store(settings: Settings) -> CheckpointStore:
     return CheckpointStore(settings.state_dir / "checkpoints", settings.worker.checkpoints_kept)
 
 
-def _from_checkpoint(settings: Settings) -> tuple[dict[str, Any], dict[int, int], int | None]:
+def _from_checkpoint(settings: Settings, id_now: str) -> tuple[dict[str, Any], dict[int, int], int | None]:
     manifest = _store(settings).latest_manifest()
     if manifest is None:
         names = (
@@ -113,7 +115,9 @@ def _from_checkpoint(settings: Settings) -> tuple[dict[str, Any], dict[int, int]
             "model_step",
         )
         return dict.fromkeys(names, 0), {}, None
-    return {**manifest.totals, **manifest.summary}, manifest.applied, manifest.created_at_ms
+    made_anew = manifest.topic_id not in ("", id_now)
+    applied = {} if made_anew else manifest.applied
+    return {**manifest.totals, **manifest.summary}, applied, manifest.created_at_ms
 
 
 def _partitions(settings: Settings, client: KafkaClient, applied: dict[int, int]) -> list[dict[str, Any]]:

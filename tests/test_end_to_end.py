@@ -18,9 +18,10 @@ from connectors.event import Event, encode_event
 from connectors.kafka_client import KafkaClient
 from connectors.recommendation import Recommendation, decode_recommendation
 from connectors.sources.kafka import KafkaSource
-from connectors.topics import end_offsets
+from connectors.topics import create_topics, delete_topics, end_offsets
 from stream.settings import TopicSettings, load
 from stream.status import user_state, worker_status
+from stream.topic_specs import topic_specs
 from stream.worker_process import WorkerProcess
 
 NOW_MS = 1_700_000_000_000
@@ -225,3 +226,19 @@ async def test_a_lone_event_is_answered_before_a_second_has_passed(place: Place)
                 answers = await slates.read(timeout_s=1.0)
         [slate] = [decode_recommendation(answer.value or b"") for answer in answers]
         assert slate.trigger_event_id == lone.event_id
+
+
+async def test_a_topic_that_is_made_anew_is_read_from_its_beginning(place: Place) -> None:
+    async with place.worker() as worker:
+        await worker.wait_until_ready()
+        await publish(place.client, place.topics.events, records(log(60)))
+        await place.until(worker, lambda s: s["lag"] == 0)
+    delete_topics(place.client, [place.topics.events])
+    create_topics(place.client, topic_specs(place.settings))
+    await publish(place.client, place.topics.events, records(log(20, start=60)))
+    assert (await place.status())["lag"] == 20
+    async with place.worker() as worker:
+        await worker.wait_until_ready()
+        status = await place.until(worker, lambda s: s["lag"] == 0)
+    assert status["events_learned"] == 80
+    assert_state_equals(place, log(80))
