@@ -48,6 +48,7 @@ def learned(steps: Steps, cut: int | None = None, neighbours: int = 8) -> CoVisi
 
 def shares(covisitation: CoVisitation, source: int, now_s: float) -> dict[int, list[float]]:
     rows, share = covisitation.successors(np.array([source]), np.array([now_s]))
+    assert (share[rows == ABSENT] == 0.0).all(), "an empty slot speaks for nothing"
     return {row: share[0, slot].tolist() for slot, row in enumerate(rows[0].tolist()) if row != ABSENT}
 
 

@@ -100,6 +100,11 @@ async def test_any_id_can_be_asked_for(name: str) -> None:
     assert json.loads(answer.partition("\r\n\r\n")[2]) == {"asked": name}
 
 
+async def test_a_slash_need_not_be_escaped() -> None:
+    async with client() as session, session.get("/users/a/b") as answer:
+        assert await answer.json() == {"asked": "a/b"}
+
+
 async def test_it_only_reads() -> None:
     async with client() as session, session.post("/status") as answer:
         assert answer.status == 405

@@ -90,6 +90,10 @@ def test_what_is_missing_neither_counts_nor_forgets() -> None:
         smoothed.update(np.array([value, 1.0]))
     assert smoothed.values[0] == 4.0
     assert smoothed.values[1] < 2.0
+    smoothed.update(np.array([0.0, 0.0]))
+    assert smoothed.values[0] == pytest.approx(4.0 * 0.5 / 1.5), (
+        "as if the missing ones had never been asked for"
+    )
 
 
 def test_weights_weigh() -> None:

@@ -23,7 +23,11 @@ Happening = tuple[int, int, int, bool, int]
 
 happenings = st.lists(
     st.tuples(
-        st.integers(0, 2), st.integers(0, 5), st.integers(0, 3), st.booleans(), st.integers(-2_000, 9_000)
+        st.sampled_from([0, 0, 0, 1, 2]),
+        st.integers(0, 5),
+        st.integers(0, 3),
+        st.sampled_from([True, True, False]),
+        st.integers(-2_000, 9_000),
     ),
     max_size=30,
 )
@@ -108,20 +112,17 @@ def test_histories_are_the_users_latest_events_however_the_stream_is_cut(
         assert users.remembered(users.index.rows([name])).tolist() == [len(lists[number])]
 
 
-@given(happenings, cuts, st.integers(0, 12))
+@given(st.integers(0, 14), cuts, st.integers(0, 14))
 @law(80)
 def test_a_past_moment_sees_what_had_been_by_then_as_far_as_it_is_kept(
-    events: list[Happening], cut: set[int], as_of: int
+    count: int, cut: set[int], as_of: int
 ) -> None:
-    users, items = states(), []
-    for batch in batches(events, cut):
-        columns = columns_of(users, batch, [NOW_MS] * len(batch))
-        users.apply(columns)
-        items += [item for user, item, _, enters, _ in batch if user == 0 and enters]
-    row = users.admit(["ann"])
-    as_of = min(as_of, len(items))
-    found = users.histories(row, np.array([as_of]), np.array([NOW_MS]))
-    first = max(as_of - R, len(items) - R, 0)
+    users, items = states(), [n % 6 for n in range(count)]
+    for batch in batches([(0, item, 0, True, 0) for item in items], cut):
+        users.apply(columns_of(users, batch, [NOW_MS] * len(batch)))
+    as_of = min(as_of, count)
+    found = users.histories(users.admit(["ann"]), np.array([as_of]), np.array([NOW_MS]))
+    first = max(as_of - R, count - R, 0)
     assert found.item_rows[0][found.mask[0]].tolist() == items[first:as_of]
 
 
@@ -200,12 +201,12 @@ def test_a_user_who_is_given_up_leaves_nothing_in_the_row() -> None:
     users.remember_slates(rows, np.array([[1, 2, 3]]), np.array([7], np.uint64), 5)
     users.pending_of(0).open(int(rows[0]), 1, 0, NOW_MS, -1, 0)
     users.admit(["bob"])
-    new = users.admit(["cat"])
+    new = users.admit(["cat"], [0])
     assert new.tolist() == rows.tolist(), "the row is used again"
     cat = users.user("cat")
     assert cat is not None
     assert (cat.events, cat.item_rows, cat.pending, cat.slate_rows) == (0, [], ([], []), [])
-    assert (cat.slate_id, cat.slate_at_ms, cat.partition) == (0, 0, NOWHERE)
+    assert (cat.slate_id, cat.slate_at_ms) == (0, 0)
     assert users.user("ann") is None
     assert users.user("bob").item_rows == [1, 2]  # type: ignore[union-attr]
 
