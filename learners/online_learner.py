@@ -173,7 +173,9 @@ class OnlineLearner:
             users.repeat_interleave(N, dim=0),
             np.maximum(rows, 0).ravel(),
             np.zeros(S * N, np.int64),
-            self._heads_input(np.take_along_axis(features, top[:, :, None], axis=1).reshape(S * N, len(NAMES))),
+            self._heads_input(
+                np.take_along_axis(features, top[:, :, None], axis=1).reshape(S * N, len(NAMES))
+            ),
         ).reshape(S, N, len(self.tasks))
         final = ranked + self._task_part(foreseen)
         order = np.argsort(-final, axis=1, kind="stable")

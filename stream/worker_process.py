@@ -38,7 +38,12 @@ class WorkerProcess:
     def __init__(self, state_dir: Path, environment: Mapping[str, str]) -> None:
         self._state_dir = state_dir
         self.log = state_dir / "worker.log"
-        self._environment = {**os.environ, **environment, "FRESHET_STATE_DIR": str(state_dir)}
+        self._environment = {
+            **os.environ,
+            **environment,
+            "FRESHET_STATE_DIR": str(state_dir),
+            "TORCHINDUCTOR_CACHE_DIR": str(state_dir / "torch"),  # else torch leaves a folder in /tmp behind
+        }
         self._process: subprocess.Popen[bytes] | None = None
         self._card: WorkerCard | None = None
 
