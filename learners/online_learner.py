@@ -28,7 +28,7 @@ from learners.ranker import Ranker
 from learners.row_index import ABSENT
 from learners.slates import explore, reasons
 from learners.standardiser import Standardiser
-from learners.state_arrays import Arrays, nest, unnest
+from learners.state_arrays import Arrays, nest, pack_strings, unnest, unpack_strings
 from learners.task import Task
 
 VERSION = "1"
@@ -323,6 +323,7 @@ class OnlineLearner:
             **nest("neural", self._neural.state_dict()),
             **nest("ranker", self._ranker.state_dict()),
             **nest("standardiser", self._standardiser.state_dict()),
+            **nest("tasks", pack_strings([task.name for task in self.tasks])),
             "positives": self._positives.copy(),
             "step": np.array([self.step]),
             "ranker_rng": generator_array(self._ranker_rng),
@@ -331,8 +332,9 @@ class OnlineLearner:
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """See `Learner`."""
-        if len(arrays["positives"]) != len(self.tasks):
-            raise ValueError(f"saved with {len(arrays['positives'])} tasks, configured are {len(self.tasks)}")
+        saved, wanted = unpack_strings(unnest("tasks", arrays)), [task.name for task in self.tasks]
+        if saved != wanted:
+            raise ValueError(f"saved with the tasks {', '.join(saved)}, configured are {', '.join(wanted)}")
         self._neural.load_state_dict(unnest("neural", arrays))
         self._ranker.load_state_dict(unnest("ranker", arrays))
         self._standardiser.load_state_dict(unnest("standardiser", arrays))
