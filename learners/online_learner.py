@@ -280,7 +280,7 @@ class OnlineLearner:
         column = hit.argmax(axis=1)
         losses: list[float] = []
         skipped: list[str] = []
-        per_step = self.config.choices_per_step // 2
+        per_step = max(1, self.config.choices_per_step // 2)
         for start in range(0, len(found), per_step):
             some = found[start : start + per_step]
             loss = self._ranker.learn_many(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from builders import NOW_MS, Record, decoder, event, wire
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from laws import law
 
@@ -249,6 +249,7 @@ def test_a_time_with_an_offset_becomes_utc(text: str, expected_ms: int) -> None:
     st.integers(EARLIEST_MS, NOW_MS),
     st.integers(-14 * 60, 14 * 60),
 )
+@example(1_098_884_438_577, 0)
 @law(150)
 def test_no_millisecond_is_lost_in_text(at_ms: int, offset_min: int) -> None:
     moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=at_ms)
@@ -367,3 +368,12 @@ def test_outcomes_are_told_apart_in_order() -> None:
         [first, second, third],
         letters,
     )
+
+
+def test_a_record_cannot_fan_out_without_bound() -> None:
+    many = [{"item_id": f"i{n}"} for n in range(501)]
+    refused = decoder().read(wire(item_id=None, items=many), NOW_MS, "id")
+    accepted = decoder().read(wire(item_id=None, items=many[:500]), NOW_MS, "id")
+    assert isinstance(refused, Refusal)
+    assert refused.reason == Reason.OVERSIZED
+    assert len(accepted) == 500  # type: ignore[arg-type]
