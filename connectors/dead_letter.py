@@ -24,7 +24,6 @@ class Reason(StrEnum):
     WRONG_TYPE = "wrong_type"
     BAD_ID = "bad_id"
     NON_FINITE_VALUE = "non_finite_value"
-    POISONOUS = "poisonous"
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
