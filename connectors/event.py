@@ -13,13 +13,13 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One behaviour event, as it stands on the events topic (JSON, keyed by `user_id`).
 
     Attributes:
-        event_id: Unique for the event; producers that retry send the same id again.
+        event_id: Names the event, in the slate that it triggers too.
         event_type: A standard type (`connectors.event_types`) or one declared in the settings.
         occurred_at_ms: Event time, UTC milliseconds since 1970.
         user_id: Whose behaviour; the record's key.
         item_id: What it concerned.
         session_id: The visit it belongs to, where the client knows one.
-        recommendation_id: The slate that showed the item: it joins a label to its cause.
+        recommendation_id: The slate that showed the item. Labels are joined by user and item for now.
         position: Zero-based place of the item in that slate or list.
         value: Rating, dwell in seconds, price...: what `event_type` measures.
         context: Flat facts about the moment (device, country...).

@@ -71,7 +71,7 @@ class Slates:
         item_rows: (S, N) item rows, `ABSENT` where a slate is shorter.
         scores: (S, N) final scores.
         task_scores: (S, N, K) what each task foresees for the item.
-        trained: (K,) which tasks have seen a positive; what the others foresee means nothing.
+        trained: (K,) which tasks have seen labels of both kinds; what the others foresee means nothing.
         sources: (S, N) number in `candidates.SOURCES` of the source that brought the item.
         because: (S, N) the history item whose transitions spoke most for it, `ABSENT` where none did.
         propensity: (S, N) probability with which the policy put the item into this place.

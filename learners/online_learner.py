@@ -35,7 +35,7 @@ VERSION = "1"
 """Layout of the model; part of every recommendation."""
 
 _RANKED_BY_TASKS = 50
-_TRUST_AT = 200.0  # positive labels at which a task's forecast counts half
+_TRUST_AT = 200.0  # labels of the rarer kind at which a forecast counts half
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +120,8 @@ class OnlineLearner:
             PRIOR, self._standardiser, learning_rate=config.learning_rate, rng=self._ranker_rng
         )
         self._values = np.array([task.value for task in self.tasks], np.float32)
-        self._positives = np.zeros(len(self.tasks))
+        self._positives, self._negatives = np.zeros((2, len(self.tasks)))
+        self._binary = np.array([task.kind == "binary" for task in self.tasks])
 
     # --- predicting
 
@@ -193,7 +194,7 @@ class OnlineLearner:
             item_rows=rows,
             scores=np.take_along_axis(final, order, axis=1),
             task_scores=np.take_along_axis(foreseen, order[:, :, None], axis=1),
-            trained=self._positives > 0.0,
+            trained=self._evidence() > 0.0,
             sources=_first_bit(bits),
             because=reasons(rows, recent, histories.now_s, self._covisitation),
             propensity=propensity,
@@ -230,11 +231,16 @@ class OnlineLearner:
         return targets[np.floor((numbers + 1) * share) > np.floor(numbers * share)]
 
     def _task_part(self, foreseen: FloatArray) -> FloatArray:
-        """(S, N) sum_k v_k log p_k; a task counts as far as it has seen positives."""
-        trust = self._positives / (self._positives + _TRUST_AT)
+        """(S, N) sum_k v_k log p_k; a task counts as far as it has seen evidence."""
+        evidence = self._evidence()
+        trust = evidence / (evidence + _TRUST_AT)
         weight = (self._values * trust).astype(np.float32)
         part: FloatArray = np.log(np.maximum(foreseen, 1e-6)) @ weight
         return part
+
+    def _evidence(self) -> NDArray[np.float64]:
+        """(K,) how much each task has to go by: a binary one as many labels as it has of the rarer kind."""
+        return np.where(self._binary, np.minimum(self._positives, self._negatives), self._positives)
 
     # --- learning
 
@@ -242,6 +248,7 @@ class OnlineLearner:
         """See `Learner`."""
         choices = np.flatnonzero(batch.target)
         self._positives += (batch.labels * batch.label_mask > 0.0).sum(axis=0)
+        self._negatives += ((batch.labels == 0.0) & batch.label_mask).sum(axis=0)
         # A task whose positives nobody ever sent teaches nothing, however many windows close without one.
         batch = replace(batch, label_mask=batch.label_mask & (self._positives > 0.0))
         kept = np.flatnonzero(batch.label_mask[predictions.labelled].any(axis=1))
@@ -325,6 +332,7 @@ class OnlineLearner:
             **nest("standardiser", self._standardiser.state_dict()),
             **nest("tasks", pack_strings([task.name for task in self.tasks])),
             "positives": self._positives.copy(),
+            "negatives": self._negatives.copy(),
             "step": np.array([self.step]),
             "ranker_rng": generator_array(self._ranker_rng),
             "explore_rng": generator_array(self._explore_rng),
@@ -341,6 +349,7 @@ class OnlineLearner:
         self._popularity.load_state_dict(unnest("popularity", arrays))
         self._covisitation.load_state_dict(unnest("covisitation", arrays))
         self._positives = arrays["positives"].copy()
+        self._negatives = arrays["negatives"].copy()
         self.step = int(arrays["step"][0])
         restore_generator(self._ranker_rng, arrays["ranker_rng"])
         restore_generator(self._explore_rng, arrays["explore_rng"])

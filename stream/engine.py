@@ -141,6 +141,8 @@ class Engine:
         room = _BUFFERED_BATCHES * self.config.batch_max_events
         async with self._changed:
             await self._changed.wait_for(lambda: self._buffered < room or self._stopping)
+            if not self.busy:
+                self.progressed_at = time.monotonic()  # it was idle, not stuck
             self._waiting.append(_Waiting(records, ack, time.monotonic()))
             self._buffered += len(records)
             self._changed.notify_all()

@@ -56,7 +56,7 @@ class PendingImpressions:
         slot = number % len(self.user)
         previous = self.order_ms[(number - 1) % len(self.user)] if len(self) else 0
         self.user[slot], self.item[slot], self.as_of[slot] = user, item, as_of
-        self.opened_ms[slot], self.order_ms[slot] = at_ms, max(at_ms, previous)
+        self.opened_ms[slot], self.order_ms[slot] = at_ms, max(at_ms, previous, self.watermark_ms)
         self.position[slot], self.resolved[slot] = position, resolved
         self._latest[user << _USER_BITS | item] = number
         self.next += 1

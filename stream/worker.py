@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import socket
 import time
 from typing import Any
 
@@ -53,10 +54,23 @@ def run_worker(settings: Settings, client: KafkaClient) -> None:
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     try:
         with locked(settings.state_dir / "worker.lock", timeout_s=0.5):
+            _require_free(settings.worker.http)
             _Worker(settings, client).run()
     except LockTimeoutError as error:
         raise WorkerError(
             f"Another worker uses the state folder {settings.state_dir}. Give each worker its own (FRESHET_STATE_DIR)."
+        ) from error
+
+
+def _require_free(address: str) -> None:
+    """Tell of a taken HTTP address before anything heavy has started."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_server((host or "127.0.0.1", int(port))).close()
+    except OSError as error:
+        raise WorkerError(
+            f"Cannot listen on {address} ({error.strerror or error}). Choose another address with --http or "
+            f"FRESHET_WORKER__HTTP; port 0 takes a free one."
         ) from error
 
 
@@ -112,6 +126,7 @@ class _Worker:
         manifest = restore(self._processor, store, settings.topics.events, events_id)
         if manifest is not None:
             logger.info("restored checkpoint=%d %s", manifest.number, _pairs(manifest.summary))
+            self._metrics.checkpoint_at.set(manifest.created_at_ms / 1000.0)
         topics = settings.topics
         self._publisher = KafkaPublisher(
             client,
