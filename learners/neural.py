@@ -113,7 +113,7 @@ class NeuralModel:
         if not len(known) or not count:
             return np.zeros((len(users), 0), np.int64)
         known = known[-_EXACT_SEARCH:]
-        pool = torch.from_numpy(known).to(self._device)
+        pool = self._tensor(known)
         with torch.no_grad():
             found = (users @ self._outputs.weight[pool].T).topk(min(count, len(known)), dim=1, sorted=False)
         rows: IntArray = known[found.indices.cpu().numpy()]
@@ -121,7 +121,7 @@ class NeuralModel:
 
     def scores(self, users: Tensor, rows: IntArray) -> FloatArray:
         """(S, C) inner products of users (S, D) with items (S, C); empty slots get the score of row 0."""
-        index = torch.from_numpy(np.maximum(rows, 0)).to(self._device)
+        index = self._tensor(np.maximum(rows, 0))
         with torch.no_grad():
             scores: FloatArray = torch.einsum("sd,scd->sc", users, self._outputs.weight[index]).cpu().numpy()
         return scores
@@ -132,8 +132,8 @@ class NeuralModel:
         """(B, K) what the heads foresee for users (B, D) with items (B,) shown at `position` (B,), given (B, F)."""
         if not len(rows):
             return np.zeros((0, len(self.tasks)), np.float32)
-        items = self._outputs.weight[torch.from_numpy(rows).to(self._device)]
-        places = torch.from_numpy(position).to(self._device)
+        items = self._outputs.weight[self._tensor(rows)]
+        places = self._tensor(position)
         with torch.no_grad():
             logits = self._network["heads"](_pairs(users, items, self._tensor(pair_features)), places)
         scores: FloatArray = torch.sigmoid(logits).cpu().numpy()
@@ -163,7 +163,7 @@ class NeuralModel:
         negatives = self._sampler.sample() if T else np.zeros(0, np.int64)
         sampled = np.concatenate([targets, negatives])
         item_rows = np.concatenate([sampled, batch.item_rows[labelled]])
-        items = self._outputs.weight[torch.from_numpy(item_rows).to(self._device)].requires_grad_()
+        items = self._outputs.weight[self._tensor(item_rows)].requires_grad_()
 
         self._optimiser.zero_grad()
         skipped = []
@@ -171,9 +171,9 @@ class NeuralModel:
         if T and len(negatives):
             loss = sampled_softmax(
                 users[torch.from_numpy(sequence[:T])] @ items[: len(sampled)].T,
-                torch.from_numpy(self._sampler.log_expected(sampled, T)).to(self._device),
-                torch.from_numpy(targets).to(self._device),
-                torch.from_numpy(sampled).to(self._device),
+                self._tensor(self._sampler.log_expected(sampled, T)),
+                self._tensor(targets),
+                self._tensor(sampled),
             )
             if torch.isfinite(loss):
                 (loss * T).backward(retain_graph=bool(len(labelled)))  # type: ignore[no-untyped-call]
@@ -214,11 +214,11 @@ class NeuralModel:
         mask = batch.label_mask[labelled]
         mixed, gates = heads.mix(pairs)
         leaf = mixed.detach().requires_grad_()
-        outputs = heads.towers(leaf, torch.from_numpy(batch.position[labelled]).to(self._device))
+        outputs = heads.towers(leaf, self._tensor(batch.position[labelled]))
         losses = masked_task_losses(
             outputs,
-            torch.from_numpy(batch.labels[labelled]).to(self._device),
-            torch.from_numpy(mask).to(self._device),
+            self._tensor(batch.labels[labelled]),
+            self._tensor(mask),
             self._binary,
         )
         if not bool(torch.isfinite(losses).all()):
@@ -233,7 +233,7 @@ class NeuralModel:
                 heads.zero_grad()
                 return np.full(len(self.tasks), np.nan, np.float32), None
             coefficients = self.weighting.weigh(gram, present)
-            scale = torch.from_numpy(coefficients.astype(np.float32)).to(self._device)
+            scale = self._tensor(coefficients.astype(np.float32))
         mixed.backward(gradient * scale[None, :, None])  # type: ignore[no-untyped-call]
         reported = np.where(present, losses.detach().cpu().numpy(), np.nan).astype(np.float32)
         return reported, relatedness(gram).astype(np.float32)
@@ -249,22 +249,22 @@ class NeuralModel:
         self._optimiser.step()
         rate = self._embedding_learning_rate
         if slots.grad is not None:
-            rows = torch.from_numpy(histories.item_rows[:, -self._length :]).to(self._device)
+            rows = self._tensor(histories.item_rows[:, -self._length :])
             self._inputs.learn_many(rows[mask], slots.grad[mask], rate)
         if items.grad is not None:
-            self._outputs.learn_many(torch.from_numpy(item_rows).to(self._device), items.grad, rate)
+            self._outputs.learn_many(self._tensor(item_rows), items.grad, rate)
         return True
 
     def _encode(self, histories: Histories) -> tuple[Tensor, Tensor, Tensor]:
         """User vectors (S, D), the item vectors they came from (S, H, D) and the filled slots (S, H)."""
         newest = slice(-self._length, None)
-        rows = torch.from_numpy(histories.item_rows[:, newest]).to(self._device)
+        rows = self._tensor(histories.item_rows[:, newest])
         mask = rows >= 0
         slots = self._inputs.weight[rows.clamp(min=0)].requires_grad_(torch.is_grad_enabled())
         users = self._network["encoder"](
             slots,
-            torch.from_numpy(histories.types[:, newest]).to(self._device),
-            torch.from_numpy(histories.age_s[:, newest]).to(self._device),
+            self._tensor(histories.types[:, newest]),
+            self._tensor(histories.age_s[:, newest]),
             mask,
         )
         return users, slots, mask

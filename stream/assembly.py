@@ -7,6 +7,7 @@ from connectors.event_types import STANDARD_TYPES
 from learners.task import Task
 from stream.attribution import Attribution, LabelSource
 from stream.batching import Batcher
+from stream.checkpoint import CheckpointStore
 from stream.pipeline import Pipeline
 from stream.processor import Processor
 from stream.settings import Settings
@@ -36,6 +37,11 @@ def build_states(settings: Settings) -> UserStates:
         slate_size=settings.recommend.slate_size,
         max_pending=settings.state.max_pending,
     )
+
+
+def checkpoint_store(settings: Settings) -> CheckpointStore:
+    """The checkpoints of this state folder."""
+    return CheckpointStore(settings.state_dir / "checkpoints", settings.worker.checkpoints_kept)
 
 
 def build_processor(settings: Settings) -> Processor:

@@ -62,6 +62,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     files: dict[str, FileRecord]
     topic_id: str = ""
 
+    def is_of(self, topic_id: str) -> bool:
+        """Whether the offsets are this topic's, not those of an earlier one of the same name; unknown ids fit."""
+        return "" in (self.topic_id, topic_id) or self.topic_id == topic_id
+
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:

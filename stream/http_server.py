@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -69,10 +70,7 @@ class HttpServer:
             await web.TCPSite(self._runner, host, port).start()
         except OSError as error:
             await self._runner.cleanup()
-            raise AddressError(
-                f"Cannot listen on {host}:{port} ({error.strerror or error}). Choose another address with --http "
-                f"or FRESHET_WORKER__HTTP; port 0 takes a free one."
-            ) from error
+            raise _refused(host, port, error) from error
         address = self._runner.addresses[0]
         return f"{address[0]}:{address[1]}"
 
@@ -99,6 +97,32 @@ class HttpServer:
         if user is None:
             return _json({"error": "nothing is known of this user"}, status=404)
         return _json(user)
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """`host:port` apart; loopback where there is no host."""
+    host, _, port = address.rpartition(":")
+    return host or "127.0.0.1", int(port)
+
+
+def require_free(host: str, port: int) -> None:
+    """Find out whether `HttpServer.start` could listen, without starting anything.
+
+    Raises:
+        AddressError: Somebody else listens there, or the address is not this machine's.
+    """
+    try:
+        family, *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        raise _refused(host, port, error) from error
+
+
+def _refused(host: str, port: int, error: OSError) -> AddressError:
+    return AddressError(
+        f"Cannot listen on {host}:{port} ({error.strerror or error}). Choose another address with --http "
+        f"or FRESHET_WORKER__HTTP; port 0 takes a free one."
+    )
 
 
 def _verdict(problem: str | None) -> web.Response:

@@ -13,8 +13,7 @@ import psutil
 
 from connectors.kafka_client import KafkaClient
 from connectors.topics import beginning_offsets, committed_offsets, end_offsets, topic_id
-from stream.assembly import build_states
-from stream.checkpoint import CheckpointStore
+from stream.assembly import build_states, checkpoint_store
 from stream.settings import Settings
 from stream.user_view import user_view
 from stream.worker_card import WorkerCard, read_card
@@ -67,7 +66,7 @@ def user_state(settings: Settings, user_id: str) -> dict[str, Any] | None:
             if error.code == 404:
                 return None
             raise
-    checkpoint = _store(settings).latest(("users", "items"))
+    checkpoint = checkpoint_store(settings).latest(("users", "items"))
     if checkpoint is None:
         return None
     from learners.row_index import RowIndex
@@ -98,12 +97,8 @@ def _ask(card: WorkerCard, path: str) -> dict[str, Any]:
     return found
 
 
-def _store(settings: Settings) -> CheckpointStore:
-    return CheckpointStore(settings.state_dir / "checkpoints", settings.worker.checkpoints_kept)
-
-
 def _from_checkpoint(settings: Settings, id_now: str) -> tuple[dict[str, Any], dict[int, int], int | None]:
-    manifest = _store(settings).latest_manifest()
+    manifest = checkpoint_store(settings).latest_manifest()
     if manifest is None:
         names = (
             "events_learned",
@@ -115,8 +110,7 @@ def _from_checkpoint(settings: Settings, id_now: str) -> tuple[dict[str, Any], d
             "model_step",
         )
         return dict.fromkeys(names, 0), {}, None
-    made_anew = manifest.topic_id not in ("", id_now)
-    applied = {} if made_anew else manifest.applied
+    applied = manifest.applied if manifest.is_of(id_now) else {}
     return {**manifest.totals, **manifest.summary}, applied, manifest.created_at_ms
 
 

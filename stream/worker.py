@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import socket
 import time
 from typing import Any
 
@@ -20,10 +19,10 @@ from connectors.topics import topic_id
 from monitoring.metrics import Metrics
 from stream.allocator import keep_temporaries
 from stream.app import FreshetApp, create_app
-from stream.assembly import build_processor
+from stream.assembly import build_processor, checkpoint_store
 from stream.checkpoint import CheckpointError, CheckpointStore, Manifest
 from stream.engine import Engine, EngineConfig
-from stream.http_server import HttpServer, Views
+from stream.http_server import AddressError, HttpServer, Views, require_free, split_address
 from stream.observer import WorkerObserver
 from stream.processor import Processor
 from stream.settings import Settings
@@ -39,11 +38,6 @@ class WorkerError(Exception):
     """The worker cannot start; the message says what to do."""
 
 
-def checkpoint_store(settings: Settings) -> CheckpointStore:
-    """The checkpoints of this state folder."""
-    return CheckpointStore(settings.state_dir / "checkpoints", settings.worker.checkpoints_kept)
-
-
 def run_worker(settings: Settings, client: KafkaClient) -> None:
     """Work until a signal; returns after a graceful stop.
 
@@ -54,23 +48,13 @@ def run_worker(settings: Settings, client: KafkaClient) -> None:
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     try:
         with locked(settings.state_dir / "worker.lock", timeout_s=0.5):
-            _require_free(settings.worker.http)
+            require_free(*split_address(settings.worker.http))  # told before anything heavy has started
             _Worker(settings, client).run()
+    except AddressError as error:
+        raise WorkerError(str(error)) from error
     except LockTimeoutError as error:
         raise WorkerError(
             f"Another worker uses the state folder {settings.state_dir}. Give each worker its own (FRESHET_STATE_DIR)."
-        ) from error
-
-
-def _require_free(address: str) -> None:
-    """Tell of a taken HTTP address before anything heavy has started."""
-    host, _, port = address.rpartition(":")
-    try:
-        socket.create_server((host or "127.0.0.1", int(port))).close()
-    except OSError as error:
-        raise WorkerError(
-            f"Cannot listen on {address} ({error.strerror or error}). Choose another address with --http or "
-            f"FRESHET_WORKER__HTTP; port 0 takes a free one."
         ) from error
 
 
@@ -100,7 +84,7 @@ def restore(processor: Processor, store: CheckpointStore, topic: str, id_now: st
             f"The checkpoint in {store.folder} was made with other settings: {error}. Restore these settings, or "
             f"move the folder away to learn anew from the oldest event that the topic still holds."
         ) from error
-    if id_now and checkpoint.manifest.topic_id and id_now != checkpoint.manifest.topic_id:
+    if not checkpoint.manifest.is_of(id_now):
         logger.warning("topic=%s was made anew since the checkpoint; all that it holds counts as new", topic)
         processor.states.applied.clear()
     return checkpoint.manifest
@@ -195,8 +179,7 @@ class _Worker:
     async def start(self) -> None:
         """Connect to the broker for publishing, and show this worker to others."""
         await self._publisher.__aenter__()
-        host, _, port = self._settings.worker.http.rpartition(":")
-        address = await self._http.start(host or "127.0.0.1", int(port))
+        address = await self._http.start(*split_address(self._settings.worker.http))
         card = WorkerCard(pid=os.getpid(), http=address, started_at_ms=time.time_ns() // 1_000_000)
         write_card(self._settings.state_dir, card)
         logger.info("http=http://%s state=%s", address, self._settings.state_dir)
