@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
-from stream.http_server import AddressError, HttpServer, Views
+from stream.http_server import AddressError, HttpServer, Views, require_free, split_address
 
 USERS = {"ann": {"events": 3}}
 
@@ -132,3 +132,25 @@ async def test_a_taken_address_is_explained() -> None:
 async def test_a_strangers_address_is_explained() -> None:
     with pytest.raises(AddressError, match=r"Cannot listen on 192\.0\.2\.1:0"):
         await HttpServer(views()).start("192.0.2.1", 0)
+
+
+def test_a_taken_address_is_found_without_starting_anything() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(AddressError, match=rf"Cannot listen on 127\.0\.0\.1:{port} .* --http"):
+            require_free("127.0.0.1", port)
+    require_free("127.0.0.1", port)
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="this machine knows no IPv6")
+def test_an_address_of_either_family_can_be_looked_at() -> None:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine has no IPv6 loopback")
+    require_free(*split_address("::1:0"))
+
+
+def test_an_address_without_a_host_is_the_loopback() -> None:
+    assert split_address(":8321") == ("127.0.0.1", 8321)
+    assert split_address("0.0.0.0:80") == ("0.0.0.0", 80)
