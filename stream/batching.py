@@ -53,8 +53,17 @@ class Batcher:
         """The number of a declared event type."""
         return self._numbers[event_type]
 
-    def arrivals(self, events: Sequence[Event], states: UserStates, items: RowIndex) -> Arrivals:
-        """Columns of events in their order; users and items that are new get their rows here."""
+    def arrivals(
+        self, events: Sequence[Event], states: UserStates, items: RowIndex, *, simultaneous: bool = False
+    ) -> Arrivals:
+        """Columns of events in their order; users and items that are new get their rows here.
+
+        Args:
+            events: Of one step.
+            states: The users.
+            items: The items.
+            simultaneous: The events happened at one moment: no event has another one of the step in its history.
+        """
         users = states.admit([event.user_id for event in events])
         item_rows = items.admit([event.item_id for event in events])
         types = np.array([self._numbers[event.event_type] for event in events], np.int64)
@@ -65,7 +74,7 @@ class Batcher:
             types=types,
             times_ms=np.array([event.occurred_at_ms for event in events], np.int64),
             remembered=remembered,
-            as_of=states.as_of(users, remembered),
+            as_of=states.remembered(users) if simultaneous else states.as_of(users, remembered),
         )
         position = [-1 if event.position is None else event.position for event in events]
         values = [np.nan if event.value is None else event.value for event in events]
@@ -79,7 +88,6 @@ class Batcher:
     def batch(self, arrivals: Arrivals, labels: LabelRows, states: UserStates, tasks: int) -> EventBatch:
         """What there is to predict and learn: the step's choices, then its labels.
 
-        A follow-up on the item in hand (a purchase after the click) answers something; it is no new choice.
         Events that are neither a choice nor a label are in the histories and nowhere else.
         """
         columns = arrivals.columns
@@ -95,9 +103,7 @@ class Batcher:
         B, T = len(users), len(choices)
         item_rows = np.concatenate([columns.items[choices], labels.items])
         target = np.zeros(B, np.bool_)
-        last_item = histories.item_rows[sequence[:T], -1]
-        last_type = histories.types[sequence[:T], -1]
-        target[:T] = (last_item != item_rows[:T]) | (last_type == columns.types[choices])
+        target[:T] = True
         values = np.zeros((B, tasks), np.float32)
         mask = np.zeros((B, tasks), np.bool_)
         values[T:], mask[T:] = labels.labels, labels.mask

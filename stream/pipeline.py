@@ -28,10 +28,13 @@ class Step:
 
     Attributes:
         events: How many events were applied.
-        recommendations: One for each user whom the step touched.
-        ranks: (T,) zero-based ranks of the choices that were ranked, before they were learned; -1 not found.
+        recommendations: One for each user whom the step touched; none where no slates were asked for.
+        ranked_events: (T,) which of the step's events were ranked: the choices that no list had shown.
+        ranks: (T,) zero-based ranks of the chosen items, before they were learned; -1 not found.
         known: (T,) whether the chosen item had been chosen before.
         repeats: (T,) whether it stood in the user's own history.
+        candidate_rows: (T, C) item rows that were ranked, in no order, `ABSENT` where there are fewer.
+        candidate_scores: (T, C) the ranker's scores of these.
         task_scores: (L, K) what was foreseen where a label became known.
         labels: (L, K) these labels.
         label_mask: (L, K) which of them are known.
@@ -43,9 +46,12 @@ class Step:
 
     events: int
     recommendations: list[Recommendation]
+    ranked_events: IntArray
     ranks: IntArray
     known: BoolArray
     repeats: BoolArray
+    candidate_rows: IntArray
+    candidate_scores: FloatArray
     task_scores: FloatArray
     labels: FloatArray
     label_mask: BoolArray
@@ -75,18 +81,29 @@ class Pipeline:
         self._attribution = attribution
         self._slate_size = slate_size
 
-    def step(self, events: Sequence[Event], states: UserStates, now_ms: int) -> Step:
+    def step(
+        self,
+        events: Sequence[Event],
+        states: UserStates,
+        now_ms: int,
+        *,
+        slates: bool = True,
+        simultaneous: bool = False,
+    ) -> Step:
         """Predict before learning, learn, apply to the states, and recommend from the newest state.
 
         Args:
             events: In the order of their partitions' offsets.
             states: The users; changed in place.
             now_ms: When this happens, for the recommendations' time stamps.
+            slates: Whether to recommend; who only measures the predictions does without.
+            simultaneous: The events happened at one moment, so that none may know of another, not even from
+                its user's history.
 
         Raises:
             FloatingPointError: The learner's scores are not numbers.
         """
-        arrivals = self.batcher.arrivals(events, states, self.items)
+        arrivals = self.batcher.arrivals(events, states, self.items, simultaneous=simultaneous)
         evicted = self.items.take_evicted()
         if len(evicted):
             states.forget_items(evicted)
@@ -102,10 +119,15 @@ class Pipeline:
         chosen = batch.item_rows[targets][:, None]
         return Step(
             events=len(events),
-            recommendations=self._recommend(events, columns.users, columns.times_ms, states, now_ms),
+            recommendations=self._recommend(events, columns.users, columns.times_ms, states, now_ms)
+            if slates
+            else [],
+            ranked_events=np.flatnonzero(arrivals.target)[targets],
             ranks=predictions.ranks,
             known=predictions.known,
             repeats=(batch.histories.item_rows[batch.sequence[targets]] == chosen).any(axis=1),
+            candidate_rows=predictions.candidates.rows,
+            candidate_scores=predictions.scores,
             task_scores=predictions.task_scores,
             labels=labels.labels,
             label_mask=labels.mask,

@@ -51,6 +51,7 @@ class CountingLearner:
         targets, labelled = np.flatnonzero(batch.target), np.flatnonzero(batch.label_mask.any(axis=1))
         T, K = len(targets), len(self.tasks)
         chosen = batch.item_rows[targets]
+        rows = self._best() or [ABSENT]
         return Predictions(
             labelled=labelled,
             task_scores=np.full((len(labelled), K), 0.5, np.float32),
@@ -60,9 +61,9 @@ class CountingLearner:
                 [self._best().index(row) if row in self.counts else -1 for row in chosen.tolist()], np.int64
             ),
             known=np.array([row in self.counts for row in chosen.tolist()], np.bool_),
-            candidates=_no_candidates(T),
-            features=np.zeros((T, 1, 0), np.float32),
-            scores=np.full((T, 1), -np.inf, np.float32),
+            candidates=_candidates(np.tile(np.array(rows, np.int64), (T, 1))),
+            features=np.zeros((T, len(rows), 0), np.float32),
+            scores=np.tile(np.array([self.counts.get(row, -np.inf) for row in rows], np.float32), (T, 1)),
         )
 
     def learn_many(self, batch: EventBatch, predictions: Predictions) -> Lesson:
@@ -113,14 +114,15 @@ class CountingLearner:
         return sorted(self.counts, key=lambda row: (-self.counts[row], row))
 
 
-def _no_candidates(T: int) -> Candidates:
+def _candidates(rows: IntArray) -> Candidates:
+    T, C = rows.shape
     return Candidates(
-        rows=np.full((T, 1), ABSENT, np.int64),
-        from_last=np.zeros((T, 1, 4), np.float32),
-        from_recent=np.zeros((T, 1, 4), np.float32),
-        own_count=np.zeros((T, 1), np.float32),
-        own_age_s=np.full((T, 1), np.inf, np.float32),
-        sources=np.zeros((T, 1), np.uint8),
+        rows=rows,
+        from_last=np.zeros((T, C, 4), np.float32),
+        from_recent=np.zeros((T, C, 4), np.float32),
+        own_count=np.zeros((T, C), np.float32),
+        own_age_s=np.full((T, C), np.inf, np.float32),
+        sources=np.zeros((T, C), np.uint8),
         last_item=np.full(T, ABSENT, np.int64),
     )
 

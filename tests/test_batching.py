@@ -140,13 +140,17 @@ def test_rows_of_one_moment_share_a_history() -> None:
     assert found.sequence[0] == found.sequence[1] == found.sequence[2] != found.sequence[3]
 
 
-def test_a_purchase_of_the_item_in_hand_is_no_new_choice() -> None:
-    events = numbered([event(item="a"), event(item="a", kind="purchase"), event(item="b", kind="purchase")])
-    assert batch_of(events).target.tolist() == [True, False, True]
+def test_every_choice_is_ranked_also_of_the_item_in_hand() -> None:
+    events = numbered([event(item="a"), event(item="a", kind="purchase"), event(item="a", kind="purchase")])
+    assert batch_of(events).target.tolist() == [True, True, True]
 
 
-def test_the_same_click_again_is_a_choice_again() -> None:
-    assert batch_of(numbered([event(item="a"), event(item="a")])).target.tolist() == [True, True]
+def test_simultaneous_events_have_none_of_each_other_in_their_histories() -> None:
+    users, items, made = user_states(), RowIndex(100), batcher()
+    users.apply(made.arrivals([event(item="a")], users, items).columns)
+    arrivals = made.arrivals([event(item="b"), event(item="c")], users, items, simultaneous=True)
+    found = made.batch(arrivals, no_labels(), users, K)
+    assert [rows[rows >= 0].tolist() for rows in found.histories.item_rows[found.sequence]] == [[0], [0]]
 
 
 acts = st.lists(
