@@ -57,12 +57,9 @@ def build_pipeline(settings: Settings) -> Pipeline:
 
     prepare(settings.worker.torch_threads)
 
-    tasks = tuple(
-        Task(name=task.name, kind=task.kind, value=task.value, window_s=task.window_s)
-        for task in settings.tasks
-    )
+    tasks = build_tasks(settings)
     learner, recommend = settings.learner, settings.recommend
-    batcher = Batcher(settings.events.declared, _target_types(settings))
+    batcher = Batcher(settings.events.declared, choice_types(settings))
     config = LearnerConfig(
         dimension=learner.dimension,
         encoder=learner.encoder,
@@ -94,7 +91,16 @@ def build_pipeline(settings: Settings) -> Pipeline:
     )
 
 
-def _target_types(settings: Settings) -> frozenset[str]:
+def build_tasks(settings: Settings) -> tuple[Task, ...]:
+    """Axis K."""
+    return tuple(
+        Task(name=task.name, kind=task.kind, value=task.value, window_s=task.window_s)
+        for task in settings.tasks
+    )
+
+
+def choice_types(settings: Settings) -> frozenset[str]:
+    """Event types by which a user chooses an item."""
     standard = {name for name in STANDARD_TYPES if name not in _NO_CHOICE}
     own = {name for name, declared in settings.events.types.items() if declared.target}
     refused = {name for name, declared in settings.events.types.items() if not declared.target}

@@ -20,6 +20,10 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "topics": ("stream.cli.topics:topics", "Create the topics and compare them with the settings."),
     "replay": ("stream.cli.replay:replay", "Publish a real event log to the events topic."),
     "simulate": ("stream.cli.simulate:simulate", "Publish simulated shoppers who react to their slates."),
+    "evaluate": (
+        "stream.cli.evaluate:evaluate",
+        "Measure the recommendations on a log, beside simpler ones.",
+    ),
     "status": ("stream.cli.status:status", "Show offsets, lag and what was learned."),
     "state": ("stream.cli.state:state", "Look into the state of one user."),
     "watch": ("stream.cli.watch:watch", "Follow the recommendations as they are published."),

@@ -1,0 +1,40 @@
+"""The list that a ranking shows, in agreement with pessimistic ranks."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from learners.event_batch import FloatArray, IntArray
+from learners.row_index import ABSENT
+
+
+def pessimistic_top(
+    rows: IntArray, scores: FloatArray, chosen: IntArray, size: int
+) -> tuple[IntArray, IntArray]:
+    """The best items, best first, and where the chosen one stands; every tie counts against the chosen item.
+
+    Args:
+        rows: (T, C) candidates, in no order; `ABSENT` where there are fewer.
+        scores: (T, C) their scores; -inf for a candidate that may not be shown, and without meaning at `ABSENT`.
+        chosen: (T,) the chosen items.
+        size: N, places of the list.
+
+    Returns:
+        (T, N) rows, `ABSENT` where the list is shorter, and (T,) zero-based ranks of the chosen items among
+        all candidates, -1 where it is none of them. Where the rank is below N, it is the item's place.
+
+    Raises:
+        FloatingPointError: A candidate's score is NaN or infinitely good: any rank would be a lie.
+    """
+    real = rows != ABSENT
+    if not (np.isfinite(scores) | np.isneginf(scores) | ~real).all():
+        raise FloatingPointError("A candidate's score is not finite; no rank can be told.")
+    shown = real & np.isfinite(scores)
+    hit = shown & (rows == chosen[:, None])
+    order = np.lexsort((hit, -np.where(shown, scores, -np.inf)), axis=1)[:, :size]
+    top = np.where(np.take_along_axis(shown, order, axis=1), np.take_along_axis(rows, order, axis=1), ABSENT)
+    if top.shape[1] < size:
+        top = np.pad(top, ((0, 0), (0, size - top.shape[1])), constant_values=ABSENT)
+    own = np.where(hit, scores, -np.inf).max(axis=1, initial=-np.inf)
+    ranks = (shown & (scores >= own[:, None])).sum(axis=1) - 1
+    return top, np.where(hit.any(axis=1), ranks, -1)

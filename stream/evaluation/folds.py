@@ -1,0 +1,80 @@
+"""k-fold distributed progressive validation: what stands in for cross-validation on a stream.
+
+Bifet et al., "Efficient Online Evaluation of Big Data Stream Classifiers", KDD 2015: k learners read the same
+stream; each example tests one of them and teaches the others, so that every learner's figure rests on its own
+examples and on another training set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learners.event_batch import EventBatch, Histories, IntArray
+from learners.learner import Learner, Lesson, Predictions, Slates
+from learners.state_arrays import Arrays
+from stream.evaluation.protocol import Ints, Protocol
+
+
+class WithholdingLearner:
+    """A learner that predicts everything and learns only what it may. See `learners.learner.Learner`.
+
+    Attributes:
+        may_learn: Whether the next lessons are passed on.
+    """
+
+    def __init__(self, learner: Learner) -> None:
+        self._learner = learner
+        self.tasks = learner.tasks
+        self.version = learner.version
+        self.step = learner.step
+        self.may_learn = True
+
+    def predict_many(self, batch: EventBatch) -> Predictions:
+        """See `Learner`."""
+        return self._learner.predict_many(batch)
+
+    def learn_many(self, batch: EventBatch, predictions: Predictions) -> Lesson:
+        """See `Learner`; a lesson that is withheld leaves no trace."""
+        if self.may_learn:
+            lesson = self._learner.learn_many(batch, predictions)
+            self.step = self._learner.step
+            return lesson
+        K = len(self.tasks)
+        return Lesson(
+            task_losses=np.full(K, np.nan, np.float32),
+            task_weights=np.ones(K, np.float32),
+            relatedness=None,
+            retrieval_loss=float("nan"),
+            ranking_loss=float("nan"),
+        )
+
+    def recommend(self, histories: Histories, size: int) -> Slates:
+        """See `Learner`."""
+        return self._learner.recommend(histories, size)
+
+    def forget_items(self, rows: IntArray) -> None:
+        """See `Learner`."""
+        self._learner.forget_items(rows)
+
+    def state_dict(self) -> Arrays:
+        """See `Learner`."""
+        return self._learner.state_dict()
+
+    def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """See `Learner`."""
+        self._learner.load_state_dict(arrays)
+
+
+def fold_of_moment(moment: int, folds: int) -> int:
+    """The fold of a moment. Events of one time stay together: they are one step."""
+    return moment % folds
+
+
+def scored_in_fold(protocol: Protocol, fold: int, folds: int) -> Ints:
+    """Places among the scored events of those that belong to the fold."""
+    moments = np.searchsorted(protocol.moments, protocol.scored, side="right") - 1
+    return np.flatnonzero(moments % folds == fold)
