@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 TORCH_INDEX ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench clean
+.PHONY: help setup demo test check format bench results clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,5 +45,9 @@ format: setup ## Bring the code into shape
 bench: setup ## Print the benchmarks' tables
 	@$(BIN)/python -m benchmarks $(BENCH)
 
+results: setup ## Measure the logs in LOGS and write docs/results.md (hours; RESULTS="--seeds 1" for less)
+	@test -n "$(LOGS)" || { echo "make results LOGS=FOLDER, which holds one folder a log with its events.csv.gz" >&2; exit 1; }
+	@$(BIN)/python -m benchmarks.results docs/results.md --logs "$(LOGS)" $(RESULTS)
+
 clean: ## Remove the environment and every cache
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

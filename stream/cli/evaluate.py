@@ -19,6 +19,7 @@ from stream.evaluation.log import EvaluationLog, read_log
 from stream.settings import Settings
 
 _EVERY_S = 0.2
+_WIDTH = 120  # of tables that go into a file
 
 
 @click.command()
@@ -87,9 +88,11 @@ def evaluate(
         predictions=predictions,
     )
     result["notices"] = notices
+    result["read"] = {"types": sorted(wanted) if wanted else None, "limit": limit}
     if plot is not None:
         _plot(plot, result)
-    _show(result, Console(stderr=as_json))
+    console = Console(stderr=as_json)
+    _show(result, console if console.is_terminal else Console(stderr=as_json, width=_WIDTH))
     if as_json:
         print_json(result)
 
@@ -157,7 +160,7 @@ def _show(result: dict[str, Any], console: Console) -> None:
     from stream.evaluation.view import headline, tables
 
     for line in headline(result):
-        console.print(line, highlight=False)
+        console.print(line, highlight=False, soft_wrap=True)
     for table in tables(result):
         console.print(table)
 

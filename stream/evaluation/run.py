@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from connectors.event import Event
 from learners.row_index import ABSENT
 from learners.top_list import pessimistic_top
+from stream.evaluation.foresight import ForeseeingBatcher
 from stream.evaluation.protocol import Bools, Ints, Protocol
 from stream.pipeline import Pipeline, Step
 from stream.user_states import UserStates
@@ -31,7 +32,7 @@ class TaskRows:
     """What the tasks foresaw and what came, in the order in which the labels became known: L rows, K tasks.
 
     Attributes:
-        scores: (L, K) foreseen.
+        scores: (L, K) foreseen at the impression.
         labels: (L, K) what came.
         mask: (L, K) which of them are known.
         scored: (L,) whether the label became known after the warm-up.
@@ -76,10 +77,10 @@ class _Gathered:
     masks: list[Bools] = field(default_factory=list)
     scored: list[Bools] = field(default_factory=list)
 
-    def add(self, step: Step, counts: bool) -> None:
-        self.scores.append(step.task_scores)
+    def add(self, step: Step, foresight: ForeseeingBatcher, counts: bool) -> None:
+        self.scores.append(foresight.of_labels)
         self.labels.append(step.labels)
-        self.masks.append(step.label_mask)
+        self.masks.append(step.label_mask & foresight.found[:, None])
         self.scored.append(np.full(len(step.labels), counts))
 
     def finish(self, tasks: int) -> TaskRows:
@@ -108,7 +109,7 @@ def run_pipeline(
     is in the history of another.
 
     Args:
-        pipeline: That has learned nothing yet.
+        pipeline: That has learned nothing yet. With a `ForeseeingBatcher`, the tasks are examined too.
         states: Empty.
         events: Those of the protocol.
         protocol: What counts.
@@ -125,6 +126,7 @@ def run_pipeline(
     top = np.full((len(protocol.scored), LIST), ABSENT, np.int32)
     tasks = _Gathered()
     numbers = np.full(1_024, ABSENT, np.int64)  # from the pipeline's item rows to the protocol's numbers
+    foresight = pipeline.batcher
     moments = protocol.moments.tolist()
     item_numbers = protocol.items.tolist()
     started = time.perf_counter()
@@ -138,8 +140,8 @@ def run_pipeline(
             numbers = np.append(numbers, np.full(pipeline.items.size, ABSENT))
         for event in range(begin, end):
             numbers[pipeline.items.row(events[event].item_id)] = item_numbers[event]
-        if len(step.labels):
-            tasks.add(step, begin >= protocol.warm_up)
+        if isinstance(foresight, ForeseeingBatcher) and len(step.labels):
+            tasks.add(step, foresight, begin >= protocol.warm_up)
         places = where[begin + step.ranked_events]
         ranked = np.flatnonzero(places >= 0)
         if len(ranked):
@@ -153,10 +155,13 @@ def run_pipeline(
             top[places], ranks[places] = pessimistic_top(candidates, scores, protocol.items[chosen], LIST)
         if on_progress is not None:
             on_progress(end)
+    seconds = time.perf_counter() - started
+    if isinstance(foresight, ForeseeingBatcher):
+        seconds -= foresight.seconds  # a worker does not forecast twice
     return Run(
         ranks=ranks,
         top=top,
         tasks=tasks.finish(len(pipeline.learner.tasks)),
         events=len(events),
-        seconds=time.perf_counter() - started,
+        seconds=seconds,
     )

@@ -1,0 +1,88 @@
+"""A task is examined by what it foresaw at the impression, not by what it would say when the label comes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from builders import NOW_MS, event
+from fakes import CountingLearner, pipeline, user_states
+
+from connectors.event import Event
+from connectors.event_types import STANDARD_TYPES
+from learners.event_batch import EventBatch
+from learners.learner import Predictions
+from stream.evaluation.foresight import ForeseeingBatcher
+from stream.evaluation.protocol import apply_protocol
+from stream.evaluation.run import Run, run_pipeline
+
+CHOICES = frozenset({"click", "purchase"})
+
+
+class Telling(CountingLearner):
+    """Forecasts a tenth for each choice of the item so far: what it says changes with every event."""
+
+    def predict_many(self, batch: EventBatch) -> Predictions:
+        said = super().predict_many(batch)
+        counts = [0.1 * self.counts.get(int(row), 0) for row in batch.item_rows[said.labelled]]
+        return replace(
+            said, task_scores=np.repeat(np.array(counts, np.float32)[:, None], len(self.tasks), axis=1)
+        )
+
+
+def played(events: list[Event], learner: Any = None) -> Run:
+    made = pipeline(learner or Telling())
+    made.batcher = ForeseeingBatcher(STANDARD_TYPES, CHOICES, made.learner)
+    return run_pipeline(made, user_states(), events, apply_protocol(events, CHOICES))
+
+
+def at(second: int, kind: str, user: str = "ann", **fields: Any) -> Event:
+    return event(user, kind=kind, occurred_at_ms=NOW_MS + 1_000 * second, **fields)
+
+
+def test_the_forecast_is_the_impressions() -> None:
+    rows = played([at(0, "click", "bob"), at(1, "impression"), at(2, "click"), at(3, "purchase")]).tasks
+    assert rows.mask.tolist() == [[True, False], [False, True]]
+    assert rows.scores.tolist() == [[pytest.approx(0.1)] * 2] * 2, "bob's click, and not yet ann's own"
+
+
+def test_the_pipelines_own_forecast_would_have_known_more() -> None:
+    made = pipeline(Telling())
+    states = user_states()
+    for one in (at(0, "click", "bob"), at(1, "impression"), at(2, "click")):
+        made.step([one], states, 0)
+    step = made.step([at(3, "purchase")], states, 0)
+    assert step.task_scores[0, 1] == pytest.approx(0.2), "ann's own click betrays her purchase"
+
+
+def test_a_label_of_the_impressions_own_moment_is_not_seen() -> None:
+    rows = played([at(0, "click", "bob"), at(1, "impression"), at(1, "click")]).tasks
+    assert rows.scores[:, 0].tolist() == [pytest.approx(0.1)]
+
+
+def test_what_became_known_in_the_warm_up_does_not_count() -> None:
+    events = [at(0, "impression"), at(1, "click"), *(at(n, "impression", "bob") for n in range(2, 12))]
+    events += [at(12, "click", "bob")]
+    rows = played(events).tasks
+    assert rows.scored.tolist() == [False, True]
+
+
+def test_forecasts_that_nobody_can_ask_for_are_dropped() -> None:
+    made = pipeline(Telling())
+    made.batcher = batcher = ForeseeingBatcher(STANDARD_TYPES, CHOICES, made.learner)
+    states = user_states()
+    for n in range(50):
+        made.step([at(n * 3_600, "impression", item=f"i{n}")], states, 0)
+    assert len(batcher._waiting) <= 2
+
+
+def test_a_forecast_that_is_not_finite_ends_the_run() -> None:
+    class Diverged(CountingLearner):
+        def predict_many(self, batch: EventBatch) -> Predictions:
+            said = super().predict_many(batch)
+            return replace(said, task_scores=np.full_like(said.task_scores, np.nan))
+
+    with pytest.raises(FloatingPointError, match="forecast"):
+        played([at(0, "impression")], Diverged())
