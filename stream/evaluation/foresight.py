@@ -67,11 +67,9 @@ class ForeseeingBatcher(Batcher):
         ).task_scores
         if not np.isfinite(forecasts).all():
             raise FloatingPointError("A task's forecast is not finite.")
-        for key, forecast in zip(
-            _keys(columns.users, columns.items, columns.times_ms), forecasts, strict=True
-        ):
-            self._waiting[key] = forecast
-            self._waiting.move_to_end(key)
+        keys = _keys(columns.users, columns.items, columns.times_ms)
+        for key, forecast in zip(keys, forecasts, strict=True):
+            self._waiting.setdefault(key, forecast)  # the first of equal ones opens the row that waits
         wanted = _keys(labels.users, labels.items, labels.moments_ms)
         nothing = np.zeros(tasks, np.float32)
         self.found = np.array([key in self._waiting for key in wanted], np.bool_)

@@ -39,6 +39,7 @@ class Protocol:
         repeats: (N,) whether the user had had the item earlier.
         item_age_s: (N,) seconds since the item's first appearance, NaN where this is the first.
         warm_up: How many events at the beginning are not scored.
+        item_ids: The items' ids by number.
     """
 
     users: Ints

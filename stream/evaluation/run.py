@@ -126,6 +126,7 @@ def run_pipeline(
     top = np.full((len(protocol.scored), LIST), ABSENT, np.int32)
     tasks = _Gathered()
     numbers = np.full(1_024, ABSENT, np.int64)  # from the pipeline's item rows to the protocol's numbers
+    hidden = np.zeros(len(protocol.item_ids), np.bool_)
     foresight = pipeline.batcher
     moments = protocol.moments.tolist()
     item_numbers = protocol.items.tolist()
@@ -151,7 +152,10 @@ def run_pipeline(
             candidates = np.where(rows == ABSENT, ABSENT, numbers[rows])
             if exclude_seen:
                 for n, event in enumerate(chosen.tolist()):
-                    scores[n, np.isin(candidates[n], protocol.seen(event))] = -np.inf
+                    seen = protocol.seen(event)
+                    hidden[seen] = True
+                    scores[n, hidden[candidates[n]]] = -np.inf
+                    hidden[seen] = False
             top[places], ranks[places] = pessimistic_top(candidates, scores, protocol.items[chosen], LIST)
         if on_progress is not None:
             on_progress(end)
