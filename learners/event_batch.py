@@ -50,6 +50,19 @@ class Histories:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Outcomes:
+    """What came of N impressions in the end, all tasks side by side, which labels that come one by one do not tell.
+
+    Attributes:
+        labels: (N, K) which tasks were answered with yes.
+        known: (N, K) which tasks took part: answered, or closed without an answer.
+    """
+
+    labels: BoolArray
+    known: BoolArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EventBatch:
     """Rows to predict and to learn from, each a user at a moment with an item.
 
@@ -62,6 +75,9 @@ class EventBatch:
         target: (B,) whether the row is a choice that the ranking learns to foresee.
         labels: (B, K) 0 or 1 for a binary task, a value in [0, 1] for a regression.
         label_mask: (B, K) whether the label is known: "not yet known" is not "negative".
+        late: (B, K) which labels are positives that came after their window had closed and a negative was
+            taught; None where nobody knows of any.
+        outcomes: Of impressions that ended in this step; None where nobody knows of any.
     """
 
     histories: Histories
@@ -71,6 +87,8 @@ class EventBatch:
     target: BoolArray
     labels: FloatArray
     label_mask: BoolArray
+    late: BoolArray | None = None
+    outcomes: Outcomes | None = None
 
     def __len__(self) -> int:
         return len(self.item_rows)

@@ -97,6 +97,11 @@ class Learner(Protocol):
     version: str
     step: int
 
+    @property
+    def answered(self) -> BoolArray:
+        """(K,) which tasks have ever had a positive."""
+        ...
+
     def predict_many(self, batch: EventBatch) -> Predictions:
         """What it foresees for each row, from nothing but what came before."""
         ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -18,9 +18,10 @@ from learners.candidates import (
     no_candidates,
 )
 from learners.covisitation import CoVisitation
-from learners.event_batch import EventBatch, FloatArray, Histories, IntArray
+from learners.event_batch import BoolArray, EventBatch, FloatArray, Histories, IntArray
 from learners.features import NAMES, PAIR_FEATURES, PRIOR, ranking_features
 from learners.learner import Lesson, Predictions, Slates
+from learners.multitask import MultiTaskConfig
 from learners.neural import NeuralModel
 from learners.popularity import Popularity
 from learners.random_state import generator_array, restore_generator
@@ -47,7 +48,7 @@ class LearnerConfig:
         encoder: A name of `encoders.ENCODERS`.
         encoder_length: Newest history slots that are encoded.
         event_types: Most event types there can be; room for types that are declared later.
-        weighting: A name of `weightings.WEIGHTINGS`.
+        multitask: What shapes the heads and how the tasks are balanced; its rate and seed are those below.
         learning_rate: Of dense parameters.
         embedding_learning_rate: Of item vectors.
         negatives: Shared negatives a step.
@@ -66,7 +67,7 @@ class LearnerConfig:
     encoder: Literal["attention", "gru", "mixed"] = "attention"
     encoder_length: int = 20
     event_types: int = 128
-    weighting: Literal["equal", "balanced"] = "balanced"
+    multitask: MultiTaskConfig = field(default_factory=MultiTaskConfig)
     learning_rate: float = 0.002
     embedding_learning_rate: float = 0.2
     negatives: int = 256
@@ -106,7 +107,7 @@ class OnlineLearner:
             pair_features=PAIR_FEATURES,
             encoder=config.encoder,
             encoder_length=config.encoder_length,
-            weighting=config.weighting,
+            multitask=replace(config.multitask, learning_rate=config.learning_rate, seed=config.seed),
             learning_rate=config.learning_rate,
             embedding_learning_rate=config.embedding_learning_rate,
             negatives=config.negatives,
@@ -121,7 +122,13 @@ class OnlineLearner:
         )
         self._values = np.array([task.value for task in self.tasks], np.float32)
         self._positives, self._negatives = np.zeros((2, len(self.tasks)))
-        self._binary = np.array([task.kind == "binary" for task in self.tasks])
+        self._binary = np.array([task.kind != "regression" for task in self.tasks])
+
+    @property
+    def answered(self) -> BoolArray:
+        """See `Learner`."""
+        answered: BoolArray = np.asarray(self._positives > 0.0)
+        return answered
 
     # --- predicting
 
@@ -272,7 +279,7 @@ class OnlineLearner:
         related = [lesson.relatedness for lesson in lessons if lesson.relatedness is not None]
         return Lesson(
             task_losses=_present_mean(np.array([lesson.task_losses for lesson in lessons]), len(self.tasks)),
-            task_weights=self._neural.weighting.weights.astype(np.float32),
+            task_weights=self._neural.multitask.weighting.weights.astype(np.float32),
             relatedness=np.mean(related, axis=0) if related else None,
             retrieval_loss=_finite_mean([lesson.retrieval_loss for lesson in lessons]),
             ranking_loss=_finite_mean(ranking_losses),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from connectors.decode import EventDecoder
 from connectors.event_types import STANDARD_TYPES
-from learners.task import Task
 from stream.attribution import Attribution, LabelSource
 from stream.batching import Batcher
 from stream.checkpoint import CheckpointStore
@@ -53,21 +52,26 @@ def build_pipeline(settings: Settings) -> Pipeline:
     """A pipeline that has learned nothing yet."""
     # torch takes seconds to import, and commands that only look at states need none of it
     from learners.compute import prepare
+    from learners.multitask import MultiTaskConfig
     from learners.online_learner import LearnerConfig, OnlineLearner
 
     prepare(settings.worker.torch_threads)
 
-    tasks = tuple(
-        Task(name=task.name, kind=task.kind, value=task.value, window_s=task.window_s)
-        for task in settings.tasks
-    )
+    tasks = tuple(task.task for task in settings.tasks)
     learner, recommend = settings.learner, settings.recommend
     batcher = Batcher(settings.events.declared, _target_types(settings))
     config = LearnerConfig(
         dimension=learner.dimension,
         encoder=learner.encoder,
         encoder_length=learner.encoder_length,
-        weighting=learner.weighting,
+        multitask=MultiTaskConfig(
+            heads=learner.heads,
+            experts=learner.experts,
+            width=learner.heads_width,
+            chain=learner.chain,
+            weighting=learner.weighting,
+            calibrated=learner.calibration,
+        ),
         learning_rate=learner.learning_rate,
         embedding_learning_rate=learner.embedding_learning_rate,
         negatives=learner.negatives,

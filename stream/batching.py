@@ -99,8 +99,8 @@ class Batcher:
         last_type = histories.types[sequence[:T], -1]
         target[:T] = (last_item != item_rows[:T]) | (last_type == columns.types[choices])
         values = np.zeros((B, tasks), np.float32)
-        mask = np.zeros((B, tasks), np.bool_)
-        values[T:], mask[T:] = labels.labels, labels.mask
+        mask, late = np.zeros((2, B, tasks), np.bool_)
+        values[T:], mask[T:], late[T:] = labels.labels, labels.mask, labels.late
         return EventBatch(
             histories=histories,
             sequence=sequence,
@@ -109,4 +109,6 @@ class Batcher:
             target=target,
             labels=values,
             label_mask=mask,
+            late=late,
+            outcomes=labels.outcomes,
         )

@@ -129,6 +129,11 @@ class UserStates:
         """Impressions that wait for labels, over all partitions."""
         return sum(len(pending) for pending in self._pending.values())
 
+    @property
+    def expired(self) -> int:
+        """Impressions that left without their labels because there were too many, over all partitions."""
+        return sum(pending.expired_early for pending in self._pending.values())
+
     def user(self, user_id: str) -> UserState | None:
         """One user's state, None where nothing is known of it."""
         row = self.index.row(user_id)

@@ -16,7 +16,7 @@ from connectors.dead_letter import DeadLetter
 from connectors.event_types import STANDARD_TYPES
 from connectors.recommendation import Recommendation
 from learners.candidates import Candidates
-from learners.event_batch import EventBatch, Histories, IntArray
+from learners.event_batch import BoolArray, EventBatch, Histories, IntArray
 from learners.learner import Lesson, Predictions, Slates
 from learners.row_index import ABSENT
 from learners.task import Task
@@ -45,6 +45,10 @@ class CountingLearner:
         self.step = 0
         self.counts: dict[int, int] = {}
         self.diary: list[tuple[str, Any]] = []
+
+    @property
+    def answered(self) -> BoolArray:
+        return np.ones(len(self.tasks), np.bool_)
 
     def predict_many(self, batch: EventBatch) -> Predictions:
         self.diary.append(("predict", (batch, dict(self.counts))))

@@ -53,6 +53,7 @@ def step(**differing: Any) -> Processed:
         "labels": np.array([[1.0, 0.0], [0.0, 0.0]], np.float32),
         "label_mask": np.array([[True, False], [True, False]]),
         "task_scores": np.array([[0.3, 0.9], [0.1, 0.9]], np.float32),
+        "label_late": np.zeros((2, 2), np.bool_),
         "label_delay_s": np.array([5.0, 60.0], np.float32),
         "lesson": lesson,
     }
@@ -177,6 +178,7 @@ def drifting(watching: WorkerObserver) -> list[DriftFinding]:
             labels=zeros,
             label_mask=mask,
             task_scores=zeros,
+            label_late=np.zeros_like(mask),
             label_delay_s=zeros[:, 0],
             lesson={"task_losses": losses},
         )
