@@ -22,6 +22,7 @@ class Histories:
         age_s: (S, H) seconds from the slot's event to the moment.
         now_s: (S,) the moments, event time in seconds since 1970.
         lengths: (S,) how many history events the user had had by then, beyond H too.
+        users: (S,) user rows; None where nobody says who they are.
     """
 
     item_rows: IntArray
@@ -29,6 +30,7 @@ class Histories:
     age_s: FloatArray
     now_s: NDArray[np.float64]
     lengths: IntArray
+    users: IntArray | None = None
 
     def __len__(self) -> int:
         return len(self.now_s)
@@ -46,6 +48,7 @@ class Histories:
             age_s=self.age_s[index],
             now_s=self.now_s[index],
             lengths=self.lengths[index],
+            users=None if self.users is None else self.users[index],
         )
 
 
@@ -77,6 +80,8 @@ class EventBatch:
         label_mask: (B, K) whether the label is known: "not yet known" is not "negative".
         late: (B, K) which labels are positives that came after their window had closed and a negative was
             taught; None where nobody knows of any.
+        shown: (B, R) what `Learner.describe` said of rows with labels when they were shown; None where nobody
+            kept it.
         outcomes: Of impressions that ended in this step; None where nobody knows of any.
     """
 
@@ -88,6 +93,7 @@ class EventBatch:
     labels: FloatArray
     label_mask: BoolArray
     late: BoolArray | None = None
+    shown: FloatArray | None = None
     outcomes: Outcomes | None = None
 
     def __len__(self) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
 from learners.candidates import Candidates
@@ -47,7 +48,8 @@ class Lesson:
     """What one learning step did.
 
     Attributes:
-        task_losses: (K,) mean loss of each task over its known labels, before the step; NaN where none was known.
+        task_losses: (K,) mean loss of each task over its known labels, before the step; NaN where none was
+            known.
         task_weights: (K,) present weights.
         relatedness: (K, K) cosines of the tasks' gradients; None where no labels were known.
         retrieval_loss: Sampled softmax of the neural model; NaN where there was no choice.
@@ -102,6 +104,14 @@ class Learner(Protocol):
         """(K,) which tasks have ever had a positive."""
         ...
 
+    def describe(self, users: IntArray, items: IntArray, now_s: NDArray[np.float64]) -> FloatArray:
+        """(B, R) what is known of users and items at moments that their own labels will change.
+
+        It is kept with each impression and comes back as `EventBatch.shown`: a label may be known an hour
+        later, when the answers to other tasks have long been counted, and a slate does not know them.
+        """
+        ...
+
     def predict_many(self, batch: EventBatch) -> Predictions:
         """What it foresees for each row, from nothing but what came before."""
         ...
@@ -112,6 +122,10 @@ class Learner(Protocol):
 
     def recommend(self, histories: Histories, size: int) -> Slates:
         """Slates for users at moments."""
+        ...
+
+    def forget_users(self, rows: IntArray) -> None:
+        """Give up user rows whose users are gone; they may be other users' already."""
         ...
 
     def forget_items(self, rows: IntArray) -> None:

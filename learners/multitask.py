@@ -15,12 +15,15 @@ from learners.base_rates import BaseRates, negative_importance
 from learners.calibration import OnlineCalibration
 from learners.event_batch import BoolArray, FloatArray, IntArray
 from learners.heads.heads import Heads
+from learners.label_rates import rates_width
 from learners.parameters import load_optimised, optimised_arrays
 from learners.state_arrays import Arrays, nest, unnest
 from learners.task import Task, funnel
 from learners.task_losses import TaskLosses
 from learners.weightings.registry import WEIGHTINGS
 from learners.weightings.weighting import relatedness
+
+_BELIEF = 0.7
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,10 +96,21 @@ class MultiTask:
         inputs: Width of a row.
         config: Everything else.
         device: Where tensors live.
+        counts: How many of a row's last numbers are counts, see `Heads`.
+        rates: Whether the last of these are `LabelRates`. Each task then begins with an opinion: its own
+            lifts, of the user and of the item, as they would add up if they were independent evidence, and
+            somewhat less.
     """
 
     def __init__(
-        self, tasks: Sequence[Task], inputs: int, config: MultiTaskConfig, device: str = "cpu"
+        self,
+        tasks: Sequence[Task],
+        inputs: int,
+        config: MultiTaskConfig,
+        device: str = "cpu",
+        *,
+        counts: int = 0,
+        rates: bool = False,
     ) -> None:
         self.tasks = tuple(tasks)
         self._device = device
@@ -112,7 +126,10 @@ class MultiTask:
                 width=config.width,
                 after=after,
                 chain=config.chain,
+                counts=counts,
             ).to(device)
+        if rates:
+            self._believe_rates()
         self._optimiser = torch.optim.Adam(
             self.heads.parameters(), lr=config.learning_rate, betas=(0.9, 0.99)
         )
@@ -157,7 +174,8 @@ class MultiTask:
         weight_of_positive = self._tensor(self._rates.positive_weight)
         mixture = self.heads.mix(rows)
         leaf = mixture.mixed.detach().requires_grad_()
-        outputs = self.heads.towers(leaf, self._tensor(given.position), self._offset())
+        start = self.heads.shortcut(rows) + self._offset()
+        outputs = self.heads.towers(leaf, self._tensor(given.position), start)
         with torch.no_grad():
             logits = self._straight(outputs).cpu().numpy()
             importance = self._importance(logits, given)
@@ -199,6 +217,13 @@ class MultiTask:
     def apply(self) -> None:
         """Move the parameters along their gradients."""
         self._optimiser.step()
+
+    def _believe_rates(self) -> None:
+        K = len(self.tasks)
+        first = self.heads.wide.shape[1] - rates_width(K)
+        with torch.no_grad():
+            for k in range(K):
+                self.heads.wide[k, [first + k, first + K + k]] = _BELIEF
 
     def _importance(self, logits: FloatArray, given: TaskLabels) -> FloatArray:
         """(B, K) what each label counts; see `negative_importance`."""

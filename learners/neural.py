@@ -47,6 +47,7 @@ class NeuralModel:
         event_types: How many event types a history may hold.
         dimension: D.
         pair_features: F, counts about a user and an item that the heads take in beside the vectors.
+        rates: Whether the last of them are `LabelRates`.
         encoder: A name of `encoders.ENCODERS`.
         encoder_length: How many of the newest history slots are encoded.
         multitask: What shapes the heads and how the tasks are balanced.
@@ -72,6 +73,7 @@ class NeuralModel:
         negatives: int,
         seed: int,
         device: str,
+        rates: bool = False,
     ) -> None:
         self.tasks = tuple(tasks)
         self._generator = torch.Generator().manual_seed(seed)
@@ -86,7 +88,14 @@ class NeuralModel:
         self._inputs = EmbeddingTable(dimension, **table)  # type: ignore[arg-type]
         self._outputs = EmbeddingTable(dimension, **table)  # type: ignore[arg-type]
         self._sampler = NegativeSampler(negatives, np.random.default_rng(seed + 1))
-        self.multitask = MultiTask(self.tasks, 3 * dimension + pair_features, multitask, device)
+        self.multitask = MultiTask(
+            self.tasks,
+            3 * dimension + pair_features,
+            multitask,
+            device,
+            counts=pair_features,
+            rates=rates,
+        )
 
     # --- predicting
 
@@ -126,8 +135,12 @@ class NeuralModel:
         """(B, K) what the heads foresee for users (B, D) with items (B,) shown at `position` (B,), given (B, F)."""
         if not len(rows):
             return np.zeros((0, len(self.tasks)), np.float32)
+        return self.multitask.foresee(self.pairs(users, rows, pair_features), position)
+
+    def pairs(self, users: Tensor, rows: IntArray, pair_features: FloatArray) -> Tensor:
+        """(B, inputs) what the heads take in: users (B, D), items (B,), their product, and (B, F) counts."""
         items = self._outputs.weight[self._tensor(rows)]
-        return self.multitask.foresee(_pairs(users, items, self._tensor(pair_features)), position)
+        return _pairs(users, items, self._tensor(pair_features))
 
     # --- learning
 

@@ -20,6 +20,7 @@ from learners.candidates import (
 from learners.covisitation import CoVisitation
 from learners.event_batch import BoolArray, EventBatch, FloatArray, Histories, IntArray
 from learners.features import NAMES, PAIR_FEATURES, PRIOR, ranking_features
+from learners.label_rates import LabelRates, rates_width
 from learners.learner import Lesson, Predictions, Slates
 from learners.multitask import MultiTaskConfig
 from learners.neural import NeuralModel
@@ -104,7 +105,8 @@ class OnlineLearner:
             self.tasks,
             event_types=config.event_types,
             dimension=config.dimension,
-            pair_features=PAIR_FEATURES,
+            pair_features=PAIR_FEATURES + rates_width(len(self.tasks)),
+            rates=True,
             encoder=config.encoder,
             encoder_length=config.encoder_length,
             multitask=replace(config.multitask, learning_rate=config.learning_rate, seed=config.seed),
@@ -114,6 +116,7 @@ class OnlineLearner:
             seed=config.seed,
             device=config.device,
         )
+        self._label_rates = LabelRates(len(self.tasks))
         self._ranker_rng = np.random.default_rng(config.seed + 2)
         self._explore_rng = np.random.default_rng(config.seed + 3)
         self._standardiser = Standardiser(len(NAMES))
@@ -142,7 +145,7 @@ class OnlineLearner:
             users[batch.sequence[labelled]],
             batch.item_rows[labelled],
             batch.position[labelled],
-            self._heads_input(pair_features),
+            self._heads_input(pair_features, self._shown(batch, labelled)),
         )
         # What was chosen from a list tells what was better than the rest of that list, which is the heads' to
         # learn; to rank everything by it would teach that whatever is shown is wanted.
@@ -182,7 +185,8 @@ class OnlineLearner:
             np.maximum(rows, 0).ravel(),
             np.zeros(S * N, np.int64),
             self._heads_input(
-                np.take_along_axis(features, top[:, :, None], axis=1).reshape(S * N, len(NAMES))
+                np.take_along_axis(features, top[:, :, None], axis=1).reshape(S * N, len(NAMES)),
+                self._rates_of(histories, np.repeat(np.arange(S), N), np.maximum(rows, 0).ravel()),
             ),
         ).reshape(S, N, len(self.tasks))
         final = ranked + self._task_part(foreseen)
@@ -227,9 +231,25 @@ class OnlineLearner:
         neural = self._neural.scores(users[sequence], item_rows[:, None])
         return ranking_features(described, batch.histories.take(sequence), self._popularity, neural)[:, 0]
 
-    def _heads_input(self, features: FloatArray) -> FloatArray:
-        """(N, PAIR_FEATURES) scaled."""
-        return self._standardiser.transform(features)[:, :PAIR_FEATURES]
+    def _heads_input(self, features: FloatArray, rates: FloatArray) -> FloatArray:
+        """(N, PAIR_FEATURES + R): scaled features (N, F) and label rates (N, R)."""
+        return np.concatenate([self._standardiser.transform(features)[:, :PAIR_FEATURES], rates], axis=1)
+
+    def _shown(self, batch: EventBatch, rows: IntArray) -> FloatArray:
+        """(L, R) label rates as they were when the rows were shown; as they are where nobody kept them."""
+        if batch.shown is not None and batch.shown.shape[1]:
+            return batch.shown[rows]
+        return self._rates_of(batch.histories, batch.sequence[rows], batch.item_rows[rows])
+
+    def _rates_of(self, histories: Histories, sequence: IntArray, items: IntArray) -> FloatArray:
+        """(N, R) label rates of items (N,) and of the users of sequences (N,)."""
+        if histories.users is None:
+            return np.zeros((len(items), rates_width(len(self.tasks))), np.float32)
+        return self._label_rates.describe(histories.users[sequence], items, histories.now_s[sequence])
+
+    def describe(self, users: IntArray, items: IntArray, now_s: NDArray[np.float64]) -> FloatArray:
+        """See `Learner`."""
+        return self._label_rates.describe(users, items, now_s)
 
     def _ranked(self, targets: IntArray) -> IntArray:
         """The share of the choices that is ranked, evenly spread and decided by the events' numbers alone."""
@@ -261,7 +281,7 @@ class OnlineLearner:
         kept = np.flatnonzero(batch.label_mask[predictions.labelled].any(axis=1))
         labelled = predictions.labelled[kept]
         self._standardiser.learn_many(predictions.pair_features[kept])
-        heads_input = self._heads_input(predictions.pair_features[kept])
+        heads_input = self._heads_input(predictions.pair_features[kept], self._shown(batch, labelled))
         steps = max(
             -(-len(choices) // self.config.choices_per_step), -(-len(labelled) // self.config.labels_per_step)
         )
@@ -273,6 +293,7 @@ class OnlineLearner:
             )
             if len(some_choices) or len(some_labelled)
         ]
+        self._learn_rates(batch, labelled)
         ranking_losses, ranker_skips = self._learn_ranker(batch, predictions)
         self._count(batch, choices)
         self.step += 1
@@ -284,6 +305,21 @@ class OnlineLearner:
             retrieval_loss=_finite_mean([lesson.retrieval_loss for lesson in lessons]),
             ranking_loss=_finite_mean(ranking_losses),
             skipped=(*(part for lesson in lessons for part in lesson.skipped), *ranker_skips),
+        )
+
+    def _learn_rates(self, batch: EventBatch, rows: IntArray) -> None:
+        users = batch.histories.users
+        if users is None or not len(rows):
+            return
+        sequence, mask = batch.sequence[rows], batch.label_mask[rows]
+        late = np.zeros_like(mask) if batch.late is None else batch.late[rows]
+        self._label_rates.learn_many(
+            users[sequence],
+            batch.item_rows[rows],
+            batch.labels[rows],
+            mask,
+            late,
+            batch.histories.now_s[sequence],
         )
 
     def _learn_ranker(self, batch: EventBatch, predictions: Predictions) -> tuple[list[float], list[str]]:
@@ -321,8 +357,13 @@ class OnlineLearner:
         self._neural.ensure(int(largest) + 1)
         self._popularity.ensure(int(largest) + 1)
 
+    def forget_users(self, rows: IntArray) -> None:
+        """See `Learner`."""
+        self._label_rates.forget(users=rows)
+
     def forget_items(self, rows: IntArray) -> None:
         """See `Learner`."""
+        self._label_rates.forget(items=rows)
         self._popularity.forget(rows)
         self._covisitation.forget(rows)
         self._neural.forget(rows)
@@ -337,6 +378,7 @@ class OnlineLearner:
             **nest("neural", self._neural.state_dict()),
             **nest("ranker", self._ranker.state_dict()),
             **nest("standardiser", self._standardiser.state_dict()),
+            **nest("label_rates", self._label_rates.state_dict()),
             **nest("tasks", pack_strings([task.name for task in self.tasks])),
             "positives": self._positives.copy(),
             "negatives": self._negatives.copy(),
@@ -353,6 +395,7 @@ class OnlineLearner:
         self._neural.load_state_dict(unnest("neural", arrays))
         self._ranker.load_state_dict(unnest("ranker", arrays))
         self._standardiser.load_state_dict(unnest("standardiser", arrays))
+        self._label_rates.load_state_dict(unnest("label_rates", arrays))
         self._popularity.load_state_dict(unnest("popularity", arrays))
         self._covisitation.load_state_dict(unnest("covisitation", arrays))
         self._positives = arrays["positives"].copy()

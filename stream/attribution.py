@@ -45,6 +45,7 @@ class LabelRows:
         mask: (L, K) which of them are known.
         late: (L, K) which of them are positives whose negative was a label before.
         delay_s: (L,) event time from the impression to the label.
+        shown: (L, R) what was known of user and item when the impression was made.
         outcomes: What came of the impressions that nothing more can come of.
     """
 
@@ -57,6 +58,7 @@ class LabelRows:
     mask: BoolArray
     late: BoolArray
     delay_s: FloatArray
+    shown: FloatArray
     outcomes: Outcomes
 
     def __len__(self) -> int:
@@ -78,6 +80,7 @@ class LabelRows:
             mask=mask[kept],
             late=(self.late & tasks)[kept],
             delay_s=self.delay_s[kept],
+            shown=self.shown[kept],
             outcomes=self.outcomes,
         )
 
@@ -87,10 +90,12 @@ class _Rows:
     """Label rows while they are gathered."""
 
     tasks: int
+    described: int
     columns: list[IntArray] = field(default_factory=list)
     labels: list[FloatArray] = field(default_factory=list)
     masks: list[BoolArray] = field(default_factory=list)
     late: list[BoolArray] = field(default_factory=list)
+    shown: list[FloatArray] = field(default_factory=list)
     ended: list[tuple[IntArray, IntArray]] = field(default_factory=list)
 
     def add(
@@ -118,6 +123,7 @@ class _Rows:
         self.labels.append(labels)
         self.masks.append(mask)
         self.late.append(mask & late)
+        self.shown.append(pending.shown[slots].astype(np.float32))
 
     def end(self, pending: PendingImpressions, slots: IntArray) -> None:
         """Nothing more can come of these impressions."""
@@ -137,6 +143,7 @@ class _Rows:
             labels=np.concatenate(self.labels) if self.labels else empty,
             mask=np.concatenate(self.masks) if self.masks else empty.astype(np.bool_),
             late=np.concatenate(self.late) if self.late else empty.astype(np.bool_),
+            shown=np.concatenate(self.shown) if self.shown else np.zeros((0, self.described), np.float32),
             outcomes=self._outcomes(),
         )
 
@@ -201,7 +208,12 @@ class Attribution:
         )
 
     def observe(
-        self, batch: EventColumns, position: IntArray, values: FloatArray, states: UserStates
+        self,
+        batch: EventColumns,
+        position: IntArray,
+        values: FloatArray,
+        states: UserStates,
+        described: FloatArray | None = None,
     ) -> LabelRows:
         """Open impressions, answer them, and close the windows that have run out.
 
@@ -210,12 +222,18 @@ class Attribution:
             position: (B,) places, -1 where not known.
             values: (B,) values, NaN where there are none.
             states: Holds the pending impressions.
+            described: (B, R) what is known of each event's user and item now, before its answer can be part of
+                it.
         """
-        rows = _Rows(len(self._tasks))
+        known = np.zeros((len(batch.users), 0), np.float32) if described is None else described
+        rows = _Rows(len(self._tasks), known.shape[1])
         partitions = states.partition_of(batch.users).tolist()
         columns = (batch.users, batch.items, batch.types, batch.times_ms, batch.as_of, position, values)
-        for partition, *event in zip(partitions, *(column.tolist() for column in columns), strict=True):
-            self._observe_one(states.pending_of(partition), rows, *event)
+        for n, (partition, *event) in enumerate(
+            zip(partitions, *(column.tolist() for column in columns), strict=True)
+        ):
+            pending = states.pending_of(partition)
+            self._observe_one(pending, rows, known[n], *event)
         for partition in dict.fromkeys(partitions):
             self._close(states.pending_of(partition), rows)
         return rows.finish()
@@ -224,6 +242,7 @@ class Attribution:
         self,
         pending: PendingImpressions,
         rows: _Rows,
+        described: FloatArray,
         user: int,
         item: int,
         event_type: int,
@@ -234,13 +253,14 @@ class Attribution:
     ) -> None:
         pending.watermark_ms = max(pending.watermark_ms, at_ms)
         if event_type == self._impression:
-            pending.open(user, item, as_of, at_ms, position, self._silent)
+            pending.note(pending.open(user, item, as_of, at_ms, position, self._silent), described)
             return
         answered = self._answers.get(event_type, ())
         number = pending.latest(user, item)
         if number is None or not self._belongs(pending, pending.slot(number), answered, at_ms):
             own = sum(1 << task for task in answered)
             number = pending.open(user, item, as_of, at_ms, position, self._standing | own)
+            pending.note(number, described)
         slot = pending.slot(number)
         for task in answered:
             if self._value[task]:

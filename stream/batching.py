@@ -101,6 +101,8 @@ class Batcher:
         values = np.zeros((B, tasks), np.float32)
         mask, late = np.zeros((2, B, tasks), np.bool_)
         values[T:], mask[T:], late[T:] = labels.labels, labels.mask, labels.late
+        shown = np.zeros((B, labels.shown.shape[1]), np.float32)
+        shown[T:] = labels.shown
         return EventBatch(
             histories=histories,
             sequence=sequence,
@@ -110,5 +112,6 @@ class Batcher:
             labels=values,
             label_mask=mask,
             late=late,
+            shown=shown,
             outcomes=labels.outcomes,
         )

@@ -58,6 +58,8 @@ class PendingImpressions:
         """A bit for each task that was answered with yes."""
         self.negative: IntArray = np.zeros(size, np.int64)
         """A bit for each task whose negative was taught: what a late answer corrects."""
+        self.shown: NDArray[np.float16] = np.zeros((size, 0), np.float16)
+        """What was known of the pair when it was shown; half precision, since there are many."""
         self._latest: dict[int, int] = {}
 
     def __len__(self) -> int:
@@ -77,6 +79,12 @@ class PendingImpressions:
         self._latest[user << _USER_BITS | item] = number
         self.next += 1
         return number
+
+    def note(self, number: int, shown: NDArray[np.float32]) -> None:
+        """Keep (R,) numbers with an impression until its labels come; R is the same for all."""
+        if self.shown.shape[1] != len(shown):
+            self.shown = np.zeros((len(self.user), len(shown)), np.float16)
+        self.shown[number % len(self.user)] = shown
 
     def latest(self, user: int, item: int) -> int | None:
         """The number of the latest impression of `item` on `user`."""
@@ -140,9 +148,10 @@ class PendingImpressions:
         if size < self.capacity:
             numbers = np.arange(self.first, self.next)
             bigger = min(2 * size, self.capacity)
-            for name in _COLUMNS:
-                column = np.zeros(bigger, np.int64)
-                column[numbers % bigger] = getattr(self, name)[numbers % size]
+            for name in (*_COLUMNS, "shown"):
+                old = getattr(self, name)
+                column = np.zeros((bigger, *old.shape[1:]), old.dtype)
+                column[numbers % bigger] = old[numbers % size]
                 setattr(self, name, column)
         else:
             dropped = max(1, size // 100)
@@ -153,7 +162,7 @@ class PendingImpressions:
         """The pending impressions, oldest first."""
         slots = np.arange(self.first, self.next) % len(self.user)
         return {
-            **{name: getattr(self, name)[slots] for name in _COLUMNS},
+            **{name: getattr(self, name)[slots] for name in (*_COLUMNS, "shown")},
             "closed": np.array(sorted(self.closed.items()), np.int64).reshape(-1, 2),
             "scalars": np.array([self.first, self.next, self.expired_early, self.watermark_ms], np.int64),
         }
@@ -167,9 +176,10 @@ class PendingImpressions:
         self.first = max(self.first, self.next - self.capacity)
         size = max(min(self.capacity, 256), len(self))
         numbers = np.arange(self.first, self.next)
-        for name in _COLUMNS:
-            column = np.zeros(size, np.int64)
-            column[numbers % size] = arrays[name][self.first - saved_first :]
+        for name in (*_COLUMNS, "shown"):
+            saved = arrays[name]
+            column = np.zeros((size, *saved.shape[1:]), saved.dtype)
+            column[numbers % size] = saved[self.first - saved_first :]
             setattr(self, name, column)
         self.closed = {int(window): int(number) for window, number in arrays["closed"]}
         self._latest = {}

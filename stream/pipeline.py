@@ -93,8 +93,10 @@ class Pipeline:
         if len(evicted):
             states.forget_items(evicted)
             self.learner.forget_items(evicted)
+        self.learner.forget_users(states.take_forgotten())
         columns = arrivals.columns
-        labels = self._attribution.observe(columns, arrivals.position, arrivals.values, states)
+        described = self.learner.describe(columns.users, columns.items, columns.times_ms / 1000.0)
+        labels = self._attribution.observe(columns, arrivals.position, arrivals.values, states, described)
         # Of a task that nobody ever answered, silence says nothing; its rows would only cost.
         labels = labels.only(self.learner.answered | (labels.labels > 0.0).any(axis=0))
         batch = self.batcher.batch(arrivals, labels, states, len(self.learner.tasks))

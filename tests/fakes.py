@@ -16,7 +16,7 @@ from connectors.dead_letter import DeadLetter
 from connectors.event_types import STANDARD_TYPES
 from connectors.recommendation import Recommendation
 from learners.candidates import Candidates
-from learners.event_batch import BoolArray, EventBatch, Histories, IntArray
+from learners.event_batch import BoolArray, EventBatch, FloatArray, Histories, IntArray
 from learners.learner import Lesson, Predictions, Slates
 from learners.row_index import ABSENT
 from learners.task import Task
@@ -49,6 +49,13 @@ class CountingLearner:
     @property
     def answered(self) -> BoolArray:
         return np.ones(len(self.tasks), np.bool_)
+
+    def describe(self, users: IntArray, items: IntArray, now_s: NDArray[np.float64]) -> FloatArray:
+        return np.zeros((len(users), 0), np.float32)
+
+    def forget_users(self, rows: IntArray) -> None:
+        if len(rows):
+            self.diary.append(("forget users", rows.tolist()))
 
     def predict_many(self, batch: EventBatch) -> Predictions:
         self.diary.append(("predict", (batch, dict(self.counts))))

@@ -41,6 +41,7 @@ def no_labels() -> LabelRows:
         late=np.zeros((0, K), np.bool_),
         outcomes=Outcomes(labels=np.zeros((0, K), np.bool_), known=np.zeros((0, K), np.bool_)),
         delay_s=np.zeros(0, np.float32),
+        shown=np.zeros((0, 0), np.float32),
     )
 
 
@@ -60,6 +61,7 @@ def labels(*rows: tuple[int, int, int, int]) -> LabelRows:
         late=np.zeros_like(mask),
         outcomes=no_labels().outcomes,
         delay_s=np.zeros(len(rows), np.float32),
+        shown=np.zeros((len(rows), 0), np.float32),
     )
 
 

@@ -112,12 +112,13 @@ def explicit_gradients(
         outputs = torch.nn.functional.silu(mmoe.trunk(inputs)).view(-1, mmoe.experts, mmoe.width)
         experts = mmoe.norm(outputs)  # (B, E, W)
         gates = heads.mix(inputs).gates
+        start = heads.shortcut(inputs) + model.multitask._offset()
     gradients = []
     labels, known = torch.from_numpy(batch.labels[labelled]), torch.from_numpy(batch.label_mask[labelled])
     for task in range(K):
         linear = torch.zeros(mmoe.experts * mmoe.width, inputs.shape[1], requires_grad=True)
         moved = experts + (inputs @ linear.T).view_as(experts)
-        logits = heads.towers(gates @ moved, torch.from_numpy(batch.position[labelled]))
+        logits = heads.towers(gates @ moved, torch.from_numpy(batch.position[labelled]), start)
         loss = (cross_entropy if TASKS[task].kind == "binary" else squared)(logits[:, task], labels[:, task])
         gradients.append(torch.autograd.grad(loss[known[:, task]].sum(), linear)[0].flatten())
     return torch.stack(gradients)

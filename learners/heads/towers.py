@@ -64,8 +64,8 @@ class Towers(nn.Module):
         Args:
             mixed: (B, K, W).
             position: (B,).
-            offset: (K,) logits that the towers start from; of the conditional probability where tasks are
-                chained by products.
+            offset: (K,) or (B, K) logits that the towers start from; of the conditional probability where
+                tasks are chained by products.
         """
         hidden = F.silu(torch.baddbmm(self.hidden_bias, mixed.transpose(0, 1), self.hidden))  # (K, B, W)
         if self._gated:
