@@ -18,6 +18,9 @@ from stream.pending import PendingImpressions
 from stream.user_states import EventColumns, UserStates
 
 
+_NEVER_MS = -(1 << 62)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelSource:
     """Which events are a task's positives.
@@ -190,7 +193,7 @@ class Attribution:
         self._latest_ms = [
             int((task.window_s + task.late_s) * 1000)
             if closes and task.kind == "binary" and task.late_s > 0.0
-            else -1
+            else _NEVER_MS
             for task, closes in zip(tasks, self._closes, strict=True)
         ]
         self._scale = [sources[task.name].scale for task in tasks]
