@@ -20,9 +20,11 @@ from connectors.event import Event
 from connectors.simulator.config import SimulatorConfig
 from connectors.simulator.world import World
 from learners.event_batch import FloatArray, Outcomes
-from learners.label_rates import LabelRates
+from learners.features import PAIR_FEATURES
+from learners.label_rates import LabelRates, rates_width
 from learners.multitask import TaskLabels
 from learners.online_learner import LearnerConfig, OnlineLearner
+from learners.row_index import RowIndex
 from learners.task import Task
 from stream.attribution import Attribution, LabelRows, LabelSource
 from stream.batching import Arrivals, Batcher
@@ -42,20 +44,26 @@ class Stream:
         tasks: Axis K.
         rows: For each step (L, I) inputs.
         labels: For each step their labels.
+        counts: How many of a row's last numbers are counts, the label rates last; 0 where there are none.
     """
 
     name: str
     tasks: tuple[Task, ...]
     rows: list[torch.Tensor]
     labels: list[TaskLabels]
+    counts: int = 0
 
     def only(self, task: int) -> Stream:
-        """The stream of one task alone."""
+        """The stream of one task alone: its labels, and among the label rates its own."""
         rows, labels = [], []
+        K, width = len(self.tasks), self.rows[0].shape[1]
+        first = width - rates_width(K)
+        seen = [*range(first), first + task, first + K + task, width - 2, width - 1]
         for some, given in zip(self.rows, self.labels, strict=True):
             kept = np.flatnonzero(given.mask[:, task])
             if len(kept):
-                rows.append(some[torch.from_numpy(kept)])
+                own = some[torch.from_numpy(kept)]
+                rows.append(own[:, seen] if self.counts else own)
                 labels.append(
                     TaskLabels(
                         labels=given.labels[kept, task : task + 1],
@@ -65,12 +73,13 @@ class Stream:
                         group=given.group[kept],
                     )
                 )
-        return Stream(self.name, (replace(self.tasks[task], after=None),), rows, labels)
+        counts = self.counts and self.counts - rates_width(K) + rates_width(1)
+        return Stream(self.name, (replace(self.tasks[task], after=None),), rows, labels, counts)
 
     def first(self, share: float) -> Stream:
         """The first steps."""
         steps = max(1, int(share * len(self.rows)))
-        return Stream(self.name, self.tasks, self.rows[:steps], self.labels[:steps])
+        return Stream(self.name, self.tasks, self.rows[:steps], self.labels[:steps], self.counts)
 
 
 # --- made streams
@@ -196,7 +205,7 @@ def read_events(folder: Path) -> list[Event]:
         ]
 
 
-def logged(folder: Path, seed: int = 0, share: float = 1.0, rates: bool = True) -> Stream:
+def logged(folder: Path, seed: int = 0, share: float = 1.0) -> Stream:
     """A log's labels with what was known of user and item when the item was chosen.
 
     Vectors and counts come from a learner that learns the choices and none of the labels, so that no task has
@@ -206,21 +215,20 @@ def logged(folder: Path, seed: int = 0, share: float = 1.0, rates: bool = True) 
         folder: Holds `events.csv.gz` with timestamp, user_id, item_id, event_type and value.
         seed: Of the learner.
         share: How much of the log, from its beginning.
-        rates: Whether the label rates are among the inputs.
     """
     events = read_events(folder)
     events = events[: int(share * len(events))]
     log = _log({event.event_type for event in events})
     tasks = tuple(replace(task.task, value=1.0) for task in log.tasks)
-    return _Replay(folder.name, log, tasks, seed, rates).play(events)
+    return _Replay(folder.name, log, tasks, seed).play(events)
 
 
 class _Replay:
     """Plays a log through the pieces of the pipeline and keeps what the heads would take in."""
 
-    def __init__(self, name: str, log: _Log, tasks: tuple[Task, ...], seed: int, rates: bool) -> None:
+    def __init__(self, name: str, log: _Log, tasks: tuple[Task, ...], seed: int) -> None:
         types = sorted({log.chosen, *(kind for task in log.tasks for kind in task.event_types), "impression"})
-        self._log, self._tasks, self._with_rates = log, tasks, rates
+        self._log, self._tasks = log, tasks
         self._batcher = Batcher(types, frozenset({log.chosen}))
         sources = {
             task.name: LabelSource(
@@ -234,11 +242,9 @@ class _Replay:
         self._learner = OnlineLearner(tasks, LearnerConfig(seed=seed, ranker_share=0.0))
         self._rates = LabelRates(len(tasks))
         self._inputs: dict[tuple[int, int, int], FloatArray] = {}
-        self.stream = Stream(name, tasks, [], [])
+        self.stream = Stream(name, tasks, [], [], PAIR_FEATURES + rates_width(len(tasks)))
 
     def play(self, events: list[Event]) -> Stream:
-        from learners.row_index import RowIndex
-
         states = UserStates(history_length=50, max_users=10**6, slate_size=1, max_pending=10**6)
         items = RowIndex(10**6)
         known = {self._log.chosen, *(kind for task in self._log.tasks for kind in task.event_types)}
@@ -298,11 +304,9 @@ class _Replay:
         batch = replace(batch, target=np.zeros_like(batch.target))
         predictions = self._learner.predict_many(batch)
         users = self._learner._neural.user_vectors(batch.histories)[batch.sequence[predictions.labelled]]
-        features = self._learner._heads_input(predictions.pair_features)
+        rates = self._rates.describe(columns.users, columns.items, columns.times_ms / 1000.0)
+        features = self._learner._heads_input(predictions.pair_features, rates)
         pairs = self._learner._neural.pairs(users, columns.items, features).numpy()
-        if self._with_rates:
-            now_s = columns.times_ms / 1000.0
-            pairs = np.concatenate([pairs, self._rates.describe(columns.users, columns.items, now_s)], axis=1)
         self._learner._standardiser.learn_many(predictions.pair_features)
         for n, key in enumerate(_keys(columns.users, columns.items, columns.times_ms)):
             self._inputs.setdefault(key, pairs[n])

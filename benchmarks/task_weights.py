@@ -29,21 +29,22 @@ _SCALES = (0.5, 2.0)
 """What each task's weight is multiplied by, one task at a time, in the search for fixed weights."""
 
 
-def measure(quick: bool, logs: Sequence[Path] = ()) -> list[dict[str, Any]]:
+def measure(quick: bool, logs: Sequence[Path] = (), seeds: int | None = None) -> list[dict[str, Any]]:
     """One row for each stream and method, means over seeds and what they differ by.
 
     Args:
-        quick: Two made streams, two seeds and the first fifth of each log.
+        quick: Two short made streams, two seeds and the first fifth of each log.
         logs: Folders of event logs.
+        seeds: How many seeds.
     """
     torch.set_num_threads(1)
-    seeds = range(2) if quick else range(5)
+    every = range(seeds or (2 if quick else 5))
     rows: list[dict[str, Any]] = []
     for scenario in SCENARIOS[:2] if quick else SCENARIOS:
-        rows += _compare([(made(scenario, seed, 6_400 if quick else 25_600), seed) for seed in seeds])
+        rows += _compare([(made(scenario, seed, 6_400 if quick else 25_600), seed) for seed in every])
     for folder in logs:
         stream = logged(folder, share=0.2 if quick else 1.0)
-        rows += _compare([(stream, seed) for seed in seeds])
+        rows += _compare([(stream, seed) for seed in every])
     return rows
 
 
@@ -102,6 +103,8 @@ class _Run:
             stream.tasks,
             stream.rows[0].shape[1],
             MultiTaskConfig(weighting=named, seed=seed, **config),
+            counts=stream.counts,
+            rates=stream.counts > 0,
         )
         if isinstance(weighting, Weighting):
             model.weighting = weighting
@@ -136,16 +139,20 @@ def _methods(stream: Stream, seed: int) -> dict[str, _Run]:
     for name in [name for name in WEIGHTINGS if name not in _STATIC]:
         path = runs[name].path
         average = np.nanmean(path, axis=0)
-        runs[f"{name}, its average"] = _Run(stream, seed, _Replayed(stream, lambda _, a=average: a))
+        runs[f"{name}, its average"] = _Run(stream, seed, _Replayed(stream, _always(average)))
         order = rng.permutation(len(path))
         shuffled = np.where(np.isnan(path), average, path)[order]
-        runs[f"{name}, shuffled"] = _Run(stream, seed, _Replayed(stream, lambda step, s=shuffled: s[step]))
+        runs[f"{name}, shuffled"] = _Run(stream, seed, _Replayed(stream, shuffled.__getitem__))
     runs |= _fixed(stream, seed)
     return runs
 
 
+def _always(coefficients: Matrix) -> Callable[[int], Matrix]:
+    return lambda step: coefficients
+
+
 def _single(stream: Stream, seed: int) -> _Run:
-    """One model a task, put together as if they were one run."""
+    """One model a task, which sees no labels of others, put together as if they were one run."""
     alone = [_Run(stream.only(k), seed) for k in range(len(stream.tasks))]
     first, *others = alone
     first.scores = [run.scores[0] for run in alone]
@@ -160,7 +167,7 @@ def _fixed(stream: Stream, seed: int) -> dict[str, _Run]:
     beginning = stream.first(_WARM_UP)
 
     def run(of: Stream, weights: Matrix) -> _Run:
-        return _Run(of, seed, _Replayed(of, lambda _: weights))
+        return _Run(of, seed, _Replayed(of, _always(weights)))
 
     def badness(one: _Run) -> float:
         return float(np.mean([task.entropy for task in one.scores]))

@@ -23,7 +23,7 @@ from learners.task_losses import TaskLosses
 from learners.weightings.registry import WEIGHTINGS
 from learners.weightings.weighting import relatedness
 
-_BELIEF = 0.7
+_BELIEF = 0.8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +46,7 @@ class MultiTaskConfig:
     width: int = 32
     chain: str = "product"
     weighting: str = "balanced"
-    learning_rate: float = 0.002
+    learning_rate: float = 0.001
     calibrated: bool = True
     seed: int = 0
 

@@ -49,7 +49,7 @@ class LearnerConfig:
         encoder: A name of `encoders.ENCODERS`.
         encoder_length: Newest history slots that are encoded.
         event_types: Most event types there can be; room for types that are declared later.
-        multitask: What shapes the heads and how the tasks are balanced; its rate and seed are those below.
+        multitask: What shapes the heads and how the tasks are balanced; its seed is the one below.
         learning_rate: Of dense parameters.
         embedding_learning_rate: Of item vectors.
         negatives: Shared negatives a step.
@@ -109,7 +109,7 @@ class OnlineLearner:
             rates=True,
             encoder=config.encoder,
             encoder_length=config.encoder_length,
-            multitask=replace(config.multitask, learning_rate=config.learning_rate, seed=config.seed),
+            multitask=replace(config.multitask, seed=config.seed),
             learning_rate=config.learning_rate,
             embedding_learning_rate=config.embedding_learning_rate,
             negatives=config.negatives,

@@ -70,6 +70,7 @@ def build_pipeline(settings: Settings) -> Pipeline:
             width=learner.heads_width,
             chain=learner.chain,
             weighting=learner.weighting,
+            learning_rate=learner.heads_learning_rate,
             calibrated=learner.calibration,
         ),
         learning_rate=learner.learning_rate,

@@ -17,7 +17,6 @@ from learners.task import Task
 from stream.pending import PendingImpressions
 from stream.user_states import EventColumns, UserStates
 
-
 _NEVER_MS = -(1 << 62)
 
 

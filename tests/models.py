@@ -28,7 +28,7 @@ SMALL: dict[str, Any] = {
 }
 
 
-HEADS = frozenset(field.name for field in fields(MultiTaskConfig)) - {"learning_rate", "seed"}
+HEADS = frozenset(field.name for field in fields(MultiTaskConfig)) - {"seed", "learning_rate"}
 """What of a learner's settings belongs to the multi-task part."""
 
 
