@@ -148,7 +148,7 @@ def _methods(stream: Stream, seed: int) -> dict[str, _Run]:
 
 
 def _always(coefficients: Matrix) -> Callable[[int], Matrix]:
-    return lambda step: coefficients
+    return lambda _: coefficients
 
 
 def _single(stream: Stream, seed: int) -> _Run:

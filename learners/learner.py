@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,6 +13,7 @@ from learners.candidates import Candidates
 from learners.event_batch import BoolArray, EventBatch, FloatArray, Histories, IntArray
 from learners.state_arrays import Arrays
 from learners.task import Task
+from learners.weightings.weighting import Explanation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +53,9 @@ class Lesson:
             known.
         task_weights: (K,) present weights.
         relatedness: (K, K) cosines of the tasks' gradients; None where no labels were known.
+        related: How the tasks go together so far, (K, K) by the names of `relatedness.MEASURES`, NaN where
+            nothing is known.
+        gates: (K, E) how much of each expert each task took; None where no labels were known.
         retrieval_loss: Sampled softmax of the neural model; NaN where there was no choice.
         ranking_loss: Softmax over served candidates; NaN where there was none.
         skipped: Parts that were left out because a loss was not finite.
@@ -63,6 +67,8 @@ class Lesson:
     retrieval_loss: float
     ranking_loss: float
     skipped: tuple[str, ...] = ()
+    related: Mapping[str, FloatArray] = field(default_factory=dict)
+    gates: FloatArray | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +128,10 @@ class Learner(Protocol):
 
     def recommend(self, histories: Histories, size: int) -> Slates:
         """Slates for users at moments."""
+        ...
+
+    def explain(self) -> list[Explanation]:
+        """Why each task weighs what it weighs, one a task."""
         ...
 
     def forget_users(self, rows: IntArray) -> None:

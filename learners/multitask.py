@@ -38,6 +38,7 @@ class MultiTaskConfig:
         weighting: A name of `weightings.registry.WEIGHTINGS`.
         learning_rate: Of Adam.
         calibrated: Whether what is foreseen is calibrated.
+        lookahead_every: Steps from one lookahead to the next; 0 for none.
         seed: Of every draw.
     """
 
@@ -48,6 +49,7 @@ class MultiTaskConfig:
     weighting: str = "balanced"
     learning_rate: float = 0.001
     calibrated: bool = True
+    lookahead_every: int = 100
     seed: int = 0
 
 
@@ -78,11 +80,14 @@ class TaskLesson:
         losses: (K,) mean losses over known labels; NaN where none was known or the step was left out.
         cosines: (K, K) between the tasks' gradients; None where the step was left out.
         gates: (K, E) how much of each expert a task took, on average over the rows.
+        affinity: (K, K) what a step along each task's gradient would do to each task's loss, see `_lookahead`;
+            None in most steps.
     """
 
     losses: FloatArray
     cosines: FloatArray | None
     gates: FloatArray
+    affinity: FloatArray | None = None
 
 
 class MultiTask:
@@ -115,6 +120,9 @@ class MultiTask:
         self.tasks = tuple(tasks)
         self._device = device
         self._calibrated = config.calibrated
+        self._lookahead_every = config.lookahead_every
+        self._learning_rate = config.learning_rate
+        self._steps = 0
         after = funnel(self.tasks)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
@@ -172,6 +180,7 @@ class MultiTask:
         K = len(self.tasks)
         mask, labels = self._tensor(given.mask), self._tensor(given.labels)
         weight_of_positive = self._tensor(self._rates.positive_weight)
+        affinity = self._lookahead(rows.detach(), given) if self._is_lookahead() else None
         mixture = self.heads.mix(rows)
         leaf = mixture.mixed.detach().requires_grad_()
         start = self.heads.shortcut(rows) + self._offset()
@@ -202,7 +211,10 @@ class MultiTask:
         self._rates.learn_many(given.labels, given.mask, given.late)
         self.calibration.learn_many(logits, given.labels, given.mask, importance)
         return TaskLesson(
-            losses=reported.astype(np.float32), cosines=relatedness(gram).astype(np.float32), gates=gates
+            losses=reported.astype(np.float32),
+            cosines=relatedness(gram).astype(np.float32),
+            gates=gates,
+            affinity=affinity,
         )
 
     @property
@@ -217,6 +229,47 @@ class MultiTask:
     def apply(self) -> None:
         """Move the parameters along their gradients."""
         self._optimiser.step()
+
+    def _is_lookahead(self) -> bool:
+        self._steps += 1
+        return self._lookahead_every > 0 and self._steps % self._lookahead_every == 0
+
+    def _lookahead(self, rows: Tensor, given: TaskLabels) -> FloatArray:
+        """(K, K) the part of itself by which loss j falls after a step of the experts along gradient i.
+
+        Fifty et al. (NeurIPS 2021, arXiv:2109.04617), Z_ij = 1 - L_j(after a step on i) / L_j, on a shadow:
+        nothing moves. All steps have the length that one of Adam's has. NaN where one of the two has no labels
+        here.
+        """
+        K = len(self.tasks)
+        position, offset = self._tensor(given.position), self._offset()
+        labels, mask, group = (self._tensor(array) for array in (given.labels, given.mask, given.group))
+        counts = mask.sum(dim=0).clamp(min=1)
+        weight = self._tensor(self._rates.positive_weight)
+
+        def losses(outputs: Tensor) -> Tensor:
+            return self._losses.rows(outputs, labels, mask, weight, group).sum(dim=0) / counts
+
+        shared = {f"experts.{name}": p for name, p in self.heads.experts.named_parameters()}
+        before = losses(self.heads(rows, position, offset))
+        length = self._learning_rate * sum(p.numel() for p in shared.values()) ** 0.5
+        affinity = np.full((K, K), np.nan, np.float32)
+        there = np.flatnonzero(given.mask.any(axis=0) & (before.detach().cpu().numpy() > 0.0))
+        for task in there.tolist():
+            slopes = torch.autograd.grad(
+                before[task], list(shared.values()), retain_graph=True, allow_unused=True
+            )
+            with torch.no_grad():
+                norm = sum(float(slope.square().sum()) for slope in slopes if slope is not None) ** 0.5
+                if not 0.0 < norm < float("inf"):
+                    continue
+                moved = {
+                    name: p if slope is None else p - length / norm * slope
+                    for (name, p), slope in zip(shared.items(), slopes, strict=True)
+                }
+                after = losses(torch.func.functional_call(self.heads, moved, (rows, position, offset)))
+                affinity[task, there] = (1.0 - after / before).cpu().numpy()[there]
+        return affinity
 
     def _believe_rates(self) -> None:
         K = len(self.tasks)
@@ -250,6 +303,7 @@ class MultiTask:
             **nest("rates", self._rates.state_dict()),
             **nest("calibration", self.calibration.state_dict()),
             **nest("weighting", self.weighting.state_dict()),
+            "steps": np.array([self._steps]),
         }
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -262,6 +316,7 @@ class MultiTask:
         self._rates.load_state_dict(unnest("rates", arrays))
         self.calibration.load_state_dict(unnest("calibration", arrays))
         self.weighting.load_state_dict(unnest("weighting", arrays))
+        self._steps = int(arrays["steps"][0])
 
 
 def gram_matrix(gradient: Tensor, gates: Tensor, inputs: Tensor, mask: Tensor) -> Tensor:

@@ -35,6 +35,7 @@ class NeuralLesson:
     task_losses: FloatArray
     relatedness: FloatArray | None
     gates: FloatArray | None
+    affinity: FloatArray | None
     retrieval_loss: float
     skipped: tuple[str, ...]
 
@@ -199,6 +200,7 @@ class NeuralModel:
             task_losses=lesson.losses if lesson else np.full(len(self.tasks), np.nan, np.float32),
             relatedness=lesson.cosines if lesson else None,
             gates=lesson.gates if lesson else None,
+            affinity=lesson.affinity if lesson else None,
             retrieval_loss=retrieval_loss,
             skipped=tuple(skipped),
         )

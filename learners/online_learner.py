@@ -23,15 +23,17 @@ from learners.features import NAMES, PAIR_FEATURES, PRIOR, ranking_features
 from learners.label_rates import LabelRates, rates_width
 from learners.learner import Lesson, Predictions, Slates
 from learners.multitask import MultiTaskConfig
-from learners.neural import NeuralModel
+from learners.neural import NeuralLesson, NeuralModel
 from learners.popularity import Popularity
 from learners.random_state import generator_array, restore_generator
 from learners.ranker import Ranker
+from learners.relatedness import Relatedness
 from learners.row_index import ABSENT
 from learners.slates import explore, reasons
 from learners.standardiser import Standardiser
 from learners.state_arrays import Arrays, nest, pack_strings, unnest, unpack_strings
 from learners.task import Task
+from learners.weightings.weighting import Explanation
 
 VERSION = "1"
 """Layout of the model; part of every recommendation."""
@@ -117,6 +119,7 @@ class OnlineLearner:
             device=config.device,
         )
         self._label_rates = LabelRates(len(self.tasks))
+        self._related = Relatedness(len(self.tasks))
         self._ranker_rng = np.random.default_rng(config.seed + 2)
         self._explore_rng = np.random.default_rng(config.seed + 3)
         self._standardiser = Standardiser(len(NAMES))
@@ -297,7 +300,9 @@ class OnlineLearner:
         ranking_losses, ranker_skips = self._learn_ranker(batch, predictions)
         self._count(batch, choices)
         self.step += 1
+        self._relate(batch, predictions, lessons, kept)
         related = [lesson.relatedness for lesson in lessons if lesson.relatedness is not None]
+        gates = [lesson.gates for lesson in lessons if lesson.gates is not None]
         return Lesson(
             task_losses=_present_mean(np.array([lesson.task_losses for lesson in lessons]), len(self.tasks)),
             task_weights=self._neural.multitask.weighting.weights.astype(np.float32),
@@ -305,7 +310,28 @@ class OnlineLearner:
             retrieval_loss=_finite_mean([lesson.retrieval_loss for lesson in lessons]),
             ranking_loss=_finite_mean(ranking_losses),
             skipped=(*(part for lesson in lessons for part in lesson.skipped), *ranker_skips),
+            related=self._related.matrices,
+            gates=np.mean(gates, axis=0) if gates else None,
         )
+
+    def explain(self) -> list[Explanation]:
+        """See `Learner`."""
+        return self._neural.multitask.weighting.explain()
+
+    def _relate(
+        self, batch: EventBatch, predictions: Predictions, lessons: Sequence[NeuralLesson], kept: IntArray
+    ) -> None:
+        """What this step says of how the tasks go together."""
+        for lesson in lessons:
+            if lesson.relatedness is not None:
+                self._related.learn_gradients(lesson.relatedness, ~np.isnan(lesson.task_losses))
+            if lesson.affinity is not None:
+                self._related.learn_affinity(lesson.affinity)
+        if batch.outcomes is not None:
+            self._related.learn_outcomes(batch.outcomes)
+        rows = predictions.labelled[kept]
+        errors = predictions.task_scores[kept] - batch.labels[rows]
+        self._related.learn_errors(errors, batch.label_mask[rows])
 
     def _learn_rates(self, batch: EventBatch, rows: IntArray) -> None:
         users = batch.histories.users
@@ -379,6 +405,7 @@ class OnlineLearner:
             **nest("ranker", self._ranker.state_dict()),
             **nest("standardiser", self._standardiser.state_dict()),
             **nest("label_rates", self._label_rates.state_dict()),
+            **nest("related", self._related.state_dict()),
             **nest("tasks", pack_strings([task.name for task in self.tasks])),
             "positives": self._positives.copy(),
             "negatives": self._negatives.copy(),
@@ -395,6 +422,7 @@ class OnlineLearner:
         self._neural.load_state_dict(unnest("neural", arrays))
         self._ranker.load_state_dict(unnest("ranker", arrays))
         self._standardiser.load_state_dict(unnest("standardiser", arrays))
+        self._related.load_state_dict(unnest("related", arrays))
         self._label_rates.load_state_dict(unnest("label_rates", arrays))
         self._popularity.load_state_dict(unnest("popularity", arrays))
         self._covisitation.load_state_dict(unnest("covisitation", arrays))

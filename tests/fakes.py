@@ -20,6 +20,7 @@ from learners.event_batch import BoolArray, EventBatch, FloatArray, Histories, I
 from learners.learner import Lesson, Predictions, Slates
 from learners.row_index import ABSENT
 from learners.task import Task
+from learners.weightings.weighting import Explanation
 from stream.attribution import Attribution, LabelSource
 from stream.batching import Batcher
 from stream.checkpoint import CheckpointStore, Manifest
@@ -52,6 +53,9 @@ class CountingLearner:
 
     def describe(self, users: IntArray, items: IntArray, now_s: NDArray[np.float64]) -> FloatArray:
         return np.zeros((len(users), 0), np.float32)
+
+    def explain(self) -> list[Explanation]:
+        return []
 
     def forget_users(self, rows: IntArray) -> None:
         if len(rows):
