@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 
 from learners.candidates import Candidates
@@ -110,11 +109,11 @@ class Learner(Protocol):
         """(K,) which tasks have ever had a positive."""
         ...
 
-    def describe(self, users: IntArray, items: IntArray, now_s: NDArray[np.float64]) -> FloatArray:
-        """(B, R) what is known of users and items at moments that their own labels will change.
+    def describe(self, histories: Histories, sequence: IntArray, items: IntArray) -> FloatArray:
+        """(B, R) what counts say of items (B,) and of the users of sequences (B,) at this moment.
 
         It is kept with each impression and comes back as `EventBatch.shown`: a label may be known an hour
-        later, when the answers to other tasks have long been counted, and a slate does not know them.
+        later, and counts of then would tell how long it took, and what else the user did, which no slate knows.
         """
         ...
 

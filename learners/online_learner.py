@@ -19,7 +19,7 @@ from learners.candidates import (
 )
 from learners.covisitation import CoVisitation
 from learners.event_batch import BoolArray, EventBatch, FloatArray, Histories, IntArray
-from learners.features import NAMES, PAIR_FEATURES, PRIOR, ranking_features
+from learners.features import COUNTS, NAMES, PAIR_FEATURES, PRIOR, ranking_features
 from learners.label_rates import LabelRates, rates_width
 from learners.learner import Lesson, Predictions, Slates
 from learners.multitask import MultiTaskConfig
@@ -230,9 +230,22 @@ class OnlineLearner:
         if not len(rows):
             return np.zeros((0, len(NAMES)), np.float32)
         sequence, item_rows = batch.sequence[rows], batch.item_rows[rows]
-        described = self._retrieval.describe(batch.histories, sequence, item_rows)
         neural = self._neural.scores(users[sequence], item_rows[:, None])
-        return ranking_features(described, batch.histories.take(sequence), self._popularity, neural)[:, 0]
+        if not _is_kept(batch):
+            return self._counts_of(batch.histories, sequence, item_rows, neural)
+        assert batch.shown is not None
+        features = np.zeros((len(rows), len(NAMES)), np.float32)
+        features[:, :COUNTS], features[:, COUNTS] = batch.shown[rows, :COUNTS], neural[:, 0]
+        return features
+
+    def _counts_of(
+        self, histories: Histories, sequence: IntArray, items: IntArray, neural: FloatArray
+    ) -> FloatArray:
+        """(N, F) the ranker's features for items (N,) and the users of sequences (N,), as of now."""
+        if not len(items):
+            return np.zeros((0, len(NAMES)), np.float32)
+        described = self._retrieval.describe(histories, sequence, items)
+        return ranking_features(described, histories.take(sequence), self._popularity, neural)[:, 0]
 
     def _heads_input(self, features: FloatArray, rates: FloatArray) -> FloatArray:
         """(N, PAIR_FEATURES + R): scaled features (N, F) and label rates (N, R)."""
@@ -240,8 +253,9 @@ class OnlineLearner:
 
     def _shown(self, batch: EventBatch, rows: IntArray) -> FloatArray:
         """(L, R) label rates as they were when the rows were shown; as they are where nobody kept them."""
-        if batch.shown is not None and batch.shown.shape[1]:
-            return batch.shown[rows]
+        if _is_kept(batch):
+            assert batch.shown is not None
+            return batch.shown[rows, COUNTS:]
         return self._rates_of(batch.histories, batch.sequence[rows], batch.item_rows[rows])
 
     def _rates_of(self, histories: Histories, sequence: IntArray, items: IntArray) -> FloatArray:
@@ -250,9 +264,13 @@ class OnlineLearner:
             return np.zeros((len(items), rates_width(len(self.tasks))), np.float32)
         return self._label_rates.describe(histories.users[sequence], items, histories.now_s[sequence])
 
-    def describe(self, users: IntArray, items: IntArray, now_s: NDArray[np.float64]) -> FloatArray:
+    def describe(self, histories: Histories, sequence: IntArray, items: IntArray) -> FloatArray:
         """See `Learner`."""
-        return self._label_rates.describe(users, items, now_s)
+        self._ensure(items, histories)
+        counts = self._counts_of(histories, sequence, items, np.zeros((len(items), 1), np.float32))[
+            :, :COUNTS
+        ]
+        return np.concatenate([counts, self._rates_of(histories, sequence, items)], axis=1)
 
     def _ranked(self, targets: IntArray) -> IntArray:
         """The share of the choices that is ranked, evenly spread and decided by the events' numbers alone."""
@@ -431,6 +449,10 @@ class OnlineLearner:
         self.step = int(arrays["step"][0])
         restore_generator(self._ranker_rng, arrays["ranker_rng"])
         restore_generator(self._explore_rng, arrays["explore_rng"])
+
+
+def _is_kept(batch: EventBatch) -> bool:
+    return batch.shown is not None and batch.shown.shape[1] > 0
 
 
 def pessimistic_ranks(rows: IntArray, scores: FloatArray, chosen: IntArray) -> IntArray:

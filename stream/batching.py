@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from connectors.event import Event
-from learners.event_batch import BoolArray, EventBatch, FloatArray, IntArray
+from learners.event_batch import BoolArray, EventBatch, FloatArray, Histories, IntArray
 from learners.row_index import RowIndex
 from stream.attribution import LabelRows
 from stream.user_states import EventColumns, UserStates
@@ -75,6 +75,12 @@ class Batcher:
             values=np.clip(np.array(values, np.float64), -_LARGEST, _LARGEST).astype(np.float32),
             target=self._targets[types],
         )
+
+    def moments(self, columns: EventColumns, states: UserStates) -> tuple[Histories, IntArray]:
+        """Histories (S,) before each event, and (B,) which of them each event has."""
+        keys = np.stack([columns.users, columns.as_of, columns.times_ms])
+        (users, as_of, moments_ms), sequence = np.unique(keys, axis=1, return_inverse=True)
+        return states.histories(users, as_of, moments_ms, columns), sequence.ravel()
 
     def batch(self, arrivals: Arrivals, labels: LabelRows, states: UserStates, tasks: int) -> EventBatch:
         """What there is to predict and learn: the step's choices, then its labels.

@@ -95,7 +95,8 @@ class Pipeline:
             self.learner.forget_items(evicted)
         self.learner.forget_users(states.take_forgotten())
         columns = arrivals.columns
-        described = self.learner.describe(columns.users, columns.items, columns.times_ms / 1000.0)
+        histories, sequence = self.batcher.moments(columns, states)
+        described = self.learner.describe(histories, sequence, columns.items)
         labels = self._attribution.observe(columns, arrivals.position, arrivals.values, states, described)
         # Of a task that nobody ever answered, silence says nothing; its rows would only cost.
         labels = labels.only(self.learner.answered | (labels.labels > 0.0).any(axis=0))

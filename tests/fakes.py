@@ -51,8 +51,8 @@ class CountingLearner:
     def answered(self) -> BoolArray:
         return np.ones(len(self.tasks), np.bool_)
 
-    def describe(self, users: IntArray, items: IntArray, now_s: NDArray[np.float64]) -> FloatArray:
-        return np.zeros((len(users), 0), np.float32)
+    def describe(self, histories: Histories, sequence: IntArray, items: IntArray) -> FloatArray:
+        return np.zeros((len(items), 0), np.float32)
 
     def explain(self) -> list[Explanation]:
         return []
