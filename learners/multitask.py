@@ -47,7 +47,7 @@ class MultiTaskConfig:
     width: int = 32
     chain: str = "product"
     weighting: str = "balanced"
-    learning_rate: float = 0.001
+    learning_rate: float = 0.0015
     calibrated: bool = True
     lookahead_every: int = 100
     seed: int = 0
@@ -286,7 +286,7 @@ class MultiTask:
         return negative_importance(self.calibration.apply(logits), given.labels, given.late, share)
 
     def _offset(self) -> Tensor:
-        return self._tensor(self._rates.logits)
+        return self._tensor(self._losses.start(self._rates.logits, self._rates.positive_weight))
 
     def _straight(self, outputs: Tensor) -> Tensor:
         return self._losses.probability_logits(outputs, self._tensor(self._rates.positive_weight))

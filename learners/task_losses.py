@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from learners.event_batch import FloatArray
 from learners.task import Task
 
 FOCUS = 2.0
@@ -55,6 +57,15 @@ class TaskLosses:
             each = weighted_cross_entropy(z, y, positive_weight[tasks]) if weighted else _PLAIN[name](z, y)
             losses[:, tasks] = torch.where(known, each, 0.0)
         return losses
+
+    def start(self, logits: FloatArray, positive_weight: FloatArray) -> FloatArray:
+        """(K,) where towers start for probabilities of given logits: a weighted loss asks for log w more."""
+        weighted = self._by_name.get("weighted")
+        if weighted is None:
+            return logits
+        start = logits.copy()
+        start[weighted.cpu().numpy()] += np.log(positive_weight[weighted.cpu().numpy()])
+        return start
 
     def probability_logits(self, outputs: Tensor, positive_weight: Tensor) -> Tensor:
         """(B, K) logits of probabilities: what a loss that is not proper has bent is bent back.

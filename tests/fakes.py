@@ -46,10 +46,11 @@ class CountingLearner:
         self.step = 0
         self.counts: dict[int, int] = {}
         self.diary: list[tuple[str, Any]] = []
+        self.known: BoolArray = np.ones(len(self.tasks), np.bool_)
 
     @property
     def answered(self) -> BoolArray:
-        return np.ones(len(self.tasks), np.bool_)
+        return self.known
 
     def describe(self, histories: Histories, sequence: IntArray, items: IntArray) -> FloatArray:
         return np.zeros((len(items), 0), np.float32)

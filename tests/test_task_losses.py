@@ -68,6 +68,13 @@ def test_bent_back_the_minimum_of_every_loss_is_the_probability(loss: str, rate:
     assert float(torch.sigmoid(minimum(loss, rate))) == pytest.approx(rate, abs=2e-3)
 
 
+def test_a_weighted_tower_starts_where_its_probability_is_the_base_rate() -> None:
+    losses = TaskLosses([Task(name="a"), Task(name="b", loss="weighted")])
+    start = losses.start(np.array([-3.0, -3.0], np.float32), np.array([1.0, 4.0], np.float32))
+    found = losses.probability_logits(torch.from_numpy(start)[None], torch.tensor([1.0, 4.0]))
+    assert found[0].tolist() == pytest.approx([-3.0, -3.0])
+
+
 def test_a_focal_minimum_is_no_probability_by_itself() -> None:
     found = torch.sigmoid(tensor(float(minimum("focal", 0.02))))
     assert float(found) == pytest.approx(0.02, abs=2e-3)
