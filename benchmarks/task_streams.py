@@ -20,7 +20,7 @@ from connectors.event import Event
 from connectors.simulator.config import SimulatorConfig
 from connectors.simulator.world import World
 from learners.event_batch import FloatArray, Outcomes
-from learners.features import PAIR_FEATURES
+from learners.features import COUNTS, PAIR_FEATURES
 from learners.label_rates import LabelRates, rates_width
 from learners.multitask import TaskLabels
 from learners.online_learner import LearnerConfig, OnlineLearner
@@ -305,8 +305,9 @@ class _Replay:
         predictions = self._learner.predict_many(batch)
         users = self._learner._neural.user_vectors(batch.histories)[batch.sequence[predictions.labelled]]
         rates = self._rates.describe(columns.users, columns.items, columns.times_ms / 1000.0)
-        features = self._learner._heads_input(predictions.pair_features, rates)
-        pairs = self._learner._neural.pairs(users, columns.items, features).numpy()
+        kept = replace(batch, shown=np.concatenate([predictions.pair_features[:, :COUNTS], rates], axis=1))
+        inputs = self._learner._pairs.of_labels(kept, np.arange(B), predictions.pair_features)
+        pairs = self._learner._neural.pairs(users, columns.items, inputs).numpy()
         self._learner._standardiser.learn_many(predictions.pair_features)
         for n, key in enumerate(_keys(columns.users, columns.items, columns.times_ms)):
             self._inputs.setdefault(key, pairs[n])

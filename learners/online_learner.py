@@ -19,11 +19,12 @@ from learners.candidates import (
 )
 from learners.covisitation import CoVisitation
 from learners.event_batch import BoolArray, EventBatch, FloatArray, Histories, IntArray
-from learners.features import COUNTS, NAMES, PAIR_FEATURES, PRIOR, ranking_features
-from learners.label_rates import LabelRates, rates_width
+from learners.features import NAMES, PAIR_FEATURES, PRIOR, ranking_features
+from learners.label_rates import rates_width
 from learners.learner import Lesson, Predictions, Slates
 from learners.multitask import MultiTaskConfig
 from learners.neural import NeuralLesson, NeuralModel
+from learners.pair_inputs import PairInputs
 from learners.popularity import Popularity
 from learners.random_state import generator_array, restore_generator
 from learners.ranker import Ranker
@@ -118,11 +119,11 @@ class OnlineLearner:
             seed=config.seed,
             device=config.device,
         )
-        self._label_rates = LabelRates(len(self.tasks))
         self._related = Relatedness(len(self.tasks))
         self._ranker_rng = np.random.default_rng(config.seed + 2)
         self._explore_rng = np.random.default_rng(config.seed + 3)
         self._standardiser = Standardiser(len(NAMES))
+        self._pairs = PairInputs(len(self.tasks), self._retrieval, self._popularity, self._standardiser)
         self._ranker = Ranker(
             PRIOR, self._standardiser, learning_rate=config.learning_rate, rng=self._ranker_rng
         )
@@ -148,7 +149,7 @@ class OnlineLearner:
             users[batch.sequence[labelled]],
             batch.item_rows[labelled],
             batch.position[labelled],
-            self._heads_input(pair_features, self._shown(batch, labelled)),
+            self._pairs.of_labels(batch, labelled, pair_features),
         )
         # What was chosen from a list tells what was better than the rest of that list, which is the heads' to
         # learn; to rank everything by it would teach that whatever is shown is wanted.
@@ -187,9 +188,11 @@ class OnlineLearner:
             users.repeat_interleave(N, dim=0),
             np.maximum(rows, 0).ravel(),
             np.zeros(S * N, np.int64),
-            self._heads_input(
+            self._pairs.of_slates(
+                histories,
+                np.repeat(np.arange(S), N),
+                np.maximum(rows, 0).ravel(),
                 np.take_along_axis(features, top[:, :, None], axis=1).reshape(S * N, len(NAMES)),
-                self._rates_of(histories, np.repeat(np.arange(S), N), np.maximum(rows, 0).ravel()),
             ),
         ).reshape(S, N, len(self.tasks))
         final = ranked + self._task_part(foreseen)
@@ -229,48 +232,13 @@ class OnlineLearner:
         """(L, F) the ranker's features for given rows' own items."""
         if not len(rows):
             return np.zeros((0, len(NAMES)), np.float32)
-        sequence, item_rows = batch.sequence[rows], batch.item_rows[rows]
-        neural = self._neural.scores(users[sequence], item_rows[:, None])
-        if not _is_kept(batch):
-            return self._counts_of(batch.histories, sequence, item_rows, neural)
-        assert batch.shown is not None
-        features = np.zeros((len(rows), len(NAMES)), np.float32)
-        features[:, :COUNTS], features[:, COUNTS] = batch.shown[rows, :COUNTS], neural[:, 0]
-        return features
-
-    def _counts_of(
-        self, histories: Histories, sequence: IntArray, items: IntArray, neural: FloatArray
-    ) -> FloatArray:
-        """(N, F) the ranker's features for items (N,) and the users of sequences (N,), as of now."""
-        if not len(items):
-            return np.zeros((0, len(NAMES)), np.float32)
-        described = self._retrieval.describe(histories, sequence, items)
-        return ranking_features(described, histories.take(sequence), self._popularity, neural)[:, 0]
-
-    def _heads_input(self, features: FloatArray, rates: FloatArray) -> FloatArray:
-        """(N, PAIR_FEATURES + R): scaled features (N, F) and label rates (N, R)."""
-        return np.concatenate([self._standardiser.transform(features)[:, :PAIR_FEATURES], rates], axis=1)
-
-    def _shown(self, batch: EventBatch, rows: IntArray) -> FloatArray:
-        """(L, R) label rates as they were when the rows were shown; as they are where nobody kept them."""
-        if _is_kept(batch):
-            assert batch.shown is not None
-            return batch.shown[rows, COUNTS:]
-        return self._rates_of(batch.histories, batch.sequence[rows], batch.item_rows[rows])
-
-    def _rates_of(self, histories: Histories, sequence: IntArray, items: IntArray) -> FloatArray:
-        """(N, R) label rates of items (N,) and of the users of sequences (N,)."""
-        if histories.users is None:
-            return np.zeros((len(items), rates_width(len(self.tasks))), np.float32)
-        return self._label_rates.describe(histories.users[sequence], items, histories.now_s[sequence])
+        neural = self._neural.scores(users[batch.sequence[rows]], batch.item_rows[rows][:, None])
+        return self._pairs.features(batch, rows, neural)
 
     def describe(self, histories: Histories, sequence: IntArray, items: IntArray) -> FloatArray:
         """See `Learner`."""
         self._ensure(items, histories)
-        counts = self._counts_of(histories, sequence, items, np.zeros((len(items), 1), np.float32))[
-            :, :COUNTS
-        ]
-        return np.concatenate([counts, self._rates_of(histories, sequence, items)], axis=1)
+        return self._pairs.describe(histories, sequence, items)
 
     def _ranked(self, targets: IntArray) -> IntArray:
         """The share of the choices that is ranked, evenly spread and decided by the events' numbers alone."""
@@ -302,7 +270,7 @@ class OnlineLearner:
         kept = np.flatnonzero(batch.label_mask[predictions.labelled].any(axis=1))
         labelled = predictions.labelled[kept]
         self._standardiser.learn_many(predictions.pair_features[kept])
-        heads_input = self._heads_input(predictions.pair_features[kept], self._shown(batch, labelled))
+        heads_input = self._pairs.of_labels(batch, labelled, predictions.pair_features[kept])
         steps = max(
             -(-len(choices) // self.config.choices_per_step), -(-len(labelled) // self.config.labels_per_step)
         )
@@ -314,7 +282,7 @@ class OnlineLearner:
             )
             if len(some_choices) or len(some_labelled)
         ]
-        self._learn_rates(batch, labelled)
+        self._pairs.learn_many(batch, labelled)
         ranking_losses, ranker_skips = self._learn_ranker(batch, predictions)
         self._count(batch, choices)
         self.step += 1
@@ -350,21 +318,6 @@ class OnlineLearner:
         rows = predictions.labelled[kept]
         errors = predictions.task_scores[kept] - batch.labels[rows]
         self._related.learn_errors(errors, batch.label_mask[rows])
-
-    def _learn_rates(self, batch: EventBatch, rows: IntArray) -> None:
-        users = batch.histories.users
-        if users is None or not len(rows):
-            return
-        sequence, mask = batch.sequence[rows], batch.label_mask[rows]
-        late = np.zeros_like(mask) if batch.late is None else batch.late[rows]
-        self._label_rates.learn_many(
-            users[sequence],
-            batch.item_rows[rows],
-            batch.labels[rows],
-            mask,
-            late,
-            batch.histories.now_s[sequence],
-        )
 
     def _learn_ranker(self, batch: EventBatch, predictions: Predictions) -> tuple[list[float], list[str]]:
         candidates = predictions.candidates
@@ -403,11 +356,11 @@ class OnlineLearner:
 
     def forget_users(self, rows: IntArray) -> None:
         """See `Learner`."""
-        self._label_rates.forget(users=rows)
+        self._pairs.forget(users=rows)
 
     def forget_items(self, rows: IntArray) -> None:
         """See `Learner`."""
-        self._label_rates.forget(items=rows)
+        self._pairs.forget(items=rows)
         self._popularity.forget(rows)
         self._covisitation.forget(rows)
         self._neural.forget(rows)
@@ -422,7 +375,7 @@ class OnlineLearner:
             **nest("neural", self._neural.state_dict()),
             **nest("ranker", self._ranker.state_dict()),
             **nest("standardiser", self._standardiser.state_dict()),
-            **nest("label_rates", self._label_rates.state_dict()),
+            **nest("pairs", self._pairs.state_dict()),
             **nest("related", self._related.state_dict()),
             **nest("tasks", pack_strings([task.name for task in self.tasks])),
             "positives": self._positives.copy(),
@@ -441,7 +394,7 @@ class OnlineLearner:
         self._ranker.load_state_dict(unnest("ranker", arrays))
         self._standardiser.load_state_dict(unnest("standardiser", arrays))
         self._related.load_state_dict(unnest("related", arrays))
-        self._label_rates.load_state_dict(unnest("label_rates", arrays))
+        self._pairs.load_state_dict(unnest("pairs", arrays))
         self._popularity.load_state_dict(unnest("popularity", arrays))
         self._covisitation.load_state_dict(unnest("covisitation", arrays))
         self._positives = arrays["positives"].copy()
@@ -449,10 +402,6 @@ class OnlineLearner:
         self.step = int(arrays["step"][0])
         restore_generator(self._ranker_rng, arrays["ranker_rng"])
         restore_generator(self._explore_rng, arrays["explore_rng"])
-
-
-def _is_kept(batch: EventBatch) -> bool:
-    return batch.shown is not None and batch.shown.shape[1] > 0
 
 
 def pessimistic_ranks(rows: IntArray, scores: FloatArray, chosen: IntArray) -> IntArray:
