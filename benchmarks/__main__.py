@@ -4,30 +4,45 @@ from __future__ import annotations
 
 import importlib
 import json
+from pathlib import Path
 
 import click
 from rich.console import Console
 from rich.table import Table
 
-_NAMES = ("step",)
+_NAMES = ("step", "task_weights")
 
 
 @click.command()
 @click.argument("name", type=click.Choice(_NAMES), default=_NAMES[0])
 @click.option("--quick", is_flag=True, help="Fewer repetitions; at most a minute.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def main(name: str, quick: bool, as_json: bool) -> None:
+@click.option(
+    "--logs",
+    multiple=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="task_weights: a folder with an event log, too; may be given several times.",
+)
+@click.option("--seeds", type=click.IntRange(min=1), help="task_weights: how many; 5, or 2 with --quick.")
+def main(name: str, quick: bool, as_json: bool, logs: tuple[Path, ...], seeds: int | None) -> None:
     """Run one benchmark; compare only figures of one run, since machines are noisy."""
-    rows = importlib.import_module(f"benchmarks.{name}").measure(quick)
+    module = importlib.import_module(f"benchmarks.{name}")
+    if (logs or seeds) and name != "task_weights":
+        raise click.UsageError("--logs and --seeds belong to task_weights")
+    rows = module.measure(quick, logs, seeds) if name == "task_weights" else module.measure(quick)
     if as_json:
         click.echo(json.dumps({"benchmark": name, "rows": rows}, indent=2))
         return
     table = Table(*(column.replace("_", " ") for column in rows[0]))
     for row in rows:
-        table.add_row(
-            *(f"{value:,.1f}" if isinstance(value, float) else str(value) for value in row.values())
-        )
+        table.add_row(*(_shown(value) for value in row.values()))
     Console().print(table)
+
+
+def _shown(value: object) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:,.1f}" if abs(value) >= 10.0 else f"{value:.4f}"
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ class Histories:
         age_s: (S, H) seconds from the slot's event to the moment.
         now_s: (S,) the moments, event time in seconds since 1970.
         lengths: (S,) how many history events the user had had by then, beyond H too.
+        users: (S,) user rows; None where nobody says who they are.
     """
 
     item_rows: IntArray
@@ -29,6 +30,7 @@ class Histories:
     age_s: FloatArray
     now_s: NDArray[np.float64]
     lengths: IntArray
+    users: IntArray | None = None
 
     def __len__(self) -> int:
         return len(self.now_s)
@@ -46,7 +48,21 @@ class Histories:
             age_s=self.age_s[index],
             now_s=self.now_s[index],
             lengths=self.lengths[index],
+            users=None if self.users is None else self.users[index],
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcomes:
+    """What came of N impressions in the end, all tasks side by side, which labels that come one by one do not tell.
+
+    Attributes:
+        labels: (N, K) which tasks were answered with yes.
+        known: (N, K) which tasks took part: answered, or closed without an answer.
+    """
+
+    labels: BoolArray
+    known: BoolArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +78,11 @@ class EventBatch:
         target: (B,) whether the row is a choice that the ranking learns to foresee.
         labels: (B, K) 0 or 1 for a binary task, a value in [0, 1] for a regression.
         label_mask: (B, K) whether the label is known: "not yet known" is not "negative".
+        late: (B, K) which labels are positives that came after their window had closed and a negative was
+            taught; None where nobody knows of any.
+        shown: (B, R) what `Learner.describe` said of rows with labels when they were shown; None where nobody
+            kept it.
+        outcomes: Of impressions that ended in this step; None where nobody knows of any.
     """
 
     histories: Histories
@@ -71,6 +92,9 @@ class EventBatch:
     target: BoolArray
     labels: FloatArray
     label_mask: BoolArray
+    late: BoolArray | None = None
+    shown: FloatArray | None = None
+    outcomes: Outcomes | None = None
 
     def __len__(self) -> int:
         return len(self.item_rows)

@@ -34,6 +34,9 @@ _PRIOR = {
 PRIOR = np.array([_PRIOR.get(name, 0.0) for name in NAMES], np.float32)
 """Weights of the scaled features for a ranker that has learned nothing: what follows, and what is popular."""
 
+COUNTS = NAMES.index("neural")
+"""How many of them, from the first, are counts: what changes when events are counted, the item's own among them."""
+
 PAIR_FEATURES = len(NAMES) - 1
 """How many of them, from the first, say something of a user and an item alone, whatever else is a candidate."""
 

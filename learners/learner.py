@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from learners.candidates import Candidates
 from learners.event_batch import BoolArray, EventBatch, FloatArray, Histories, IntArray
 from learners.state_arrays import Arrays
 from learners.task import Task
+from learners.weightings.weighting import Explanation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,9 +48,13 @@ class Lesson:
     """What one learning step did.
 
     Attributes:
-        task_losses: (K,) mean loss of each task over its known labels, before the step; NaN where none was known.
+        task_losses: (K,) mean loss of each task over its known labels, before the step; NaN where none was
+            known.
         task_weights: (K,) present weights.
         relatedness: (K, K) cosines of the tasks' gradients; None where no labels were known.
+        related: How the tasks go together so far, (K, K) by the names of `relatedness.MEASURES`, NaN where
+            nothing is known.
+        gates: (K, E) how much of each expert each task took; None where no labels were known.
         retrieval_loss: Sampled softmax of the neural model; NaN where there was no choice.
         ranking_loss: Softmax over served candidates; NaN where there was none.
         skipped: Parts that were left out because a loss was not finite.
@@ -61,6 +66,8 @@ class Lesson:
     retrieval_loss: float
     ranking_loss: float
     skipped: tuple[str, ...] = ()
+    related: Mapping[str, FloatArray] = field(default_factory=dict)
+    gates: FloatArray | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +104,19 @@ class Learner(Protocol):
     version: str
     step: int
 
+    @property
+    def answered(self) -> BoolArray:
+        """(K,) which tasks have ever had a positive."""
+        ...
+
+    def describe(self, histories: Histories, sequence: IntArray, items: IntArray) -> FloatArray:
+        """(B, R) what counts say of items (B,) and of the users of sequences (B,) at this moment.
+
+        It is kept with each impression and comes back as `EventBatch.shown`: a label may be known an hour
+        later, and counts of then would tell how long it took, and what else the user did, which no slate knows.
+        """
+        ...
+
     def predict_many(self, batch: EventBatch) -> Predictions:
         """What it foresees for each row, from nothing but what came before."""
         ...
@@ -107,6 +127,14 @@ class Learner(Protocol):
 
     def recommend(self, histories: Histories, size: int) -> Slates:
         """Slates for users at moments."""
+        ...
+
+    def explain(self) -> list[Explanation]:
+        """Why each task weighs what it weighs, one a task."""
+        ...
+
+    def forget_users(self, rows: IntArray) -> None:
+        """Give up user rows whose users are gone; they may be other users' already."""
         ...
 
     def forget_items(self, rows: IntArray) -> None:

@@ -47,22 +47,3 @@ def served_softmax(scores: Tensor, log_weight: Tensor) -> Tensor:
     return F.cross_entropy(
         scores + log_weight, torch.zeros(len(scores), dtype=torch.long, device=scores.device)
     )
-
-
-def masked_task_losses(outputs: Tensor, labels: Tensor, mask: Tensor, binary: Tensor) -> Tensor:
-    """Each task's mean loss over its known labels: cross-entropy or squared error; 0 where none is known.
-
-    Args:
-        outputs: (B, K) logits.
-        labels: (B, K) 0 or 1, or a value in [0, 1] for a regression.
-        mask: (B, K) which labels are known.
-        binary: (K,) which tasks are binary; the others are regressions on the logistic of the output.
-
-    Returns:
-        (K,) losses.
-    """
-    known = mask.to(outputs.dtype)
-    cross_entropy = F.binary_cross_entropy_with_logits(outputs, labels, reduction="none")
-    squared = (torch.sigmoid(outputs) - labels).square()
-    losses = torch.where(binary, cross_entropy, squared) * known
-    return losses.sum(dim=0) / known.sum(dim=0).clamp(min=1.0)

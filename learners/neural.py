@@ -16,14 +16,13 @@ from torch import Tensor, nn
 
 from learners.embedding_table import EmbeddingTable
 from learners.encoders import ENCODERS
-from learners.event_batch import BoolArray, EventBatch, FloatArray, Histories, IntArray
-from learners.heads import MixtureOfExperts
-from learners.losses import masked_task_losses, sampled_softmax
+from learners.event_batch import EventBatch, FloatArray, Histories, IntArray
+from learners.losses import sampled_softmax
+from learners.multitask import MultiTask, MultiTaskConfig, TaskLabels
 from learners.negatives import NegativeSampler
 from learners.parameters import load_optimised, optimised_arrays
 from learners.state_arrays import Arrays, nest, unnest
 from learners.task import Task
-from learners.weightings import WEIGHTINGS, relatedness
 
 _ITEM_SCALE = 0.1
 _EXACT_SEARCH = 20_000  # items; beyond, the search covers the latest that many
@@ -35,6 +34,8 @@ class NeuralLesson:
 
     task_losses: FloatArray
     relatedness: FloatArray | None
+    gates: FloatArray | None
+    affinity: FloatArray | None
     retrieval_loss: float
     skipped: tuple[str, ...]
 
@@ -47,9 +48,10 @@ class NeuralModel:
         event_types: How many event types a history may hold.
         dimension: D.
         pair_features: F, counts about a user and an item that the heads take in beside the vectors.
+        rates: Whether the last of them are `LabelRates`.
         encoder: A name of `encoders.ENCODERS`.
         encoder_length: How many of the newest history slots are encoded.
-        weighting: A name of `weightings.WEIGHTINGS`.
+        multitask: What shapes the heads and how the tasks are balanced.
         learning_rate: Of the dense parameters (Adam).
         embedding_learning_rate: Of the item vectors (row-wise Adagrad).
         negatives: Shared uniform negatives of a step.
@@ -66,12 +68,13 @@ class NeuralModel:
         pair_features: int,
         encoder: str,
         encoder_length: int,
-        weighting: str,
+        multitask: MultiTaskConfig,
         learning_rate: float,
         embedding_learning_rate: float,
         negatives: int,
         seed: int,
         device: str,
+        rates: bool = False,
     ) -> None:
         self.tasks = tuple(tasks)
         self._generator = torch.Generator().manual_seed(seed)
@@ -80,19 +83,20 @@ class NeuralModel:
         self._embedding_learning_rate = embedding_learning_rate
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self._network = nn.ModuleDict(
-                {
-                    "encoder": ENCODERS[encoder](dimension, event_types),
-                    "heads": MixtureOfExperts(3 * dimension + pair_features, len(self.tasks)),
-                }
-            ).to(device)
+            self._network = nn.ModuleDict({"encoder": ENCODERS[encoder](dimension, event_types)}).to(device)
         self._optimiser = torch.optim.Adam(self._network.parameters(), lr=learning_rate, betas=(0.9, 0.99))
         table = {"scale": _ITEM_SCALE, "generator": self._generator, "device": device}
         self._inputs = EmbeddingTable(dimension, **table)  # type: ignore[arg-type]
         self._outputs = EmbeddingTable(dimension, **table)  # type: ignore[arg-type]
         self._sampler = NegativeSampler(negatives, np.random.default_rng(seed + 1))
-        self.weighting = WEIGHTINGS[weighting](self.tasks)
-        self._binary = torch.tensor([task.kind == "binary" for task in self.tasks], device=device)
+        self.multitask = MultiTask(
+            self.tasks,
+            3 * dimension + pair_features,
+            multitask,
+            device,
+            counts=pair_features,
+            rates=rates,
+        )
 
     # --- predicting
 
@@ -132,12 +136,12 @@ class NeuralModel:
         """(B, K) what the heads foresee for users (B, D) with items (B,) shown at `position` (B,), given (B, F)."""
         if not len(rows):
             return np.zeros((0, len(self.tasks)), np.float32)
+        return self.multitask.foresee(self.pairs(users, rows, pair_features), position)
+
+    def pairs(self, users: Tensor, rows: IntArray, pair_features: FloatArray) -> Tensor:
+        """(B, inputs) what the heads take in: users (B, D), items (B,), their product, and (B, F) counts."""
         items = self._outputs.weight[self._tensor(rows)]
-        places = self._tensor(position)
-        with torch.no_grad():
-            logits = self._network["heads"](_pairs(users, items, self._tensor(pair_features)), places)
-        scores: FloatArray = torch.sigmoid(logits).cpu().numpy()
-        return scores
+        return _pairs(users, items, self._tensor(pair_features))
 
     # --- learning
 
@@ -166,6 +170,7 @@ class NeuralModel:
         items = self._outputs.weight[self._tensor(item_rows)].requires_grad_()
 
         self._optimiser.zero_grad()
+        self.multitask.clear()
         skipped = []
         retrieval_loss = float("nan")
         if T and len(negatives):
@@ -180,73 +185,37 @@ class NeuralModel:
                 retrieval_loss = float(loss.detach())
             else:
                 skipped.append("retrieval")
-        task_losses = np.full(len(self.tasks), np.nan, np.float32)
-        related = None
+        lesson = None
         if len(labelled):
             pairs = _pairs(
                 users[torch.from_numpy(sequence[T:])], items[len(sampled) :], self._tensor(pair_features)
             )
-            task_losses, related = self._learn_tasks(batch, labelled, pairs)
-            if related is None:
+            lesson = self.multitask.learn(pairs, _labels(batch, labelled))
+            if lesson.cosines is None:
                 skipped.append("tasks")
         if not self._step(batch.histories.take(sequences), slots, mask, item_rows, items):
             skipped.append("tasks" if len(labelled) else "retrieval")
         self._sampler.learn_many(targets)
         return NeuralLesson(
-            task_losses=task_losses,
-            relatedness=related,
+            task_losses=lesson.losses if lesson else np.full(len(self.tasks), np.nan, np.float32),
+            relatedness=lesson.cosines if lesson else None,
+            gates=lesson.gates if lesson else None,
+            affinity=lesson.affinity if lesson else None,
             retrieval_loss=retrieval_loss,
             skipped=tuple(skipped),
         )
-
-    def _learn_tasks(
-        self, batch: EventBatch, labelled: IntArray, pairs: Tensor
-    ) -> tuple[FloatArray, FloatArray | None]:
-        """Losses, and gradients balanced where the tasks meet: at the experts.
-
-        A tower sees only its own task's mixture m_k, so one backward pass through all towers gives every task's
-        gradient at its mixture, and with the gates the gradient d_k at the experts' outputs. Rows seldom have
-        labels of two tasks, so these never meet in a row; they meet in the weights. Compared are therefore the
-        gradients of a linear map from the heads' input x to the experts' outputs, G_k = sum_b d_k(b) x(b)'.
-        """
-        heads = self._network["heads"]
-        assert isinstance(heads, MixtureOfExperts)
-        mask = batch.label_mask[labelled]
-        mixed, gates = heads.mix(pairs)
-        leaf = mixed.detach().requires_grad_()
-        outputs = heads.towers(leaf, self._tensor(batch.position[labelled]))
-        losses = masked_task_losses(
-            outputs,
-            self._tensor(batch.labels[labelled]),
-            self._tensor(mask),
-            self._binary,
-        )
-        if not bool(torch.isfinite(losses).all()):
-            return np.full(len(self.tasks), np.nan, np.float32), None
-        present: BoolArray = np.asarray(mask.any(axis=0))
-        (losses.sum() * len(labelled)).backward()  # type: ignore[no-untyped-call]
-        gradient = leaf.grad
-        assert gradient is not None  # (B, K, W)
-        with torch.no_grad():
-            gram = _gram(gradient, gates, pairs, self._tensor(mask)).double().cpu().numpy()
-            if not np.isfinite(gram).all():  # the weighting would remember it for ever
-                heads.zero_grad()
-                return np.full(len(self.tasks), np.nan, np.float32), None
-            coefficients = self.weighting.weigh(gram, present)
-            scale = self._tensor(coefficients.astype(np.float32))
-        mixed.backward(gradient * scale[None, :, None])  # type: ignore[no-untyped-call]
-        reported = np.where(present, losses.detach().cpu().numpy(), np.nan).astype(np.float32)
-        return reported, relatedness(gram).astype(np.float32)
 
     def _step(
         self, histories: Histories, slots: Tensor, mask: Tensor, item_rows: IntArray, items: Tensor
     ) -> bool:
         """Move the parameters; a gradient that is not finite moves nothing. Returns whether they were moved."""
         gradients = [p.grad for p in self._network.parameters() if p.grad is not None]
+        gradients += self.multitask.gradients
         gradients += [tensor.grad for tensor in (slots, items) if tensor.grad is not None]
         if not all(bool(torch.isfinite(gradient).all()) for gradient in gradients):
             return False
         self._optimiser.step()
+        self.multitask.apply()
         rate = self._embedding_learning_rate
         if slots.grad is not None:
             rows = self._tensor(histories.item_rows[:, -self._length :])
@@ -285,7 +254,7 @@ class NeuralModel:
             **nest("inputs", self._inputs.state_dict()),
             **nest("outputs", self._outputs.state_dict()),
             **nest("sampler", self._sampler.state_dict()),
-            **nest("weighting", self.weighting.state_dict()),
+            **nest("tasks", self.multitask.state_dict()),
             "generator": self._generator.get_state().numpy().copy(),
         }
 
@@ -299,27 +268,21 @@ class NeuralModel:
         self._inputs.load_state_dict(unnest("inputs", arrays))
         self._outputs.load_state_dict(unnest("outputs", arrays))
         self._sampler.load_state_dict(unnest("sampler", arrays))
-        self.weighting.load_state_dict(unnest("weighting", arrays))
+        self.multitask.load_state_dict(unnest("tasks", arrays))
         self._generator.set_state(torch.tensor(arrays["generator"]))
 
 
-def _gram(gradient: Tensor, gates: Tensor, inputs: Tensor, mask: Tensor) -> Tensor:
-    """(K, K) inner products of the tasks' gradients; see `NeuralModel._learn_tasks`.
-
-    Args:
-        gradient: (B, K, W) at the tasks' mixtures.
-        gates: (B, K, E).
-        inputs: (B, I) the heads' inputs.
-        mask: (B, K) known labels; the other rows have no gradient and are left out.
-    """
-    K = mask.shape[1]
-    maps = []
-    for task in range(K):
-        rows = mask[:, task]
-        at_experts = (gates[rows, task, :, None] * gradient[rows, task, None, :]).flatten(1)  # (b, E W)
-        maps.append((at_experts.T @ inputs[rows]).flatten())
-    stacked = torch.stack(maps)
-    return stacked @ stacked.T
+def _labels(batch: EventBatch, rows: IntArray) -> TaskLabels:
+    """The labels of some of a batch's rows; what one user was shown at one moment was shown together."""
+    mask = batch.label_mask[rows]
+    late = batch.late[rows] if batch.late is not None else np.zeros_like(mask)
+    return TaskLabels(
+        labels=batch.labels[rows],
+        mask=mask,
+        late=late,
+        position=batch.position[rows],
+        group=batch.sequence[rows],
+    )
 
 
 def _pairs(users: Tensor, items: Tensor, features: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -18,18 +18,23 @@ from learners.candidates import (
     no_candidates,
 )
 from learners.covisitation import CoVisitation
-from learners.event_batch import EventBatch, FloatArray, Histories, IntArray
+from learners.event_batch import BoolArray, EventBatch, FloatArray, Histories, IntArray
 from learners.features import NAMES, PAIR_FEATURES, PRIOR, ranking_features
+from learners.label_rates import rates_width
 from learners.learner import Lesson, Predictions, Slates
-from learners.neural import NeuralModel
+from learners.multitask import MultiTaskConfig
+from learners.neural import NeuralLesson, NeuralModel
+from learners.pair_inputs import PairInputs
 from learners.popularity import Popularity
 from learners.random_state import generator_array, restore_generator
 from learners.ranker import Ranker
+from learners.relatedness import Relatedness
 from learners.row_index import ABSENT
 from learners.slates import explore, reasons
 from learners.standardiser import Standardiser
 from learners.state_arrays import Arrays, nest, pack_strings, unnest, unpack_strings
 from learners.task import Task
+from learners.weightings.weighting import Explanation
 
 VERSION = "1"
 """Layout of the model; part of every recommendation."""
@@ -47,7 +52,7 @@ class LearnerConfig:
         encoder: A name of `encoders.ENCODERS`.
         encoder_length: Newest history slots that are encoded.
         event_types: Most event types there can be; room for types that are declared later.
-        weighting: A name of `weightings.WEIGHTINGS`.
+        multitask: What shapes the heads and how the tasks are balanced; its seed is the one below.
         learning_rate: Of dense parameters.
         embedding_learning_rate: Of item vectors.
         negatives: Shared negatives a step.
@@ -66,7 +71,7 @@ class LearnerConfig:
     encoder: Literal["attention", "gru", "mixed"] = "attention"
     encoder_length: int = 20
     event_types: int = 128
-    weighting: Literal["equal", "balanced"] = "balanced"
+    multitask: MultiTaskConfig = field(default_factory=MultiTaskConfig)
     learning_rate: float = 0.002
     embedding_learning_rate: float = 0.2
     negatives: int = 256
@@ -103,25 +108,34 @@ class OnlineLearner:
             self.tasks,
             event_types=config.event_types,
             dimension=config.dimension,
-            pair_features=PAIR_FEATURES,
+            pair_features=PAIR_FEATURES + rates_width(len(self.tasks)),
+            rates=True,
             encoder=config.encoder,
             encoder_length=config.encoder_length,
-            weighting=config.weighting,
+            multitask=replace(config.multitask, seed=config.seed),
             learning_rate=config.learning_rate,
             embedding_learning_rate=config.embedding_learning_rate,
             negatives=config.negatives,
             seed=config.seed,
             device=config.device,
         )
+        self._related = Relatedness(len(self.tasks))
         self._ranker_rng = np.random.default_rng(config.seed + 2)
         self._explore_rng = np.random.default_rng(config.seed + 3)
         self._standardiser = Standardiser(len(NAMES))
+        self._pairs = PairInputs(len(self.tasks), self._retrieval, self._popularity, self._standardiser)
         self._ranker = Ranker(
             PRIOR, self._standardiser, learning_rate=config.learning_rate, rng=self._ranker_rng
         )
         self._values = np.array([task.value for task in self.tasks], np.float32)
         self._positives, self._negatives = np.zeros((2, len(self.tasks)))
-        self._binary = np.array([task.kind == "binary" for task in self.tasks])
+        self._binary = np.array([task.kind != "regression" for task in self.tasks])
+
+    @property
+    def answered(self) -> BoolArray:
+        """See `Learner`."""
+        answered: BoolArray = np.asarray(self._positives > 0.0)
+        return answered
 
     # --- predicting
 
@@ -135,7 +149,7 @@ class OnlineLearner:
             users[batch.sequence[labelled]],
             batch.item_rows[labelled],
             batch.position[labelled],
-            self._heads_input(pair_features),
+            self._pairs.of_labels(batch, labelled, pair_features),
         )
         # What was chosen from a list tells what was better than the rest of that list, which is the heads' to
         # learn; to rank everything by it would teach that whatever is shown is wanted.
@@ -174,8 +188,11 @@ class OnlineLearner:
             users.repeat_interleave(N, dim=0),
             np.maximum(rows, 0).ravel(),
             np.zeros(S * N, np.int64),
-            self._heads_input(
-                np.take_along_axis(features, top[:, :, None], axis=1).reshape(S * N, len(NAMES))
+            self._pairs.of_slates(
+                histories,
+                np.repeat(np.arange(S), N),
+                np.maximum(rows, 0).ravel(),
+                np.take_along_axis(features, top[:, :, None], axis=1).reshape(S * N, len(NAMES)),
             ),
         ).reshape(S, N, len(self.tasks))
         final = ranked + self._task_part(foreseen)
@@ -215,14 +232,13 @@ class OnlineLearner:
         """(L, F) the ranker's features for given rows' own items."""
         if not len(rows):
             return np.zeros((0, len(NAMES)), np.float32)
-        sequence, item_rows = batch.sequence[rows], batch.item_rows[rows]
-        described = self._retrieval.describe(batch.histories, sequence, item_rows)
-        neural = self._neural.scores(users[sequence], item_rows[:, None])
-        return ranking_features(described, batch.histories.take(sequence), self._popularity, neural)[:, 0]
+        neural = self._neural.scores(users[batch.sequence[rows]], batch.item_rows[rows][:, None])
+        return self._pairs.features(batch, rows, neural)
 
-    def _heads_input(self, features: FloatArray) -> FloatArray:
-        """(N, PAIR_FEATURES) scaled."""
-        return self._standardiser.transform(features)[:, :PAIR_FEATURES]
+    def describe(self, histories: Histories, sequence: IntArray, items: IntArray) -> FloatArray:
+        """See `Learner`."""
+        self._ensure(items, histories)
+        return self._pairs.describe(histories, sequence, items)
 
     def _ranked(self, targets: IntArray) -> IntArray:
         """The share of the choices that is ranked, evenly spread and decided by the events' numbers alone."""
@@ -254,7 +270,7 @@ class OnlineLearner:
         kept = np.flatnonzero(batch.label_mask[predictions.labelled].any(axis=1))
         labelled = predictions.labelled[kept]
         self._standardiser.learn_many(predictions.pair_features[kept])
-        heads_input = self._heads_input(predictions.pair_features[kept])
+        heads_input = self._pairs.of_labels(batch, labelled, predictions.pair_features[kept])
         steps = max(
             -(-len(choices) // self.config.choices_per_step), -(-len(labelled) // self.config.labels_per_step)
         )
@@ -266,18 +282,42 @@ class OnlineLearner:
             )
             if len(some_choices) or len(some_labelled)
         ]
+        self._pairs.learn_many(batch, labelled)
         ranking_losses, ranker_skips = self._learn_ranker(batch, predictions)
         self._count(batch, choices)
         self.step += 1
+        self._relate(batch, predictions, lessons, kept)
         related = [lesson.relatedness for lesson in lessons if lesson.relatedness is not None]
+        gates = [lesson.gates for lesson in lessons if lesson.gates is not None]
         return Lesson(
             task_losses=_present_mean(np.array([lesson.task_losses for lesson in lessons]), len(self.tasks)),
-            task_weights=self._neural.weighting.weights.astype(np.float32),
+            task_weights=self._neural.multitask.weighting.weights.astype(np.float32),
             relatedness=np.mean(related, axis=0) if related else None,
             retrieval_loss=_finite_mean([lesson.retrieval_loss for lesson in lessons]),
             ranking_loss=_finite_mean(ranking_losses),
             skipped=(*(part for lesson in lessons for part in lesson.skipped), *ranker_skips),
+            related=self._related.matrices,
+            gates=np.mean(gates, axis=0) if gates else None,
         )
+
+    def explain(self) -> list[Explanation]:
+        """See `Learner`."""
+        return self._neural.multitask.weighting.explain()
+
+    def _relate(
+        self, batch: EventBatch, predictions: Predictions, lessons: Sequence[NeuralLesson], kept: IntArray
+    ) -> None:
+        """What this step says of how the tasks go together."""
+        for lesson in lessons:
+            if lesson.relatedness is not None:
+                self._related.learn_gradients(lesson.relatedness, ~np.isnan(lesson.task_losses))
+            if lesson.affinity is not None:
+                self._related.learn_affinity(lesson.affinity)
+        if batch.outcomes is not None:
+            self._related.learn_outcomes(batch.outcomes)
+        rows = predictions.labelled[kept]
+        errors = predictions.task_scores[kept] - batch.labels[rows]
+        self._related.learn_errors(errors, batch.label_mask[rows])
 
     def _learn_ranker(self, batch: EventBatch, predictions: Predictions) -> tuple[list[float], list[str]]:
         candidates = predictions.candidates
@@ -314,8 +354,13 @@ class OnlineLearner:
         self._neural.ensure(int(largest) + 1)
         self._popularity.ensure(int(largest) + 1)
 
+    def forget_users(self, rows: IntArray) -> None:
+        """See `Learner`."""
+        self._pairs.forget(users=rows)
+
     def forget_items(self, rows: IntArray) -> None:
         """See `Learner`."""
+        self._pairs.forget(items=rows)
         self._popularity.forget(rows)
         self._covisitation.forget(rows)
         self._neural.forget(rows)
@@ -330,6 +375,8 @@ class OnlineLearner:
             **nest("neural", self._neural.state_dict()),
             **nest("ranker", self._ranker.state_dict()),
             **nest("standardiser", self._standardiser.state_dict()),
+            **nest("pairs", self._pairs.state_dict()),
+            **nest("related", self._related.state_dict()),
             **nest("tasks", pack_strings([task.name for task in self.tasks])),
             "positives": self._positives.copy(),
             "negatives": self._negatives.copy(),
@@ -346,6 +393,8 @@ class OnlineLearner:
         self._neural.load_state_dict(unnest("neural", arrays))
         self._ranker.load_state_dict(unnest("ranker", arrays))
         self._standardiser.load_state_dict(unnest("standardiser", arrays))
+        self._related.load_state_dict(unnest("related", arrays))
+        self._pairs.load_state_dict(unnest("pairs", arrays))
         self._popularity.load_state_dict(unnest("popularity", arrays))
         self._covisitation.load_state_dict(unnest("covisitation", arrays))
         self._positives = arrays["positives"].copy()

@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+Kind = Literal["binary", "regression", "ranking"]
+Negative = Literal["window", "impression", "none"]
+Loss = Literal["auto", "cross_entropy", "focal", "weighted", "squared", "huber", "listwise"]
+
+LOSSES: dict[str, tuple[str, ...]] = {
+    "binary": ("cross_entropy", "focal", "weighted"),
+    "regression": ("squared", "huber", "cross_entropy"),
+    "ranking": ("listwise",),
+}
+"""For each kind the losses that fit it, the default first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -12,16 +24,70 @@ class Task:
 
     Attributes:
         name: Unique among the tasks.
-        kind: `binary` is a probability, trained by cross-entropy; `regression` an expected value in [0, 1].
+        kind: `binary` is a probability; `regression` an expected value in [0, 1]; `ranking` a probability too,
+            but what is learned is which items of a list that was shown together are taken, so all its labels
+            come when the window closes.
         value: What one positive is worth to the business; multiplies the task's weight and its part of a score.
         window_s: Attribution window, seconds: how long after an impression a positive still counts for it.
+        negative: What says no. `window`: the window closed without a positive, whoever opened it.
+            `impression`: the same, but only for what was really shown; an event that stands for an impression
+                is no row of this task. `none`: nothing
+            does.
+        late_s: How long after its window a positive still corrects the negative that was taught, seconds.
+        after: The task that comes before in a funnel, None where there is none.
+        loss: What it learns by; `auto` is the default of its kind.
+        weight: Factor of the weighting `fixed`: for learning only, where `value` is for the slate too.
     """
 
     name: str
-    kind: Literal["binary", "regression"] = "binary"
+    kind: Kind = "binary"
     value: float = 1.0
     window_s: float = 1_800.0
+    negative: Negative = "window"
+    late_s: float = 0.0
+    after: str | None = None
+    loss: Loss = "auto"
+    weight: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.value < 0.0 or self.window_s <= 0.0:
-            raise ValueError(f"task {self.name!r}: value must be >= 0 and window_s > 0")
+        if self.value < 0.0 or self.window_s <= 0.0 or self.late_s < 0.0 or self.weight < 0.0:
+            raise ValueError(
+                f"task {self.name!r}: value, weight and late_s must be >= 0 and window_s > 0, got "
+                f"{self.value:g}, {self.weight:g}, {self.late_s:g} and {self.window_s:g}"
+            )
+        if self.kind == "ranking" and self.negative == "none":
+            raise ValueError(
+                f"task {self.name!r}: a ranking needs negatives to rank against, negative is 'none'"
+            )
+        if self.loss != "auto" and self.loss not in LOSSES[self.kind]:
+            raise ValueError(
+                f"task {self.name!r}: loss {self.loss!r} does not fit kind {self.kind!r}; "
+                f"allowed: {', '.join(LOSSES[self.kind])}"
+            )
+
+    @property
+    def learned_by(self) -> str:
+        """The name of its loss."""
+        return LOSSES[self.kind][0] if self.loss == "auto" else self.loss
+
+
+def funnel(tasks: Sequence[Task]) -> tuple[int, ...]:
+    """(K,) the number of the task before each, -1 where there is none.
+
+    Raises:
+        ValueError: A task comes after one that is not declared before it, or not binary.
+    """
+    numbers = {task.name: number for number, task in enumerate(tasks)}
+    before = []
+    for number, task in enumerate(tasks):
+        if task.after is None:
+            before.append(-1)
+            continue
+        former = numbers.get(task.after, number)
+        if former >= number or tasks[former].kind != "binary" or task.kind != "binary":
+            raise ValueError(
+                f"task {task.name!r} comes after {task.after!r}: both must be binary, and {task.after!r} must be "
+                f"declared before {task.name!r}"
+            )
+        before.append(former)
+    return tuple(before)

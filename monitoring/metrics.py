@@ -62,6 +62,9 @@ class Metrics:
         self.users = gauge("users", "Users remembered.")
         self.items = gauge("items", "Items known.")
         self.pending = gauge("pending_impressions", "Impressions that wait for labels.")
+        self.expired = counter(
+            "expired_impressions_total", "Impressions that left without their labels: there were too many."
+        )
         self.model_step = gauge("model_step", "Batches that the model has learned.")
 
         self.checkpoint_at = gauge("checkpoint_timestamp_seconds", "When the last checkpoint was taken.")
@@ -97,9 +100,25 @@ class Metrics:
         self.task_calibration = per_task("task_calibration_ratio", "Foreseen over observed, smoothed.")
         labels = counter("labels_total", "Labels that became known.", ["task", "positive"])
         self.labels = [(labels.labels(task, "no"), labels.labels(task, "yes")) for task in tasks]
+        late = counter(
+            "late_labels_total", "Positives after their window, which corrected a negative.", ["task"]
+        )
+        self.late_labels = [late.labels(task) for task in tasks]
         self.label_delay = histogram("label_delay_seconds", "Event time from impression to label.", _DELAY_S)
         related = gauge("task_relatedness", "Cosine of two tasks' gradients, smoothed.", ["task", "other"])
         self.relatedness = [[related.labels(task, other) for other in tasks] for task in tasks]
+        association = gauge(
+            "task_association", "How two tasks go together, by measure.", ["measure", "task", "other"]
+        )
+        self.associations = {
+            measure: [[association.labels(measure, task, other) for other in tasks] for task in tasks]
+            for measure in ("label", "error", "information", "affinity")
+        }
+        self._gate_family = gauge(
+            "task_gate", "Mean share of an expert in a task's mixture.", ["task", "expert"]
+        )
+        self._gate_children: dict[tuple[int, int], Gauge] = {}
+        self._tasks = tuple(tasks)
         skips = counter(
             "nonfinite_skips_total", "Learning steps left out because a loss was not finite.", ["part"]
         )
@@ -116,6 +135,12 @@ class Metrics:
         if partition not in self._applied_children:
             self._applied_children[partition] = self._applied_family.labels(str(partition))
         self._applied_children[partition].set(offset)
+
+    def gate(self, task: int, expert: int, share: float) -> None:
+        """The mean gate of a task for an expert; experts are bounded by the settings."""
+        if (task, expert) not in self._gate_children:
+            self._gate_children[task, expert] = self._gate_family.labels(self._tasks[task], str(expert))
+        self._gate_children[task, expert].set(share)
 
     def render(self) -> bytes:
         """The exposition that Prometheus scrapes."""

@@ -53,6 +53,7 @@ def build_pipeline(settings: Settings) -> Pipeline:
     """A pipeline that has learned nothing yet."""
     # torch takes seconds to import, and commands that only look at states need none of it
     from learners.compute import prepare
+    from learners.multitask import MultiTaskConfig
     from learners.online_learner import LearnerConfig, OnlineLearner
 
     prepare(settings.worker.torch_threads)
@@ -64,7 +65,15 @@ def build_pipeline(settings: Settings) -> Pipeline:
         dimension=learner.dimension,
         encoder=learner.encoder,
         encoder_length=learner.encoder_length,
-        weighting=learner.weighting,
+        multitask=MultiTaskConfig(
+            heads=learner.heads,
+            experts=learner.experts,
+            width=learner.heads_width,
+            chain=learner.chain,
+            weighting=learner.weighting,
+            learning_rate=learner.heads_learning_rate,
+            calibrated=learner.calibration,
+        ),
         learning_rate=learner.learning_rate,
         embedding_learning_rate=learner.embedding_learning_rate,
         negatives=learner.negatives,
@@ -93,10 +102,7 @@ def build_pipeline(settings: Settings) -> Pipeline:
 
 def build_tasks(settings: Settings) -> tuple[Task, ...]:
     """Axis K."""
-    return tuple(
-        Task(name=task.name, kind=task.kind, value=task.value, window_s=task.window_s)
-        for task in settings.tasks
-    )
+    return tuple(task.task for task in settings.tasks)
 
 
 def choice_types(settings: Settings) -> frozenset[str]:

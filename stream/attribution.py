@@ -1,7 +1,8 @@
 """Labels from events: what was done with an impression within its window, and what was not.
 
 A positive is a label when it arrives. A negative is one only when the window has closed without it: until
-then the label is not known, which is not the same as negative.
+then the label is not known, which is not the same as negative. A positive that comes after that is a label
+too, marked as late, for as long as its task's `late_s`.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from learners.event_batch import BoolArray, FloatArray, IntArray
+from learners.event_batch import BoolArray, FloatArray, IntArray, Outcomes
 from learners.task import Task
 from stream.pending import PendingImpressions
 from stream.user_states import EventColumns, UserStates
+
+_NEVER_MS = -(1 << 62)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +45,10 @@ class LabelRows:
         position: (L,) place of the item, -1 where not known.
         labels: (L, K) values.
         mask: (L, K) which of them are known.
+        late: (L, K) which of them are positives whose negative was a label before.
         delay_s: (L,) event time from the impression to the label.
+        shown: (L, R) what was known of user and item when the impression was made.
+        outcomes: What came of the impressions that nothing more can come of.
     """
 
     users: IntArray
@@ -52,10 +58,33 @@ class LabelRows:
     position: IntArray
     labels: FloatArray
     mask: BoolArray
+    late: BoolArray
     delay_s: FloatArray
+    shown: FloatArray
+    outcomes: Outcomes
 
     def __len__(self) -> int:
         return len(self.users)
+
+    def only(self, tasks: BoolArray) -> LabelRows:
+        """The labels of some of the tasks (K,), without the rows that have none of them."""
+        mask = self.mask & tasks
+        kept = np.flatnonzero(mask.any(axis=1))
+        if len(kept) == len(self) and tasks.all():
+            return self
+        return LabelRows(
+            users=self.users[kept],
+            items=self.items[kept],
+            as_of=self.as_of[kept],
+            moments_ms=self.moments_ms[kept],
+            position=self.position[kept],
+            labels=np.where(mask, self.labels, 0.0).astype(np.float32)[kept],
+            mask=mask[kept],
+            late=(self.late & tasks)[kept],
+            delay_s=self.delay_s[kept],
+            shown=self.shown[kept],
+            outcomes=self.outcomes,
+        )
 
 
 @dataclass(slots=True)
@@ -63,12 +92,22 @@ class _Rows:
     """Label rows while they are gathered."""
 
     tasks: int
+    described: int
     columns: list[IntArray] = field(default_factory=list)
     labels: list[FloatArray] = field(default_factory=list)
     masks: list[BoolArray] = field(default_factory=list)
+    late: list[BoolArray] = field(default_factory=list)
+    shown: list[FloatArray] = field(default_factory=list)
+    ended: list[tuple[IntArray, IntArray]] = field(default_factory=list)
 
     def add(
-        self, pending: PendingImpressions, slots: IntArray, labels: FloatArray, mask: BoolArray, known_ms: int
+        self,
+        pending: PendingImpressions,
+        slots: IntArray,
+        labels: FloatArray,
+        mask: BoolArray,
+        known_ms: int,
+        late: bool = False,
     ) -> None:
         opened = pending.opened_ms[slots]
         self.columns.append(
@@ -85,6 +124,13 @@ class _Rows:
         )
         self.labels.append(labels)
         self.masks.append(mask)
+        self.late.append(mask & late)
+        self.shown.append(pending.shown[slots].astype(np.float32))
+
+    def end(self, pending: PendingImpressions, slots: IntArray) -> None:
+        """Nothing more can come of these impressions."""
+        if len(slots):
+            self.ended.append((pending.positive[slots], pending.negative[slots]))
 
     def finish(self) -> LabelRows:
         columns = np.concatenate(self.columns, axis=1) if self.columns else np.zeros((6, 0), np.int64)
@@ -98,7 +144,19 @@ class _Rows:
             delay_s=(columns[5] / 1000.0).astype(np.float32),
             labels=np.concatenate(self.labels) if self.labels else empty,
             mask=np.concatenate(self.masks) if self.masks else empty.astype(np.bool_),
+            late=np.concatenate(self.late) if self.late else empty.astype(np.bool_),
+            shown=np.concatenate(self.shown) if self.shown else np.zeros((0, self.described), np.float32),
+            outcomes=self._outcomes(),
         )
+
+    def _outcomes(self) -> Outcomes:
+        positive, negative = (
+            np.concatenate([bits[n] for bits in self.ended]) if self.ended else np.zeros(0, np.int64)
+            for n in range(2)
+        )
+        number = np.arange(self.tasks)
+        yes, no = ((bits[:, None] >> number & 1) == 1 for bits in (positive, negative))
+        return Outcomes(labels=yes, known=yes | no)
 
 
 class Attribution:
@@ -106,7 +164,10 @@ class Attribution:
 
     An event on an item without a pending impression (a log without impressions, a direct visit) stands for
     one itself, so that later answers have something to belong to. What it answers itself is not a label, nor
-    is what only a shown item can get: whoever acts on an item has noticed it.
+    is what only a shown item can get: whoever acts on an item has noticed it. A task whose negatives come from
+    impressions alone has no part in such a row: its positives without their negatives would say too much.
+
+    A `ranking` task's labels all come when the window closes, so that a list that was shown is learned as one.
 
     Args:
         tasks: Axis K.
@@ -125,22 +186,36 @@ class Attribution:
         self._tasks = tuple(tasks)
         self._impression = impression_type
         self._windows_ms = np.array([int(task.window_s * 1000) for task in tasks])
-        self._binary = np.array([task.kind == "binary" for task in tasks])
+        self._value = [task.kind == "regression" for task in tasks]
+        self._ranking = np.array([task.kind == "ranking" for task in tasks])
+        self._closes = np.array([task.kind != "regression" and task.negative != "none" for task in tasks])
+        self._latest_ms = [
+            int((task.window_s + task.late_s) * 1000)
+            if closes and task.kind == "binary" and task.late_s > 0.0
+            else _NEVER_MS
+            for task, closes in zip(tasks, self._closes, strict=True)
+        ]
         self._scale = [sources[task.name].scale for task in tasks]
         self._answers: dict[int, tuple[int, ...]] = {}
         for number, task in enumerate(tasks):
             for event_type in sources[task.name].event_types:
                 self._answers[event_type] = (*self._answers.get(event_type, ()), number)
         self._closings = tuple(sorted({int(window) for window in self._windows_ms}))
-        self._regressions = sum(1 << number for number, binary in enumerate(self._binary) if not binary)
-        self._noticed = self._regressions | sum(
+        self._kept_ms = max((*self._closings, *self._latest_ms))
+        self._silent = sum(1 << number for number, value in enumerate(self._value) if value)
+        self._standing = self._silent | sum(
             1 << number
             for number, task in enumerate(tasks)
-            if sources[task.name].event_types & noticing_types
+            if sources[task.name].event_types & noticing_types or task.negative == "impression"
         )
 
     def observe(
-        self, batch: EventColumns, position: IntArray, values: FloatArray, states: UserStates
+        self,
+        batch: EventColumns,
+        position: IntArray,
+        values: FloatArray,
+        states: UserStates,
+        described: FloatArray | None = None,
     ) -> LabelRows:
         """Open impressions, answer them, and close the windows that have run out.
 
@@ -149,12 +224,18 @@ class Attribution:
             position: (B,) places, -1 where not known.
             values: (B,) values, NaN where there are none.
             states: Holds the pending impressions.
+            described: (B, R) what is known of each event's user and item now, before its answer can be part of
+                it.
         """
-        rows = _Rows(len(self._tasks))
+        known = np.zeros((len(batch.users), 0), np.float32) if described is None else described
+        rows = _Rows(len(self._tasks), known.shape[1])
         partitions = states.partition_of(batch.users).tolist()
         columns = (batch.users, batch.items, batch.types, batch.times_ms, batch.as_of, position, values)
-        for partition, *event in zip(partitions, *(column.tolist() for column in columns), strict=True):
-            self._observe_one(states.pending_of(partition), rows, *event)
+        for n, (partition, *event) in enumerate(
+            zip(partitions, *(column.tolist() for column in columns), strict=True)
+        ):
+            pending = states.pending_of(partition)
+            self._observe_one(pending, rows, known[n], *event)
         for partition in dict.fromkeys(partitions):
             self._close(states.pending_of(partition), rows)
         return rows.finish()
@@ -163,6 +244,7 @@ class Attribution:
         self,
         pending: PendingImpressions,
         rows: _Rows,
+        described: FloatArray,
         user: int,
         item: int,
         event_type: int,
@@ -173,44 +255,82 @@ class Attribution:
     ) -> None:
         pending.watermark_ms = max(pending.watermark_ms, at_ms)
         if event_type == self._impression:
-            pending.open(user, item, as_of, at_ms, position, self._regressions)
+            pending.note(pending.open(user, item, as_of, at_ms, position, self._silent), described)
             return
         answered = self._answers.get(event_type, ())
         number = pending.latest(user, item)
-        if number is None or at_ms - int(pending.opened_ms[pending.slot(number)]) > self._closings[-1]:
+        if number is None or not self._belongs(pending, pending.slot(number), answered, at_ms):
             own = sum(1 << task for task in answered)
-            number = pending.open(user, item, as_of, at_ms, position, self._noticed | own)
+            number = pending.open(user, item, as_of, at_ms, position, self._standing | own)
+            pending.note(number, described)
         slot = pending.slot(number)
         for task in answered:
-            if at_ms - int(pending.opened_ms[slot]) > self._windows_ms[task]:
-                continue
-            if self._binary[task]:
-                if not int(pending.resolved[slot]) >> task & 1:
-                    self._label(pending, rows, slot, task, 1.0, at_ms)
-                    pending.resolved[slot] |= 1 << task
-            elif value == value:  # a number
-                scaled = min(max(value / self._scale[task], 0.0), 1.0)
-                self._label(pending, rows, slot, task, scaled, at_ms)
+            if self._value[task]:
+                if value == value and at_ms - int(pending.opened_ms[slot]) <= self._windows_ms[task]:
+                    scaled = min(max(value / self._scale[task], 0.0), 1.0)
+                    self._label(pending, rows, slot, task, scaled, at_ms)
+            else:
+                self._answer(pending, rows, slot, task, at_ms)
+
+    def _belongs(self, pending: PendingImpressions, slot: int, answered: tuple[int, ...], at_ms: int) -> bool:
+        """Whether an event is about this impression: inside the longest window, or a late answer to it."""
+        age_ms = at_ms - int(pending.opened_ms[slot])
+        no = int(pending.negative[slot]) | ~int(
+            pending.resolved[slot]
+        )  # what waits still will be closed as no
+        return age_ms <= self._closings[-1] or any(
+            age_ms <= self._latest_ms[task] and no >> task & 1 for task in answered
+        )
+
+    def _answer(self, pending: PendingImpressions, rows: _Rows, slot: int, task: int, at_ms: int) -> None:
+        """A yes: in time, late, or too late."""
+        bit = 1 << task
+        age_ms = at_ms - int(pending.opened_ms[slot])
+        waits = not int(pending.resolved[slot]) & bit
+        if waits and age_ms <= self._windows_ms[task]:
+            pending.positive[slot] |= bit
+            if not self._ranking[task]:
+                pending.resolved[slot] |= bit
+                self._label(pending, rows, slot, task, 1.0, at_ms)
+            return
+        if (
+            waits and self._closes[task] and self._latest_ms[task] >= 0
+        ):  # its window closes with this very event
+            pending.resolved[slot] |= bit
+            pending.negative[slot] |= bit
+            self._label(pending, rows, slot, task, 0.0, at_ms)
+        if int(pending.negative[slot]) & bit and age_ms <= self._latest_ms[task]:
+            pending.negative[slot] &= ~bit
+            pending.positive[slot] |= bit
+            self._label(pending, rows, slot, task, 1.0, at_ms, late=True)
 
     def _label(
-        self, pending: PendingImpressions, rows: _Rows, slot: int, task: int, value: float, at_ms: int
+        self,
+        pending: PendingImpressions,
+        rows: _Rows,
+        slot: int,
+        task: int,
+        value: float,
+        at_ms: int,
+        late: bool = False,
     ) -> None:
         labels = np.zeros((1, len(self._tasks)), np.float32)
         mask = np.zeros((1, len(self._tasks)), np.bool_)
         labels[0, task], mask[0, task] = value, True
-        rows.add(pending, np.array([slot]), labels, mask, at_ms)
+        rows.add(pending, np.array([slot]), labels, mask, at_ms, late)
 
     def _close(self, pending: PendingImpressions, rows: _Rows) -> None:
         """Windows that ran out make negatives of what is still open."""
-        for window_ms in self._closings:
+        bits = 1 << np.arange(len(self._tasks))
+        for window_ms in sorted({*self._closings, self._kept_ms}):
             slots = pending.close(window_ms, pending.watermark_ms)
-            closing = self._binary & (self._windows_ms == window_ms)
-            if not len(slots) or not closing.any():
-                continue
-            waits = (pending.resolved[slots, None] >> np.arange(len(self._tasks)) & 1) == 0
-            mask = waits & closing
-            some = mask.any(axis=1)
-            labels = np.zeros((int(some.sum()), len(self._tasks)), np.float32)
-            rows.add(pending, slots[some], labels, mask[some], pending.watermark_ms)
-            pending.resolved[slots] |= sum(1 << int(task) for task in np.flatnonzero(closing))
-        pending.release(self._closings)
+            closing = self._closes & (self._windows_ms == window_ms)
+            if len(slots) and closing.any():
+                mask = ((pending.resolved[slots, None] & bits) == 0) & closing
+                yes = ((pending.positive[slots, None] & bits) != 0) & mask  # a list's answers waited for this
+                some = mask.any(axis=1)
+                rows.add(pending, slots[some], yes[some].astype(np.float32), mask[some], pending.watermark_ms)
+                pending.resolved[slots] |= int(bits[closing].sum())
+                pending.negative[slots] |= ((mask & ~yes) * bits).sum(axis=1)
+        rows.end(pending, slots)
+        pending.release((*self._closings, self._kept_ms))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from connectors.event import Event
-from learners.event_batch import BoolArray, EventBatch, FloatArray, IntArray
+from learners.event_batch import BoolArray, EventBatch, FloatArray, Histories, IntArray
 from learners.row_index import RowIndex
 from stream.attribution import LabelRows
 from stream.user_states import EventColumns, UserStates
@@ -85,6 +85,12 @@ class Batcher:
             target=self._targets[types],
         )
 
+    def moments(self, columns: EventColumns, states: UserStates) -> tuple[Histories, IntArray]:
+        """Histories (S,) before each event, and (B,) which of them each event has."""
+        keys = np.stack([columns.users, columns.as_of, columns.times_ms])
+        (users, as_of, moments_ms), sequence = np.unique(keys, axis=1, return_inverse=True)
+        return states.histories(users, as_of, moments_ms, columns), sequence.ravel()
+
     def batch(self, arrivals: Arrivals, labels: LabelRows, states: UserStates, tasks: int) -> EventBatch:
         """What there is to predict and learn: the step's choices, then its labels.
 
@@ -105,8 +111,10 @@ class Batcher:
         target = np.zeros(B, np.bool_)
         target[:T] = True
         values = np.zeros((B, tasks), np.float32)
-        mask = np.zeros((B, tasks), np.bool_)
-        values[T:], mask[T:] = labels.labels, labels.mask
+        mask, late = np.zeros((2, B, tasks), np.bool_)
+        values[T:], mask[T:], late[T:] = labels.labels, labels.mask, labels.late
+        shown = np.zeros((B, labels.shown.shape[1]), np.float32)
+        shown[T:] = labels.shown
         return EventBatch(
             histories=histories,
             sequence=sequence,
@@ -115,4 +123,7 @@ class Batcher:
             target=target,
             labels=values,
             label_mask=mask,
+            late=late,
+            shown=shown,
+            outcomes=labels.outcomes,
         )

@@ -1,4 +1,4 @@
-"""What a worker shows over HTTP: metrics, liveness, readiness, its status, and one user's state."""
+"""What a worker shows over HTTP: metrics, liveness, readiness, its status, its weights, and one user's state."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ class Views:
         ready: None, or what it still waits for.
         status: Totals, offsets and quality.
         user: One user's state, None where nothing is known.
+        weights: Why the tasks weigh what they weigh.
     """
 
     metrics: Callable[[], bytes]
@@ -32,6 +33,7 @@ class Views:
     ready: Callable[[], str | None]
     status: Callable[[], Awaitable[dict[str, Any]]]
     user: Callable[[str], Awaitable[dict[str, Any] | None]]
+    weights: Callable[[], Awaitable[dict[str, Any]]]
 
 
 class AddressError(Exception):
@@ -54,6 +56,7 @@ class HttpServer:
                 web.get("/healthz", self._healthz),
                 web.get("/readyz", self._readyz),
                 web.get("/status", self._status),
+                web.get("/weights", self._weights),
                 web.get("/users/{user_id:.+}", self._user),
             ]
         )
@@ -91,6 +94,9 @@ class HttpServer:
 
     async def _status(self, request: web.Request) -> web.Response:
         return _json(await self._views.status())
+
+    async def _weights(self, request: web.Request) -> web.Response:
+        return _json(await self._views.weights())
 
     async def _user(self, request: web.Request) -> web.Response:
         user = await self._views.user(request.match_info["user_id"])

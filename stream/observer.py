@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from learners.learner import Lesson
 from learners.task import Task
 from monitoring.drift import DriftFinding, DriftWatch
 from monitoring.metrics import Metrics
@@ -20,6 +21,7 @@ from stream.processor import Processed
 from stream.user_states import UserStates
 
 _RECENT = 2_000
+_ASSOCIATIONS_EVERY = 16  # steps
 
 
 class WorkerObserver:
@@ -51,6 +53,8 @@ class WorkerObserver:
         self._event_time_ms = 0
         self._started = time.monotonic()
         self._events = 0
+        self._expired = 0
+        self._steps = 0
 
     # --- told by the engine
 
@@ -74,6 +78,8 @@ class WorkerObserver:
         metrics.users.set(len(states))
         metrics.items.set(items)
         metrics.pending.set(states.pending)
+        metrics.expired.inc(max(states.expired - self._expired, 0))
+        self._expired = states.expired
         metrics.model_step.set(step.model_step)
         self._events += step.events
         self._event_time_ms = max(self._event_time_ms, step.event_time_ms)
@@ -176,6 +182,7 @@ class WorkerObserver:
             both = np.outer(counts > 0, counts > 0)
             self._related.update(np.where(both, lesson.relatedness, np.nan).ravel())
         positives = (step.labels * step.label_mask > 0.0).sum(axis=0)
+        late = step.label_late.sum(axis=0)
         losses, rates, foreseen = self._losses.values, self._rates.values, self._foreseen.values
         for n in range(len(self._tasks)):
             metrics.task_weight[n].set(self._weights[n])
@@ -184,11 +191,27 @@ class WorkerObserver:
             metrics.task_calibration[n].set(foreseen[n] / rates[n] if rates[n] > 0.0 else float("nan"))
             metrics.labels[n][0].inc(int(counts[n] - positives[n]))
             metrics.labels[n][1].inc(int(positives[n]))
+            metrics.late_labels[n].inc(int(late[n]))
         related = self._related.values.reshape(len(self._tasks), -1)
         for row, children in zip(related.tolist(), metrics.relatedness, strict=True):
             for value, child in zip(row, children, strict=True):
                 child.set(value)
+        if self._steps % _ASSOCIATIONS_EVERY == 0:
+            self._show_associations(lesson)
+        self._steps += 1
         return self._look_for_drift(step, counts)
+
+    def _show_associations(self, lesson: Lesson) -> None:
+        """Matrices of many numbers that change slowly: not every step. Pairs of which nothing is known are left out."""
+        for measure, children in self.metrics.associations.items():
+            matrix = lesson.related.get(measure)
+            if matrix is not None:
+                for n, m in zip(*np.nonzero(np.isfinite(matrix)), strict=True):
+                    children[n][m].set(float(matrix[n, m]))
+        if lesson.gates is not None:
+            for (n, expert), share in np.ndenumerate(lesson.gates):
+                if self._labels[n]:
+                    self.metrics.gate(n, expert, float(share))
 
     def _look_for_drift(self, step: Step, counts: Any) -> list[DriftFinding]:
         if self._drift is None:

@@ -17,6 +17,17 @@ from learners.row_index import ABSENT
 from learners.state_arrays import Arrays
 
 _USER_BITS = 32
+_COLUMNS = (
+    "user",
+    "item",
+    "as_of",
+    "opened_ms",
+    "order_ms",
+    "position",
+    "resolved",
+    "positive",
+    "negative",
+)
 
 
 class PendingImpressions:
@@ -43,6 +54,12 @@ class PendingImpressions:
         self.order_ms: IntArray = np.zeros(size, np.int64)
         self.position: IntArray = np.full(size, -1, np.int64)
         self.resolved: IntArray = np.zeros(size, np.int64)
+        self.positive: IntArray = np.zeros(size, np.int64)
+        """A bit for each task that was answered with yes."""
+        self.negative: IntArray = np.zeros(size, np.int64)
+        """A bit for each task whose negative was taught: what a late answer corrects."""
+        self.shown: NDArray[np.float16] = np.zeros((size, 0), np.float16)
+        """What was known of the pair when it was shown; half precision, since there are many."""
         self._latest: dict[int, int] = {}
 
     def __len__(self) -> int:
@@ -58,9 +75,16 @@ class PendingImpressions:
         self.user[slot], self.item[slot], self.as_of[slot] = user, item, as_of
         self.opened_ms[slot], self.order_ms[slot] = at_ms, max(at_ms, previous, self.watermark_ms)
         self.position[slot], self.resolved[slot] = position, resolved
+        self.positive[slot], self.negative[slot] = 0, 0
         self._latest[user << _USER_BITS | item] = number
         self.next += 1
         return number
+
+    def note(self, number: int, shown: NDArray[np.float32]) -> None:
+        """Keep (R,) numbers with an impression until its labels come; R is the same for all."""
+        if self.shown.shape[1] != len(shown):
+            self.shown = np.zeros((len(self.user), len(shown)), np.float16)
+        self.shown[number % len(self.user)] = shown
 
     def latest(self, user: int, item: int) -> int | None:
         """The number of the latest impression of `item` on `user`."""
@@ -107,6 +131,7 @@ class PendingImpressions:
         self.user[slots[gone]] = ABSENT
         self.item[slots[gone]] = ABSENT
         self.resolved[slots[gone]] = -1  # every bit
+        self.positive[slots[gone]], self.negative[slots[gone]] = 0, 0
 
     def _drop_until(self, number: int) -> None:
         for gone in range(self.first, min(number, self.next)):
@@ -123,9 +148,10 @@ class PendingImpressions:
         if size < self.capacity:
             numbers = np.arange(self.first, self.next)
             bigger = min(2 * size, self.capacity)
-            for name in ("user", "item", "as_of", "opened_ms", "order_ms", "position", "resolved"):
-                column = np.zeros(bigger, np.int64)
-                column[numbers % bigger] = getattr(self, name)[numbers % size]
+            for name in (*_COLUMNS, "shown"):
+                old = getattr(self, name)
+                column = np.zeros((bigger, *old.shape[1:]), old.dtype)
+                column[numbers % bigger] = old[numbers % size]
                 setattr(self, name, column)
         else:
             dropped = max(1, size // 100)
@@ -136,13 +162,7 @@ class PendingImpressions:
         """The pending impressions, oldest first."""
         slots = np.arange(self.first, self.next) % len(self.user)
         return {
-            "user": self.user[slots],
-            "item": self.item[slots],
-            "as_of": self.as_of[slots],
-            "opened_ms": self.opened_ms[slots],
-            "order_ms": self.order_ms[slots],
-            "position": self.position[slots],
-            "resolved": self.resolved[slots],
+            **{name: getattr(self, name)[slots] for name in (*_COLUMNS, "shown")},
             "closed": np.array(sorted(self.closed.items()), np.int64).reshape(-1, 2),
             "scalars": np.array([self.first, self.next, self.expired_early, self.watermark_ms], np.int64),
         }
@@ -156,9 +176,10 @@ class PendingImpressions:
         self.first = max(self.first, self.next - self.capacity)
         size = max(min(self.capacity, 256), len(self))
         numbers = np.arange(self.first, self.next)
-        for name in ("user", "item", "as_of", "opened_ms", "order_ms", "position", "resolved"):
-            column = np.zeros(size, np.int64)
-            column[numbers % size] = arrays[name][self.first - saved_first :]
+        for name in (*_COLUMNS, "shown"):
+            saved = arrays[name]
+            column = np.zeros((size, *saved.shape[1:]), saved.dtype)
+            column[numbers % size] = saved[self.first - saved_first :]
             setattr(self, name, column)
         self.closed = {int(window): int(number) for window, number in arrays["closed"]}
         self._latest = {}

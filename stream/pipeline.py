@@ -38,6 +38,7 @@ class Step:
         task_scores: (L, K) what was foreseen where a label became known.
         labels: (L, K) these labels.
         label_mask: (L, K) which of them are known.
+        label_late: (L, K) which are positives that came after their window had closed.
         label_delay_s: (L,) from impression to label, event time.
         lesson: What the learner reports.
         model_step: The model's step after this one.
@@ -55,6 +56,7 @@ class Step:
     task_scores: FloatArray
     labels: FloatArray
     label_mask: BoolArray
+    label_late: BoolArray
     label_delay_s: FloatArray
     lesson: Lesson
     model_step: int
@@ -108,8 +110,13 @@ class Pipeline:
         if len(evicted):
             states.forget_items(evicted)
             self.learner.forget_items(evicted)
+        self.learner.forget_users(states.take_forgotten())
         columns = arrivals.columns
-        labels = self._attribution.observe(columns, arrivals.position, arrivals.values, states)
+        histories, sequence = self.batcher.moments(columns, states)
+        described = self.learner.describe(histories, sequence, columns.items)
+        labels = self._attribution.observe(columns, arrivals.position, arrivals.values, states, described)
+        # Of a task that nobody ever answered, silence says nothing; its rows would only cost.
+        labels = labels.only(self.learner.answered | (labels.labels > 0.0).any(axis=0))
         batch = self.batcher.batch(arrivals, labels, states, len(self.learner.tasks))
         predictions = self.learner.predict_many(batch)
         lesson = self.learner.learn_many(batch, predictions)
@@ -131,6 +138,7 @@ class Pipeline:
             task_scores=predictions.task_scores,
             labels=labels.labels,
             label_mask=labels.mask,
+            label_late=labels.late,
             label_delay_s=labels.delay_s,
             lesson=lesson,
             model_step=self.learner.step,

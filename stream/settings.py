@@ -30,6 +30,7 @@ from pydantic_settings import (
 )
 
 from connectors.event_types import STANDARD_TYPES
+from learners.task import Task, funnel
 
 FILE_NAME = "freshet.toml"
 _PREFIX = "FRESHET_"
@@ -133,22 +134,40 @@ class TaskSettings(_Section):
     """One thing to predict about a user and an item."""
 
     name: Annotated[str, Field(pattern=_NAME)]
-    kind: Literal["binary", "regression"] = "binary"
+    kind: Literal["binary", "regression", "ranking"] = "binary"
     value: Annotated[float, Field(ge=0.0)] = 1.0
     window_s: Annotated[float, Field(gt=0.0)] = 1_800.0
+    negative: Literal["window", "impression", "none"] = "window"
+    late_s: Annotated[float, Field(ge=0.0)] | None = None
     event_types: Annotated[tuple[str, ...], Field(min_length=1)]
     scale: Annotated[float, Field(gt=0.0)] = 1.0
+    after: str | None = None
+    loss: Literal["auto", "cross_entropy", "focal", "weighted", "squared", "huber", "listwise"] = "auto"
+    weight: Annotated[float, Field(ge=0.0)] = 1.0
+
+    @property
+    def task(self) -> Task:
+        """The task as the learner knows it; late answers count for a second window where nothing else is said."""
+        return Task(
+            name=self.name,
+            kind=self.kind,
+            value=self.value,
+            window_s=self.window_s,
+            negative=self.negative,
+            late_s=self.window_s if self.late_s is None else self.late_s,
+            after=self.after,
+            loss=self.loss,
+            weight=self.weight,
+        )
 
 
 _DEFAULT_TASKS = (
     TaskSettings(name="click", value=2.0, window_s=60, event_types=("click", "view")),
     TaskSettings(name="cart", value=0.5, window_s=600, event_types=("add_to_cart",)),
     TaskSettings(name="purchase", value=1.0, window_s=3_600, event_types=("purchase",)),
-    TaskSettings(
-        name="engage",
-        value=0.5,
-        window_s=3_600,
-        event_types=("like", "bookmark", "comment", "share", "follow"),
+    *(
+        TaskSettings(name=name, value=0.5, window_s=3_600, event_types=(name,))
+        for name in ("like", "bookmark", "comment", "share", "follow")
     ),
     TaskSettings(
         name="rating", kind="regression", value=0.5, window_s=86_400, event_types=("rating",), scale=5.0
@@ -196,7 +215,27 @@ class LearnerSettings(_Section):
     dimension: Annotated[int, Field(ge=4, le=512)] = 64
     encoder_length: Annotated[int, Field(ge=1, le=200)] = 20
     encoder: Literal["attention", "gru", "mixed"] = "attention"
-    weighting: Literal["equal", "balanced"] = "balanced"
+    heads: Literal["mmoe", "cgc", "shared_bottom", "single_task"] = "mmoe"
+    experts: Annotated[int, Field(ge=1, le=64)] = 4
+    heads_width: Annotated[int, Field(ge=4, le=512)] = 32
+    heads_learning_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 0.0015
+    chain: Literal["product", "gate", "both"] = "product"
+    calibration: bool = True
+    weighting: Literal[
+        "equal",
+        "fixed",
+        "random",
+        "uncertainty",
+        "dwa",
+        "gradnorm",
+        "famo",
+        "stch",
+        "pcgrad",
+        "mgda",
+        "cagrad",
+        "balanced",
+        "aligned",
+    ] = "balanced"
     learning_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 0.002
     embedding_learning_rate: Annotated[float, Field(gt=0.0, le=2.0)] = 0.2
     negatives: Positive = 256
@@ -253,6 +292,7 @@ class Settings(BaseSettings):
         names = [task.name for task in self.tasks]
         if len(set(names)) != len(names):
             raise ValueError(f"tasks must have different names, got {', '.join(names)}")
+        funnel([task.task for task in self.tasks])
         declared = set(self.events.declared)
         for task in self.tasks:
             for event_type in task.event_types:

@@ -77,6 +77,12 @@ def user_state(settings: Settings, user_id: str) -> dict[str, Any] | None:
     return user_view(states, items, settings.events.declared, user_id)
 
 
+def task_weights(settings: Settings) -> dict[str, Any] | None:
+    """Why the tasks weigh what they weigh, from the running worker; None where none runs."""
+    card = running_worker(settings)
+    return None if card is None else _ask(card, "/weights")
+
+
 def running_worker(settings: Settings) -> WorkerCard | None:
     """The worker that runs in this state folder, None where none does."""
     card = read_card(settings.state_dir)

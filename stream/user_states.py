@@ -87,6 +87,7 @@ class UserStates:
         self.applied: dict[int, int] = {}
         """Last applied offset of each partition: what makes a replay harmless."""
         self._max_pending = max_pending
+        self._forgotten: list[IntArray] = []
         self._pending: dict[int, PendingImpressions] = {}
         self._items: NDArray[np.int32] = np.full((16, history_length), ABSENT, np.int32)
         self._types: NDArray[np.uint8] = np.zeros((16, history_length), np.uint8)
@@ -128,6 +129,11 @@ class UserStates:
     def pending(self) -> int:
         """Impressions that wait for labels, over all partitions."""
         return sum(len(pending) for pending in self._pending.values())
+
+    @property
+    def expired(self) -> int:
+        """Impressions that left without their labels because there were too many, over all partitions."""
+        return sum(pending.expired_early for pending in self._pending.values())
 
     def user(self, user_id: str) -> UserState | None:
         """One user's state, None where nothing is known of it."""
@@ -196,6 +202,7 @@ class UserStates:
                 age_s=age_s.astype(np.float32),
                 now_s=moments_ms / 1000.0,
                 lengths=as_of,
+                users=users,
             )
         )
 
@@ -239,7 +246,13 @@ class UserStates:
         for pending in self._pending.values():
             pending.forget(items=rows)
 
+    def take_forgotten(self) -> IntArray:
+        """Rows of the users that were forgotten since the last call; they may be others' by now."""
+        forgotten, self._forgotten = self._forgotten, []
+        return np.concatenate(forgotten) if forgotten else np.zeros(0, np.int64)
+
     def _forget_users(self, rows: IntArray) -> None:
+        self._forgotten.append(rows)
         rows = rows[rows < len(self._items)]
         for column, empty in self._columns():
             column[rows] = empty
@@ -356,4 +369,5 @@ def _pushed_right(histories: Histories) -> Histories:
         age_s=np.take_along_axis(histories.age_s, order, axis=1),
         now_s=histories.now_s,
         lengths=histories.lengths,
+        users=histories.users,
     )

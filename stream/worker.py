@@ -27,6 +27,7 @@ from stream.observer import WorkerObserver
 from stream.processor import Processor
 from stream.settings import Settings
 from stream.user_view import user_view
+from stream.weights_view import weights_view
 from stream.worker_card import WorkerCard, remove_card, write_card
 
 logger = logging.getLogger(__name__)
@@ -150,6 +151,7 @@ class _Worker:
                 ready=self._why_not_ready,
                 status=self._status,
                 user=self._user,
+                weights=self._weights,
             )
         )
         self._assigned = False
@@ -247,6 +249,9 @@ class _Worker:
             "checkpoint_at_ms": last.created_at_ms if last is not None else None,
             "pid": os.getpid(),
         }
+
+    async def _weights(self) -> dict[str, Any]:
+        return await self._engine.read(lambda processor: weights_view(processor.pipeline.learner))
 
     async def _user(self, user_id: str) -> dict[str, Any] | None:
         def look(processor: Processor) -> dict[str, Any] | None:

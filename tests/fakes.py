@@ -16,10 +16,11 @@ from connectors.dead_letter import DeadLetter
 from connectors.event_types import STANDARD_TYPES
 from connectors.recommendation import Recommendation
 from learners.candidates import Candidates
-from learners.event_batch import EventBatch, Histories, IntArray
+from learners.event_batch import BoolArray, EventBatch, FloatArray, Histories, IntArray
 from learners.learner import Lesson, Predictions, Slates
 from learners.row_index import ABSENT
 from learners.task import Task
+from learners.weightings.weighting import Explanation
 from stream.attribution import Attribution, LabelSource
 from stream.batching import Batcher
 from stream.checkpoint import CheckpointStore, Manifest
@@ -45,6 +46,21 @@ class CountingLearner:
         self.step = 0
         self.counts: dict[int, int] = {}
         self.diary: list[tuple[str, Any]] = []
+        self.known: BoolArray = np.ones(len(self.tasks), np.bool_)
+
+    @property
+    def answered(self) -> BoolArray:
+        return self.known
+
+    def describe(self, histories: Histories, sequence: IntArray, items: IntArray) -> FloatArray:
+        return np.zeros((len(items), 0), np.float32)
+
+    def explain(self) -> list[Explanation]:
+        return []
+
+    def forget_users(self, rows: IntArray) -> None:
+        if len(rows):
+            self.diary.append(("forget users", rows.tolist()))
 
     def predict_many(self, batch: EventBatch) -> Predictions:
         self.diary.append(("predict", (batch, dict(self.counts))))

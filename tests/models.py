@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from batches import TASKS
 from learners.event_batch import EventBatch, Histories
 from learners.features import PAIR_FEATURES
 from learners.learner import Lesson
+from learners.multitask import MultiTaskConfig
 from learners.neural import NeuralModel
 from learners.online_learner import LearnerConfig, OnlineLearner
 
@@ -26,9 +28,14 @@ SMALL: dict[str, Any] = {
 }
 
 
+HEADS = frozenset(field.name for field in fields(MultiTaskConfig)) - {"seed", "learning_rate"}
+"""What of a learner's settings belongs to the multi-task part."""
+
+
 def learner(tasks: Any = TASKS, **config: Any) -> OnlineLearner:
     """A learner of the shop's tasks."""
-    return OnlineLearner(tasks, LearnerConfig(**{**SMALL, **config}))
+    own = {name: config.pop(name) for name in HEADS & config.keys()}
+    return OnlineLearner(tasks, LearnerConfig(**{**SMALL, **config, "multitask": MultiTaskConfig(**own)}))
 
 
 def neural(tasks: Any = TASKS, **differing: Any) -> NeuralModel:
@@ -39,14 +46,15 @@ def neural(tasks: Any = TASKS, **differing: Any) -> NeuralModel:
         "pair_features": PAIR_FEATURES,
         "encoder": "attention",
         "encoder_length": 5,
-        "weighting": "equal",
         "learning_rate": 0.01,
         "embedding_learning_rate": 0.2,
         "negatives": 16,
         "seed": 0,
         "device": "cpu",
     }
-    return NeuralModel(tasks, **{**given, **differing})
+    own = {"weighting": "equal", "learning_rate": 0.01}
+    own |= {name: differing.pop(name) for name in HEADS & differing.keys()}
+    return NeuralModel(tasks, **{**given, **differing, "multitask": MultiTaskConfig(**own)})
 
 
 def taught(model: OnlineLearner, shop: list[tuple[EventBatch, Histories]]) -> list[Lesson]:

@@ -42,7 +42,8 @@ def test_settings_reach_the_learner() -> None:
     ).pipeline.learner
     assert isinstance(learner, OnlineLearner)
     config = learner.config
-    assert (config.dimension, config.encoder, config.weighting, config.seed) == (12, "gru", "equal", 5)
+    assert (config.dimension, config.encoder, config.seed) == (12, "gru", 5)
+    assert config.multitask.weighting == "equal"
     assert config.exploration == 0.0
     buy, stars = learner.tasks
     assert (buy.name, buy.kind, buy.value, buy.window_s) == ("buy", "binary", 3.0, 7.0)

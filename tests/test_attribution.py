@@ -32,6 +32,13 @@ SOURCES = {
 }
 K = len(TASKS)
 NOTICED = frozenset({CLICK})
+OTHER_TASKS = (
+    Task(name="click", window_s=10.0, late_s=15.0, negative="impression"),
+    Task(name="cart", window_s=20.0, kind="ranking"),
+    Task(name="buy", window_s=30.0, late_s=25.0),
+    Task(name="rating", kind="regression", window_s=20.0, negative="none"),
+)
+"""The same with late answers, a ranking, and negatives from impressions alone."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +55,7 @@ class Act:
 
 @dataclass(frozen=True, order=True)
 class Label:
-    """One label: of which impression, for which task, and its value."""
+    """One label: of which impression, for which task, its value, and whether it corrects a negative."""
 
     user: int
     item: int
@@ -56,6 +63,7 @@ class Label:
     task: str
     value: float
     position: int = -1
+    late: bool = False
 
 
 def partition_of(user: int) -> int:
@@ -102,15 +110,22 @@ class Stage:
                 task=self.tasks[k].name,
                 value=round(float(rows.labels[n, k]), 5),
                 position=int(rows.position[n]),
+                late=bool(rows.late[n, k]),
             )
             for n, k in zip(*np.nonzero(rows.mask), strict=True)
         )
 
 
 def label(
-    task: str, value: float, item: int = 0, shown_s: float = 0.0, user: int = 0, position: int = -1
+    task: str,
+    value: float,
+    item: int = 0,
+    shown_s: float = 0.0,
+    user: int = 0,
+    position: int = -1,
+    late: bool = False,
 ) -> Label:
-    return Label(user, item, shown_s, task, value, position)
+    return Label(user, item, shown_s, task, value, position, late)
 
 
 # --- by example
@@ -282,20 +297,24 @@ def test_a_step_without_events_has_no_labels() -> None:
 
 @dataclass
 class Shown:
-    """One impression of the reference."""
+    """One impression of the reference: what needs no further answer, what was said of it."""
 
     act: Act
     order_s: float
     done: set[str]
-    windows_closed: set[float] = field(default_factory=set)
+    yes: set[str] = field(default_factory=set)
+    no: set[str] = field(default_factory=set)
 
 
 class Reference:
     """The rules in plain lists: one partition after the other, one event after the other."""
 
-    def __init__(self) -> None:
+    def __init__(self, tasks: Sequence[Task]) -> None:
+        self.tasks = tasks
         self.shown: dict[int, list[Shown]] = {0: [], 1: []}
         self.clock: dict[int, float] = {0: -1e12, 1: -1e12}
+        self.kept_s = max(task.window_s + (task.late_s if task.kind == "binary" else 0.0) for task in tasks)
+        self.ended: list[tuple[set[str], set[str]]] = []
 
     def observe(self, acts: Sequence[Act]) -> list[Label]:
         found: list[Label] = []
@@ -308,39 +327,63 @@ class Reference:
         return sorted(found)
 
     def _answer(self, shown: list[Shown], act: Act, found: list[Label]) -> None:
-        order_s = max(act.at_s, shown[-1].order_s if shown else -1e12)
+        order_s = max(act.at_s, shown[-1].order_s if shown else -1e12, self.clock[partition_of(act.user)])
         if act.kind == IMPRESSION:
             shown.append(Shown(act, order_s, {"rating"}))
             return
-        answered = [task for task in TASKS if act.kind in SOURCES[task.name].event_types]
+        answered = [task for task in self.tasks if act.kind in SOURCES[task.name].event_types]
         mine = [one for one in shown if (one.act.user, one.act.item) == (act.user, act.item)]
-        if not mine or act.at_s - mine[-1].act.at_s > 30.0:
+        if not mine or not self._belongs(mine[-1], answered, act):
             own = {task.name for task in answered}
+            own |= {task.name for task in self.tasks if task.negative == "impression"}
             mine = [Shown(act, order_s, {"rating", "click"} | own)]
             shown.append(mine[0])
         latest = mine[-1]
         for task in answered:
-            if act.at_s - latest.act.at_s > task.window_s:
-                continue
+            in_time = act.at_s - latest.act.at_s <= task.window_s
             if task.kind == "regression":
-                if act.value == act.value:
+                if in_time and act.value == act.value:
                     found.append(self._label(latest, task, min(max(act.value / 5.0, 0.0), 1.0)))
-            elif task.name not in latest.done:
-                latest.done.add(task.name)
-                found.append(self._label(latest, task, 1.0))
+            elif task.name not in latest.done and in_time:
+                latest.yes.add(task.name)
+                if task.kind != "ranking":
+                    latest.done.add(task.name)
+                    found.append(self._label(latest, task, 1.0))
+            elif task.kind == "binary" and task.late_s > 0.0:
+                if task.name not in latest.done:
+                    latest.done.add(task.name)
+                    latest.no.add(task.name)
+                    found.append(self._label(latest, task, 0.0))
+                if self._is_late(latest, task, act):
+                    latest.no.remove(task.name)
+                    latest.yes.add(task.name)
+                    found.append(self._label(latest, task, 1.0, late=True))
+
+    def _belongs(self, shown: Shown, answered: Sequence[Task], act: Act) -> bool:
+        return act.at_s - shown.act.at_s <= 30.0 or any(self._is_late(shown, task, act) for task in answered)
+
+    def _is_late(self, shown: Shown, task: Task, act: Act) -> bool:
+        within = act.at_s - shown.act.at_s <= task.window_s + task.late_s
+        no = task.name in shown.no or task.name not in shown.done
+        return task.kind == "binary" and task.late_s > 0.0 and no and within
 
     def _close(self, partition: int, found: list[Label]) -> None:
         clock = self.clock[partition]
         for one in self.shown[partition]:
-            for task in TASKS:
-                if clock - one.order_s > task.window_s and task.name not in one.done:
+            for task in self.tasks:
+                over = clock - one.order_s > task.window_s
+                if over and task.name not in one.done and task.kind != "regression":
                     one.done.add(task.name)
-                    found.append(self._label(one, task, 0.0))
-        self.shown[partition] = [one for one in self.shown[partition] if clock - one.order_s <= 30.0]
+                    if task.name not in one.yes:
+                        one.no.add(task.name)
+                    found.append(self._label(one, task, float(task.name in one.yes)))
+        gone = [one for one in self.shown[partition] if clock - one.order_s > self.kept_s]
+        self.ended += [(one.yes, one.no) for one in gone]
+        self.shown[partition] = [one for one in self.shown[partition] if clock - one.order_s <= self.kept_s]
 
-    def _label(self, shown: Shown, task: Task, value: float) -> Label:
+    def _label(self, shown: Shown, task: Task, value: float, late: bool = False) -> Label:
         act = shown.act
-        return Label(act.user, act.item, act.at_s, task.name, round(value, 5), act.position)
+        return Label(act.user, act.item, act.at_s, task.name, round(value, 5), act.position, late)
 
 
 def acts_of(elapsed: Sequence[float]) -> st.SearchStrategy[list[Act]]:
@@ -376,24 +419,112 @@ def steps_of(acts: list[Act], cut: set[int]) -> list[list[Act]]:
     return [acts[edges[n] : edges[n + 1]] for n in range(len(edges) - 1)]
 
 
-@given(acts_of(OUT_OF_ORDER), st.sets(st.integers(1, 24)))
-@law(150)
-def test_labels_are_those_of_the_reference(acts: list[Act], cut: set[int]) -> None:
-    stage, reference = Stage(), Reference()
+task_sets = st.sampled_from([TASKS, OTHER_TASKS])
+
+
+@given(acts_of(OUT_OF_ORDER), st.sets(st.integers(1, 24)), task_sets)
+@law(300)
+def test_labels_are_those_of_the_reference(acts: list[Act], cut: set[int], tasks: Sequence[Task]) -> None:
+    stage, reference = Stage(tasks), Reference(tasks)
     for some in steps_of(acts, cut):
         assert stage.labels(*some) == reference.observe(some)
         held = sum(len(shown) for shown in reference.shown.values())
         assert stage.states.pending == held
 
 
-@given(acts_of(IN_ORDER), st.sets(st.integers(1, 24)))
-@law(100)
-def test_while_time_runs_forward_the_cut_into_steps_changes_no_label(acts: list[Act], cut: set[int]) -> None:
+@given(acts_of(IN_ORDER), st.sets(st.integers(1, 24)), task_sets)
+@law(150)
+def test_while_time_runs_forward_the_cut_into_steps_changes_no_label(
+    acts: list[Act], cut: set[int], tasks: Sequence[Task]
+) -> None:
     """Once everything is closed, the same labels have come, whoever stood with whom in a step."""
     end = [Act(OTHER, item=9, at_s=1e6, user=user) for user in range(2)]
 
     def all_labels(steps: list[list[Act]]) -> Counter[Label]:
-        stage = Stage()
+        stage = Stage(tasks)
         return Counter(one for some in [*steps, end] for one in stage.labels(*some))
 
     assert all_labels(steps_of(acts, cut)) == all_labels([[act] for act in acts])
+
+
+@given(acts_of(OUT_OF_ORDER), task_sets)
+@law(60)
+def test_what_came_of_an_impression_is_told_when_it_ends(acts: list[Act], tasks: Sequence[Task]) -> None:
+    stage, reference = Stage(tasks), Reference(tasks)
+    found: list[tuple[set[str], set[str]]] = []
+    for act in [*acts, *[Act(OTHER, item=9, at_s=1e6, user=user) for user in range(2)]]:
+        outcomes = stage.observe(act).outcomes
+        reference.observe([act])
+        names = np.array([task.name for task in tasks])
+        for yes, known in zip(outcomes.labels, outcomes.known, strict=True):
+            found.append((set(names[yes].tolist()), set(names[known & ~yes].tolist())))
+    assert found == reference.ended
+
+
+# --- late answers
+
+
+def test_a_late_positive_corrects_the_negative_that_was_taught() -> None:
+    stage = Stage(OTHER_TASKS)
+    stage.labels(Act(IMPRESSION))
+    assert stage.labels(Act(OTHER, item=1, at_s=11.0)) == [label("click", 0.0)]
+    assert stage.labels(Act(CLICK, at_s=20.0)) == [label("click", 1.0, late=True)]
+    assert stage.labels(Act(CLICK, at_s=21.0)) == [label("cart", 0.0)], "it is corrected once"
+
+
+def test_after_the_late_time_nothing_is_corrected() -> None:
+    stage = Stage(OTHER_TASKS)
+    stage.labels(Act(IMPRESSION), Act(OTHER, item=1, at_s=24.0))
+    assert stage.labels(Act(CLICK, at_s=25.001)) == []
+
+
+def test_a_late_positive_by_which_the_window_closes_brings_its_negative_along() -> None:
+    """Otherwise the labels would depend on whether another event had come in between."""
+    stage = Stage(OTHER_TASKS)
+    stage.labels(Act(IMPRESSION))
+    assert stage.labels(Act(CLICK, at_s=12.0)) == [label("click", 0.0), label("click", 1.0, late=True)]
+
+
+def test_a_restart_forgets_no_negative_that_may_be_corrected() -> None:
+    stage, restarted = Stage(OTHER_TASKS), Stage(OTHER_TASKS)
+    stage.labels(Act(IMPRESSION), Act(OTHER, item=1, at_s=11.0))
+    restarted.states.load_state_dict(stage.states.state_dict())
+    assert restarted.labels(Act(CLICK, at_s=12.0)) == [label("click", 1.0, late=True)]
+
+
+# --- where negatives come from, and lists
+
+
+def test_only_what_was_really_shown_is_a_negative_where_impressions_say_so() -> None:
+    tasks = (Task(name="buy", window_s=30.0, negative="impression"),)
+    stage = Stage(tasks)
+    end = Act(OTHER, item=1, at_s=100.0)
+    assert stage.labels(Act(OTHER), Act(BUY, at_s=1.0), end) == [], "nor a positive, or all would be"
+    assert Stage(tasks).labels(Act(IMPRESSION), end) == [label("buy", 0.0)]
+
+
+def test_without_negatives_silence_says_nothing() -> None:
+    stage = Stage((Task(name="buy", window_s=30.0, negative="none"),))
+    found = stage.labels(Act(IMPRESSION), Act(IMPRESSION, item=1), Act(BUY, at_s=1.0))
+    assert found == [label("buy", 1.0)]
+    assert stage.labels(Act(OTHER, item=2, at_s=100.0)) == []
+
+
+def test_a_list_is_labelled_at_once_when_its_window_closes() -> None:
+    stage = Stage((Task(name="buy", window_s=30.0, kind="ranking"),))
+    assert (
+        stage.labels(*[Act(IMPRESSION, item=n, position=n) for n in range(3)], Act(BUY, item=1, at_s=5.0))
+        == []
+    )
+    assert stage.labels(Act(OTHER, item=9, at_s=31.0)) == [
+        label("buy", float(n == 1), item=n, position=n) for n in range(3)
+    ]
+
+
+def test_labels_of_some_tasks_can_be_taken_alone() -> None:
+    rows = Stage().observe(Act(IMPRESSION), Act(BUY, at_s=1.0), Act(OTHER, item=1, at_s=11.0))
+    assert rows.mask.sum(axis=0).tolist() == [1, 1, 1, 0]
+    only = rows.only(np.array([False, True, False, False]))
+    assert only.mask.tolist() == [[False, True, False, False]]
+    assert len(rows.only(np.zeros(K, np.bool_))) == 0
+    assert rows.only(np.ones(K, np.bool_)) is rows

@@ -15,7 +15,7 @@ from laws import law
 
 from connectors.event import Event
 from connectors.event_types import STANDARD_TYPES
-from learners.event_batch import EventBatch
+from learners.event_batch import EventBatch, Outcomes
 from learners.row_index import RowIndex
 from stream.attribution import LabelRows
 from stream.batching import Arrivals, Batcher
@@ -38,7 +38,10 @@ def no_labels() -> LabelRows:
         position=none,
         labels=np.zeros((0, K), np.float32),
         mask=np.zeros((0, K), np.bool_),
+        late=np.zeros((0, K), np.bool_),
+        outcomes=Outcomes(labels=np.zeros((0, K), np.bool_), known=np.zeros((0, K), np.bool_)),
         delay_s=np.zeros(0, np.float32),
+        shown=np.zeros((0, 0), np.float32),
     )
 
 
@@ -55,7 +58,10 @@ def labels(*rows: tuple[int, int, int, int]) -> LabelRows:
         position=np.full(len(rows), 4),
         labels=values,
         mask=mask,
+        late=np.zeros_like(mask),
+        outcomes=no_labels().outcomes,
         delay_s=np.zeros(len(rows), np.float32),
+        shown=np.zeros((len(rows), 0), np.float32),
     )
 
 

@@ -112,5 +112,22 @@ def test_an_unknown_user_is_a_failure_with_the_place_that_was_searched(tmp_path:
     assert result.stdout == ""
 
 
+def test_weights_are_explained_by_a_running_worker_only() -> None:
+    result = freshet("explain", "weights")
+    assert result.exit_code == 1
+    assert "No worker runs" in result.stderr
+    assert "freshet worker" in result.stderr
+
+
+def test_weights_are_sentences_or_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {
+        "model_step": 3,
+        "tasks": [{"task": "click", "weight": 1.4, "sentence": "click 2.00 -> 1.40 because"}],
+    }
+    monkeypatch.setattr("stream.status.task_weights", lambda settings: told)
+    assert freshet("explain", "weights").stdout == "click 2.00 -> 1.40 because\n"
+    assert json.loads(freshet("explain", "weights", "--json").stdout) == told
+
+
 def test_an_unknown_command_is_a_wrong_call() -> None:
     assert freshet("recommendd").exit_code == 2

@@ -57,7 +57,7 @@ def test_it_reports_everything_that_was_asked_for(results: tuple[dict[str, Any],
     assert len(report["folds"]["by_fold"]) == 2
     assert len(report["peers"]) == len(report["paired"]) == 15
     assert len(report["windows"]["hr10"]["freshet"]) == len(report["windows"]["starts_ms"]) == 40
-    assert report["tasks"]["engage"]["n"] > 0
+    assert report["tasks"]["like"]["n"] > 0
     assert report["satisfaction"]["of_lists"] > 0.0
     assert report["surroundings"]["python"]
 

@@ -25,6 +25,9 @@ def views(**differing: Any) -> Views:
     async def user(user_id: str) -> dict[str, Any] | None:
         return USERS.get(user_id, {"asked": user_id} if user_id != "nobody" else None)
 
+    async def weights() -> dict[str, Any]:
+        return {"tasks": [{"task": "click", "weight": 1.4}]}
+
     given: dict[str, Any] = {
         "metrics": lambda: b"freshet_up 1\n",
         "content_type": "text/plain; version=1.0.0; charset=utf-8",
@@ -32,6 +35,7 @@ def views(**differing: Any) -> Views:
         "ready": lambda: None,
         "status": status,
         "user": user,
+        "weights": weights,
     }
     return Views(**{**given, **differing})
 
@@ -64,6 +68,11 @@ async def test_verdicts_are_a_status_and_a_reason(path: str, view: str) -> None:
 async def test_life_and_readiness_are_two_things() -> None:
     async with client(ready=lambda: "no partitions yet") as session, session.get("/healthz") as answer:
         assert answer.status == 200
+
+
+async def test_the_weights_are_json() -> None:
+    async with client() as session, session.get("/weights") as answer:
+        assert await answer.json() == {"tasks": [{"task": "click", "weight": 1.4}]}
 
 
 async def test_the_status_is_json() -> None:

@@ -12,27 +12,34 @@ from batches import TASKS, choices, histories, shop, take
 from models import learner, taught
 
 from learners.encoders import ENCODERS
+from learners.heads.heads import HEADS
 from learners.learner import Learner, Predictions, Slates
 from learners.online_learner import OnlineLearner
 from learners.row_index import ABSENT
-from learners.weightings import WEIGHTINGS
+from learners.weightings.registry import WEIGHTINGS
 
 Make = Callable[..., OnlineLearner]
 K = len(TASKS)
 
-KINDS = [("attention", "balanced"), ("gru", "equal"), ("mixed", "balanced")]
-"""Each encoder and each weighting at least once."""
+KINDS = [
+    ("attention", "mmoe", "balanced"),
+    ("gru", "cgc", "random"),
+    ("mixed", "shared_bottom", "famo"),
+    ("attention", "single_task", "equal"),
+]
+"""Each encoder and each kind of heads at least once; each weighting has laws of its own in `test_weightings.py`."""
 
 
 @pytest.fixture(params=KINDS, ids=["-".join(kind) for kind in KINDS])
 def make(request: pytest.FixtureRequest) -> Make:
-    encoder, weighting = request.param
-    return lambda **config: learner(**{"encoder": encoder, "weighting": weighting, **config})
+    encoder, heads, weighting = request.param
+    return lambda **config: learner(**{"encoder": encoder, "heads": heads, "weighting": weighting, **config})
 
 
-def test_every_encoder_and_weighting_is_tried() -> None:
-    encoders, weightings = zip(*KINDS, strict=True)
-    assert (set(encoders), set(weightings)) == (set(ENCODERS), set(WEIGHTINGS))
+def test_every_encoder_and_kind_of_heads_is_tried() -> None:
+    encoders, heads, weightings = zip(*KINDS, strict=True)
+    assert (set(encoders), set(heads)) == (set(ENCODERS), set(HEADS))
+    assert set(weightings) <= set(WEIGHTINGS)
 
 
 def same(one: Any, other: Any) -> bool:

@@ -8,17 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from learners.losses import masked_task_losses, sampled_softmax, served_softmax
+from learners.losses import sampled_softmax, served_softmax
 
 SEEDS = range(5)
 
 
 def tensor(array: object) -> torch.Tensor:
     return torch.tensor(np.asarray(array))
-
-
-def logistic(x: float) -> float:
-    return 1.0 / (1.0 + math.exp(-x))
 
 
 # --- sampled softmax
@@ -100,51 +96,3 @@ def test_served_softmax_is_its_equation() -> None:
     ]
     found = served_softmax(tensor(scores), tensor(np.log(weights)))
     assert float(found) == pytest.approx(np.mean(losses), rel=1e-6)
-
-
-# --- tasks
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-def test_task_losses_are_their_equations(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    B, K = 7, 4
-    outputs, labels = rng.normal(size=(B, K)), rng.random((B, K))
-    binary = np.array([True, False, True, True])
-    labels[:, binary] = labels[:, binary].round()
-    mask = rng.random((B, K)) < 0.5
-    mask[:, 3] = False  # nothing known of the last task
-    expected = []
-    for k in range(K):
-        known = []
-        for b in range(B):
-            if mask[b, k]:
-                p, y = logistic(outputs[b, k]), labels[b, k]
-                cross_entropy = -(y * math.log(p) + (1 - y) * math.log(1 - p))
-                known.append(cross_entropy if binary[k] else (p - y) ** 2)
-        expected.append(sum(known) / len(known) if known else 0.0)
-    found = masked_task_losses(tensor(outputs), tensor(labels), tensor(mask), tensor(binary))
-    assert found.numpy() == pytest.approx(expected, rel=1e-6)
-
-
-@pytest.mark.parametrize("pretended", [0.0, 1.0])
-def test_a_label_that_is_not_known_teaches_nothing(pretended: float) -> None:
-    """'Not yet known' is not 'negative': whatever stands there, losses and gradients are the same."""
-    rng = np.random.default_rng(3)
-    outputs, labels = rng.normal(size=(6, 2)), (rng.random((6, 2)) < 0.5).astype(float)
-    mask = rng.random((6, 2)) < 0.5
-    binary = torch.tensor([True, False])
-
-    def learned(stated: np.ndarray) -> tuple[list[float], np.ndarray]:
-        leaf = tensor(outputs).requires_grad_()
-        losses = masked_task_losses(leaf, tensor(stated), tensor(mask), binary)
-        losses.sum().backward()
-        assert leaf.grad is not None
-        return losses.tolist(), leaf.grad.numpy()
-
-    losses, gradient = learned(labels)
-    assert (gradient[~mask] == 0.0).all()
-    assert (gradient[mask] != 0.0).all()
-    other_losses, other_gradient = learned(np.where(mask, labels, pretended))
-    assert losses == other_losses
-    assert (gradient == other_gradient).all()

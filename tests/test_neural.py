@@ -14,8 +14,8 @@ from models import neural
 from learners.encoders import ENCODERS
 from learners.event_batch import EventBatch, FloatArray, IntArray
 from learners.features import PAIR_FEATURES
-from learners.losses import masked_task_losses
 from learners.neural import NeuralLesson, NeuralModel
+from learners.task_losses import cross_entropy, squared
 
 K = len(TASKS)
 
@@ -27,7 +27,7 @@ class SpyWeighting:
         self.weights = np.array(coefficients)
         self.grams: list[np.ndarray] = []
 
-    def weigh(self, gram: np.ndarray, present: np.ndarray) -> np.ndarray:
+    def weigh(self, gram: np.ndarray, losses: np.ndarray, present: np.ndarray) -> np.ndarray:
         self.grams.append(gram)
         return self.weights
 
@@ -54,7 +54,7 @@ def stirred(weighting: str = "equal", **differing: Any) -> NeuralModel:
     model = neural(weighting=weighting, **differing)
     model.ensure(16)
     generator = torch.Generator().manual_seed(7)
-    for parameter in model._network["heads"].parameters():
+    for parameter in model.multitask.heads.parameters():
         parameter.data = torch.randn(parameter.shape, generator=generator) * 0.5
     return model
 
@@ -102,27 +102,25 @@ def explicit_gradients(
     model: NeuralModel, batch: EventBatch, labelled: IntArray, features: FloatArray
 ) -> torch.Tensor:
     """(K, E W I): each task's gradient at a linear map from the heads' input to the experts' outputs, by autograd."""
-    heads: Any = model._network["heads"]
+    heads: Any = model.multitask.heads
+    mmoe = heads.experts
     with torch.no_grad():
         users, _, _ = model._encode(batch.histories)
         items = model._outputs.weight[torch.from_numpy(batch.item_rows[labelled])]
         own = users[torch.from_numpy(batch.sequence[labelled])]
         inputs = torch.cat([own, items, own * items, torch.from_numpy(features)], dim=1)
-        outputs = torch.nn.functional.silu(heads.trunk(inputs)).view(-1, heads.experts, heads.width)
-        experts = heads.norm(outputs)  # (B, E, W)
+        outputs = torch.nn.functional.silu(mmoe.trunk(inputs)).view(-1, mmoe.experts, mmoe.width)
+        experts = mmoe.norm(outputs)  # (B, E, W)
         gates = heads.mix(inputs).gates
+        start = heads.shortcut(inputs) + model.multitask._offset()
     gradients = []
+    labels, known = torch.from_numpy(batch.labels[labelled]), torch.from_numpy(batch.label_mask[labelled])
     for task in range(K):
-        linear = torch.zeros(heads.experts * heads.width, inputs.shape[1], requires_grad=True)
+        linear = torch.zeros(mmoe.experts * mmoe.width, inputs.shape[1], requires_grad=True)
         moved = experts + (inputs @ linear.T).view_as(experts)
-        logits = heads.towers(gates @ moved, torch.from_numpy(batch.position[labelled]))
-        losses = masked_task_losses(
-            logits,
-            torch.from_numpy(batch.labels[labelled]),
-            torch.from_numpy(batch.label_mask[labelled]),
-            model._binary,
-        )
-        gradients.append(torch.autograd.grad(losses[task] * len(labelled), linear)[0].flatten())
+        logits = heads.towers(gates @ moved, torch.from_numpy(batch.position[labelled]), start)
+        loss = (cross_entropy if TASKS[task].kind == "binary" else squared)(logits[:, task], labels[:, task])
+        gradients.append(torch.autograd.grad(loss[known[:, task]].sum(), linear)[0].flatten())
     return torch.stack(gradients)
 
 
@@ -132,7 +130,7 @@ def test_the_gram_matrix_is_that_of_the_explicit_gradients(seed: int) -> None:
     batch, labelled, features = labelled_batch(seed)
     gradients = explicit_gradients(model, batch, labelled, features)
     spy = SpyWeighting([1.0] * K)
-    model.weighting = spy  # type: ignore[assignment]
+    model.multitask.weighting = spy  # type: ignore[assignment]
     model.learn_many(batch, NO_ROWS, labelled, features)
     expected = (gradients @ gradients.T).numpy()
     assert spy.grams[0] == pytest.approx(expected, rel=1e-3, abs=1e-5 * float(np.abs(expected).max()))
@@ -144,10 +142,10 @@ def test_the_coefficients_weigh_what_reaches_the_experts() -> None:
 
     def gradients(coefficients: list[float]) -> tuple[torch.Tensor, torch.Tensor]:
         model = stirred()
-        model.weighting = SpyWeighting(coefficients)  # type: ignore[assignment]
+        model.multitask.weighting = SpyWeighting(coefficients)  # type: ignore[assignment]
         model.learn_many(batch, NO_ROWS, labelled, features)
-        heads: Any = model._network["heads"]
-        return heads.trunk.weight.grad, heads.hidden.grad
+        heads: Any = model.multitask.heads
+        return heads.experts.trunk.weight.grad, heads.towers.hidden.grad
 
     single = [gradients([float(n == k) for n in range(K)])[0] for k in range(K)]
     trunk, towers = gradients([2.0, 0.0, -0.5])
@@ -166,8 +164,8 @@ def test_what_a_row_teaches_does_not_depend_on_its_company() -> None:
         batch.label_mask[:, 0] = True
         batch.labels[:, 0] = 1.0
         rows = np.arange(len(batch))
-        heads: Any = model._network["heads"]
-        torch.nn.init.constant_(heads.out, 0.3)
+        heads: Any = model.multitask.heads
+        torch.nn.init.constant_(heads.towers.out, 0.3)
         model.learn_many(batch, NO_ROWS, rows, np.zeros((len(rows), PAIR_FEATURES), np.float32))
     fresh = neural()
     fresh.ensure(16)
@@ -195,12 +193,12 @@ def test_a_task_without_labels_reports_none_and_moves_nothing() -> None:
     model = stirred()
     batch, labelled, features = labelled_batch()
     batch.label_mask[:, 1] = False
-    heads: Any = model._network["heads"]
-    before = heads.hidden.detach().clone()
+    towers = model.multitask.heads.towers
+    before = towers.hidden.detach().clone()
     lesson = model.learn_many(batch, NO_ROWS, labelled, features)
     assert np.isnan(lesson.task_losses).tolist() == [False, True, False]
-    assert torch.equal(heads.hidden[1], before[1])
-    assert not torch.equal(heads.hidden[0], before[0])
+    assert torch.equal(towers.hidden[1], before[1])
+    assert not torch.equal(towers.hidden[0], before[0])
 
 
 def chain(items: int, rng: np.random.Generator) -> list[list[int]]:
@@ -235,7 +233,7 @@ def poisoned(part: str) -> tuple[NeuralLesson, NeuralModel, dict[str, np.ndarray
     everything = np.arange(len(batch))
     model.learn_many(batch, everything, NO_ROWS, NO_FEATURES)  # so that there are negatives
     if part == "gradient":
-        next(model._network["heads"].parameters()).register_hook(lambda gradient: gradient * torch.nan)
+        next(model.multitask.heads.parameters()).register_hook(lambda gradient: gradient * torch.nan)
     elif part == "retrieval":
         model._outputs.weight[9] = torch.nan
         batch.item_rows[labelled] = 1
@@ -243,9 +241,8 @@ def poisoned(part: str) -> tuple[NeuralLesson, NeuralModel, dict[str, np.ndarray
         batch.label_mask[-1] = False
         labelled, features = labelled[:5], features[:5]
     elif part == "balance":
-        model._network[
-            "heads"
-        ].out.data *= 1e21  # losses that are numbers, of gradients whose products are none
+        # losses that are numbers, of gradients whose products are none
+        model.multitask.heads.towers.out.data *= 1e21
     else:
         features[0, 0] = np.nan
     before = model.state_dict()
@@ -264,10 +261,10 @@ def changed(model: NeuralModel, before: dict[str, np.ndarray], prefix: str) -> b
 def test_gradients_that_cannot_be_balanced_are_left_out_and_not_remembered() -> None:
     lesson, model, before = poisoned("balance")
     assert lesson.skipped == ("tasks",)
-    assert not changed(model, before, "network.parameter.heads")
+    assert not changed(model, before, "tasks.heads")
     assert changed(model, before, "network.parameter.encoder"), "the choices were learned all the same"
-    assert np.isfinite(model.weighting.weights).all()
-    assert np.isfinite(model.state_dict()["weighting.norms"]).all()
+    assert np.isfinite(model.multitask.weighting.weights).all()
+    assert np.isfinite(model.state_dict()["tasks.weighting.norms"]).all()
 
 
 @pytest.mark.parametrize("part", ["retrieval", "tasks"])
@@ -276,16 +273,18 @@ def test_a_loss_that_is_no_number_is_left_out_and_the_other_goes_on(part: str) -
     assert lesson.skipped == (part,)
     assert np.isnan(lesson.retrieval_loss) == (part == "retrieval")
     assert np.isnan(lesson.task_losses).all() == (part == "tasks")
-    assert changed(model, before, "network.parameter.heads") == (part == "retrieval")
+    assert changed(model, before, "tasks.heads") == (part == "retrieval")
     state = model.state_dict()
-    assert all(np.isfinite(array).all() for name, array in state.items() if name.startswith("network"))
+    assert all(
+        np.isfinite(array).all() for name, array in state.items() if name.startswith(("network", "tasks"))
+    )
 
 
 def test_a_gradient_that_is_no_number_moves_nothing_and_is_told() -> None:
     lesson, model, before = poisoned("gradient")
     assert lesson.skipped
     assert set(lesson.skipped) <= {"retrieval", "tasks"}
-    for prefix in ("network", "inputs", "outputs"):
+    for prefix in ("network", "tasks.heads", "inputs", "outputs"):
         assert not changed(model, before, prefix), prefix
 
 

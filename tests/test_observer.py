@@ -53,6 +53,7 @@ def step(**differing: Any) -> Processed:
         "labels": np.array([[1.0, 0.0], [0.0, 0.0]], np.float32),
         "label_mask": np.array([[True, False], [True, False]]),
         "task_scores": np.array([[0.3, 0.9], [0.1, 0.9]], np.float32),
+        "label_late": np.zeros((2, 2), np.bool_),
         "label_delay_s": np.array([5.0, 60.0], np.float32),
         "lesson": lesson,
     }
@@ -128,6 +129,30 @@ def test_relatedness_is_shown_where_both_tasks_had_labels() -> None:
     assert watching.summary()["relatedness"] == {"click": {"purchase": -0.5}, "purchase": {"click": -0.5}}
 
 
+def test_late_labels_and_impressions_that_left_are_counted() -> None:
+    watching = observer()
+    late = np.array([[True, False], [False, False]])
+    states = processor().states
+    states.pending_of(0).expired_early = 3
+    watching.step(step(label_late=late), states, 1)
+    watching.step(step(), states, 1)
+    assert shown(watching, "late_labels_total", task="click") == 1.0
+    assert shown(watching, "late_labels_total", task="purchase") == 0.0
+    assert shown(watching, "expired_impressions_total") == 3.0
+
+
+def test_how_tasks_go_together_and_their_gates_are_shown() -> None:
+    watching = observer()
+    label = np.array([[1.0, 0.25], [0.25, NAN]], np.float32)
+    gates = np.array([[0.75, 0.25], [0.5, 0.5]], np.float32)
+    told(watching, step(lesson={"related": {"label": label}, "gates": gates}))
+    assert shown(watching, "task_association", measure="label", task="click", other="purchase") == 0.25
+    assert shown(watching, "task_association", measure="label", task="purchase", other="purchase") == 0.0
+    assert shown(watching, "task_gate", task="click", expert="0") == 0.75
+    with pytest.raises(KeyError):
+        shown(watching, "task_gate", task="purchase", expert="0")  # it has had no label
+
+
 def test_skipped_parts_are_counted() -> None:
     watching = observer()
     told(watching, step(lesson={"skipped": ("retrieval", "ranker", "ranker")}))
@@ -177,6 +202,7 @@ def drifting(watching: WorkerObserver) -> list[DriftFinding]:
             labels=zeros,
             label_mask=mask,
             task_scores=zeros,
+            label_late=np.zeros_like(mask),
             label_delay_s=zeros[:, 0],
             lesson={"task_losses": losses},
         )

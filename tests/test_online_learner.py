@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from laws import law
 from models import learner, taught
 
 from connectors.event import Event
+from learners.features import COUNTS
+from learners.label_rates import rates_width
 from learners.online_learner import OnlineLearner, pessimistic_ranks
 from learners.row_index import ABSENT
 from learners.task import Task
@@ -100,6 +103,38 @@ def test_a_task_that_nobody_ever_answered_is_not_learned() -> None:
     lesson = model.learn_many(batch, model.predict_many(batch))
     assert np.isnan(lesson.task_losses).tolist() == [True, False, True]
     assert model.recommend(batch.histories, 5).trained.tolist() == [False, True, False]
+
+
+def test_a_label_is_foreseen_from_what_was_known_when_the_item_was_shown() -> None:
+    """An hour later counts and rates have gone on; a slate of then did not know them."""
+    model = learner()
+    taught(model, shop()[:4])
+    batch = take(shop()[4][0], np.arange(len(shop()[4][0])))
+    users = np.zeros(len(batch.histories), np.int64)
+    moments = replace(batch.histories, users=users)
+    shown = model.describe(moments, batch.sequence, batch.item_rows)
+    assert shown.shape[1] == COUNTS + rates_width(3)
+    kept = replace(batch, histories=moments, shown=shown)
+    at_once = model.predict_many(kept)
+    taught(model, shop()[4:8])
+    later = model.predict_many(kept)
+    fresh = model.predict_many(replace(kept, shown=None))
+    assert (later.pair_features[:, :COUNTS] == at_once.pair_features[:, :COUNTS]).all()
+    assert (fresh.pair_features[:, :COUNTS] != at_once.pair_features[:, :COUNTS]).any()
+
+
+def test_users_who_are_forgotten_leave_no_rates() -> None:
+    model = learner()
+    batch = choices([[1], [2]], [3, 4])
+    batch = replace(batch, histories=replace(batch.histories, users=np.array([0, 1])))
+    batch.label_mask[:, 0], batch.labels[:, 0] = True, 1.0
+    model.learn_many(batch, model.predict_many(batch))
+    index = np.arange(2)
+    before = model.describe(batch.histories, index, np.array([30, 31]))
+    model.forget_users(np.array([0]))
+    after = model.describe(batch.histories, index, np.array([30, 31]))
+    assert (before[0] != after[0]).any()
+    assert (before[1] == after[1]).all()
 
 
 # --- shares and steps

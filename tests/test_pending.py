@@ -41,6 +41,7 @@ class AgainstList(RuleBasedStateMachine):
             self.early += dropped
         order_ms = max(self.now_ms, self.held[-1]["order_ms"] if self.held else 0)
         number = self.pending.open(user, item, self.opened, self.now_ms, self.opened % 7, 0)
+        self.pending.note(number, np.array([self.opened % 5, 0.5], np.float32))
         assert number == self.opened
         self.held.append(
             {"user": user, "item": item, "at": self.now_ms, "order_ms": order_ms, "number": number}
@@ -104,6 +105,7 @@ class AgainstList(RuleBasedStateMachine):
                     slot = self.pending.slot(number)
                     assert (self.pending.user[slot], self.pending.item[slot]) == (user, item)
                     assert (self.pending.as_of[slot], self.pending.position[slot]) == (number, number % 7)
+                    assert self.pending.shown[slot].tolist() == [number % 5, 0.5]
 
 
 AgainstList.TestCase.settings = settings(max_examples=40, stateful_step_count=20, deadline=None)

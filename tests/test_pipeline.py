@@ -71,6 +71,28 @@ def test_ranks_are_from_before_learning() -> None:
     assert step.repeats.tolist() == [True, False], "ann had it in her history, bob had not"
 
 
+def test_a_task_that_nobody_ever_answered_makes_no_rows() -> None:
+    stage = Stage()
+    stage.learner.known = np.array([True, False])
+    end = event(item="z", occurred_at_ms=NOW_MS + 3_600_000)
+    stage.step(*numbered([event(kind="impression")]))
+    step = stage.step(end)
+    assert step.label_mask.any(axis=0).tolist() == [True, False], "both windows have closed"
+    silent = Stage()
+    silent.learner.known = np.zeros(2, np.bool_)
+    silent.step(*numbered([event(kind="impression")]))
+    assert len(silent.step(end).labels) == 0
+
+
+def test_a_late_positive_is_told_as_such() -> None:
+    stage = Stage()
+    stage.pipeline._attribution._latest_ms = [120_000, -1]
+    stage.step(event(kind="impression"))
+    stage.step(event(item="z", occurred_at_ms=NOW_MS + 61_000))
+    step = stage.step(event(occurred_at_ms=NOW_MS + 62_000))
+    assert (step.labels[:, 0].tolist(), step.label_late[:, 0].tolist()) == ([1.0], [True])
+
+
 def test_a_slate_is_made_from_the_newest_state() -> None:
     stage = Stage()
     step = stage.step(event(item="a"))

@@ -96,7 +96,7 @@ UNKNOWN = {
     "[learner]\ndimenson = 3": ("learner.dimenson", "Did you mean dimension?"),
     "learnr = 3": ("learnr", "Did you mean learner?"),
     "[learnr]\ndimension = 3": ("learnr", "Did you mean learner?"),
-    "[learner]\nzzz = 3": ("learner.zzz", "Allowed here: device, dimension, "),
+    "[learner]\nzzz = 3": ("learner.zzz", "Allowed here: calibration, chain, "),
     '[[tasks]]\nname = "a"\nevent_types = ["click"]\nvalu = 2': ("tasks.0.valu", "Did you mean value?"),
     "[events.types.listen]\ntarge = true": ("events.types.listen.targe", "Did you mean target?"),
 }

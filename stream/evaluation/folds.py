@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from learners.event_batch import EventBatch, Histories, IntArray
+from learners.event_batch import BoolArray, EventBatch, FloatArray, Histories, IntArray
 from learners.learner import Learner, Lesson, Predictions, Slates
 from learners.state_arrays import Arrays
+from learners.weightings.weighting import Explanation
 from stream.evaluation.protocol import Ints, Protocol
 
 
@@ -32,6 +33,15 @@ class WithholdingLearner:
         self.version = learner.version
         self.step = learner.step
         self.may_learn = True
+
+    @property
+    def answered(self) -> BoolArray:
+        """See `Learner`."""
+        return self._learner.answered
+
+    def describe(self, histories: Histories, sequence: IntArray, items: IntArray) -> FloatArray:
+        """See `Learner`."""
+        return self._learner.describe(histories, sequence, items)
 
     def predict_many(self, batch: EventBatch) -> Predictions:
         """See `Learner`."""
@@ -55,6 +65,14 @@ class WithholdingLearner:
     def recommend(self, histories: Histories, size: int) -> Slates:
         """See `Learner`."""
         return self._learner.recommend(histories, size)
+
+    def explain(self) -> list[Explanation]:
+        """See `Learner`."""
+        return self._learner.explain()
+
+    def forget_users(self, rows: IntArray) -> None:
+        """See `Learner`."""
+        self._learner.forget_users(rows)
 
     def forget_items(self, rows: IntArray) -> None:
         """See `Learner`."""

@@ -1,0 +1,70 @@
+"""Experts and towers put together, by the names that settings know them by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from learners.heads.cgc import CustomisedGateControl
+from learners.heads.mixture import Experts, Mixture
+from learners.heads.mmoe import MixtureOfExperts
+from learners.heads.shared_bottom import SharedBottom
+from learners.heads.single_task import SingleTask
+from learners.heads.towers import Towers
+
+HEADS: dict[str, type[MixtureOfExperts | CustomisedGateControl | SharedBottom | SingleTask]] = {
+    "mmoe": MixtureOfExperts,
+    "cgc": CustomisedGateControl,
+    "shared_bottom": SharedBottom,
+    "single_task": SingleTask,
+}
+
+
+class Heads(nn.Module):
+    """Rows in, one logit a task out.
+
+    Args:
+        kind: A name of `HEADS`.
+        inputs: Width of a row.
+        tasks: K.
+        experts: E.
+        width: W.
+        after: (K,) the funnel, see `Towers`.
+        chain: How it is used, see `Towers`.
+        counts: How many of a row's last numbers are counts: they also go straight to each task's logit,
+            linearly, as the wide part of a wide and deep model (Cheng et al., 2016, arXiv:1606.07792).
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        inputs: int,
+        tasks: int,
+        *,
+        experts: int = 4,
+        width: int = 32,
+        after: Sequence[int] = (),
+        chain: str = "product",
+        counts: int = 0,
+    ) -> None:
+        super().__init__()
+        self.wide = nn.Parameter(torch.zeros(tasks, counts))
+        self.experts = HEADS[kind](inputs, tasks, experts, width)
+        self.towers = Towers(tasks, width, after, chain)
+
+    def mix(self, rows: Tensor) -> Mixture:
+        """(B, inputs) to each task's mixture."""
+        return cast(Experts, self.experts).mix(rows)
+
+    def shortcut(self, rows: Tensor) -> Tensor:
+        """(B, inputs) to the (B, K) part of the logits that is linear in the counts, which no gradient reaches."""
+        return rows.detach()[:, rows.shape[1] - self.wide.shape[1] :] @ self.wide.T
+
+    def forward(self, rows: Tensor, position: Tensor, offset: Tensor | None = None) -> Tensor:
+        """(B, inputs) rows, shown at `position` (B,), to (B, K) logits; `offset` (K,) is where the towers start."""
+        start = self.shortcut(rows) if offset is None else self.shortcut(rows) + offset
+        logits: Tensor = self.towers(self.mix(rows).mixed, position, start)
+        return logits

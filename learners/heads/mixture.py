@@ -1,0 +1,38 @@
+"""What the experts of every kind of heads give. B rows, E experts, K tasks, W an expert's outputs."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from torch import Tensor
+
+
+class Mixture(NamedTuple):
+    """What the towers see, kept apart so that tasks' gradients can be balanced there.
+
+    Attributes:
+        mixed: (B, K, W) each task's mixture of the experts' outputs.
+        gates: (B, K, E) how much of each expert a task takes; sums to one over E.
+        shared: (B, K, S) the part of `gates` on which tasks meet; a task that shares nothing has a column of
+            its own.
+    """
+
+    mixed: Tensor
+    gates: Tensor
+    shared: Tensor
+
+
+class Experts(Protocol):
+    """A module that turns rows into a mixture for each task.
+
+    Attributes:
+        experts: E.
+        width: W.
+    """
+
+    experts: int
+    width: int
+
+    def mix(self, rows: Tensor) -> Mixture:
+        """(B, inputs) to each task's mixture."""
+        ...

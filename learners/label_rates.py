@@ -1,0 +1,151 @@
+"""How often a user, and an item, was answered with yes: decayed counts for each task, as features of its heads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learners.event_batch import BoolArray, FloatArray, IntArray
+from learners.state_arrays import Arrays, grown, nest, unnest
+
+_SHRINKAGE = 10.0  # labels of the common rate that a user or an item begins with
+_MOST_LIFT = 4.0
+
+
+class LabelRates:
+    """Lifts of users' and items' rates over the common one.
+
+    A rate is shrunk to the common one, (positives + m g) / (labels + m): whoever has no labels has lift 0.
+
+    Args:
+        tasks: K.
+        half_life_s: After this time a label counts half.
+    """
+
+    def __init__(self, tasks: int, half_life_s: float = 60 * 86_400.0) -> None:
+        self.tasks = tasks
+        self._users = _Counts(tasks, half_life_s)
+        self._items = _Counts(tasks, half_life_s)
+        self._common = np.full((2, tasks), [[0.5], [1.0]])
+
+    def describe(self, users: IntArray, items: IntArray, now_s: NDArray[np.float64]) -> FloatArray:
+        """(B, R): log lifts of the user (K) and of the item (K), and logarithms of how many labels stand behind them.
+
+        Args:
+            users: (B,) user rows.
+            items: (B,) item rows.
+            now_s: (B,) moments.
+        """
+        rate = self._common[0] / self._common[1]
+        columns: list[NDArray[Any]] = []
+        sizes = []
+        for counts, rows in ((self._users, users), (self._items, items)):
+            positives, known = counts.at(rows, now_s)
+            lift = np.log((positives / rate + _SHRINKAGE) / (known + _SHRINKAGE))
+            columns.append(np.clip(lift, -_MOST_LIFT, _MOST_LIFT))
+            sizes.append(np.log1p(known.max(axis=1, initial=0.0))[:, None] / 4.0)
+        return np.concatenate([*columns, *sizes], axis=1).astype(np.float32)
+
+    def learn_many(
+        self,
+        users: IntArray,
+        items: IntArray,
+        labels: FloatArray,
+        mask: BoolArray,
+        late: BoolArray,
+        now_s: NDArray[np.float64],
+    ) -> None:
+        """Count (L, K) labels that became known; a late positive takes its negative back.
+
+        Args:
+            users: (L,) user rows.
+            items: (L,) item rows.
+            labels: (L, K) values.
+            mask: (L, K) which are known.
+            late: (L, K) which are late positives.
+            now_s: (L,) the moments to which they belong.
+        """
+        positives = np.where(mask, labels, 0.0).astype(np.float32)
+        known = (mask & ~late).astype(np.float32)
+        self._common[0] += positives.sum(axis=0)
+        self._common[1] += known.sum(axis=0)
+        self._users.add(users, positives, known, now_s)
+        self._items.add(items, positives, known, now_s)
+
+    def forget(self, users: IntArray | None = None, items: IntArray | None = None) -> None:
+        """Users or items that are gone: their rows will be used for others."""
+        if users is not None:
+            self._users.forget(users)
+        if items is not None:
+            self._items.forget(items)
+
+    def state_dict(self) -> Arrays:
+        """All counts."""
+        return {
+            **nest("users", self._users.state_dict()),
+            **nest("items", self._items.state_dict()),
+            "common": self._common.copy(),
+        }
+
+    def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """The inverse of `state_dict`."""
+        self._users.load_state_dict(unnest("users", arrays))
+        self._items.load_state_dict(unnest("items", arrays))
+        self._common = arrays["common"].copy()
+
+
+def rates_width(tasks: int) -> int:
+    """R, numbers of a row: a lift of the user and one of the item for each of K tasks, and the labels behind them."""
+    return 2 * tasks + 2
+
+
+class _Counts:
+    """Positives and labels of each row, decayed when they are touched."""
+
+    def __init__(self, tasks: int, half_life_s: float) -> None:
+        self._half_life_s = half_life_s
+        self._counts: FloatArray = np.zeros((16, 2, tasks), np.float32)
+        self._at_s: NDArray[np.float64] = np.zeros(16)
+
+    def at(self, rows: IntArray, now_s: NDArray[np.float64]) -> tuple[FloatArray, FloatArray]:
+        """(B, K) positives and (B, K) labels of rows at moments; rows that were never touched have none."""
+        there = rows < len(self._at_s)
+        own = np.where(there, rows, 0)
+        fading = np.maximum(now_s - self._at_s[own], 0.0) / self._half_life_s
+        counts = self._counts[own] * (there * 0.5**fading)[:, None, None].astype(np.float32)
+        return counts[:, 0], counts[:, 1]
+
+    def add(
+        self, rows: IntArray, positives: FloatArray, known: FloatArray, now_s: NDArray[np.float64]
+    ) -> None:
+        """Add (L, K) counts to (L,) rows, each fading from its own moment on."""
+        if not len(rows):
+            return
+        largest = int(rows.max()) + 1
+        self._counts, self._at_s = grown(self._counts, largest), grown(self._at_s, largest)
+        unique, inverse = np.unique(rows, return_inverse=True)
+        latest = self._at_s[unique]
+        np.maximum.at(latest, inverse, now_s)
+        self._counts[unique] *= (0.5 ** ((latest - self._at_s[unique]) / self._half_life_s))[
+            :, None, None
+        ].astype(np.float32)
+        self._at_s[unique] = latest
+        fading = 0.5 ** ((latest[inverse] - now_s) / self._half_life_s)
+        np.add.at(
+            self._counts,
+            rows,
+            np.stack([positives, known], axis=1) * fading[:, None, None].astype(np.float32),
+        )
+
+    def forget(self, rows: IntArray) -> None:
+        rows = rows[rows < len(self._at_s)]
+        self._counts[rows], self._at_s[rows] = 0.0, 0.0
+
+    def state_dict(self) -> Arrays:
+        return {"counts": self._counts.copy(), "at_s": self._at_s.copy()}
+
+    def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        self._counts, self._at_s = arrays["counts"].copy(), arrays["at_s"].copy()

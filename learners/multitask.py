@@ -1,0 +1,344 @@
+"""The multi-task part of the neural model: heads, losses, weighting, calibration. B rows, K tasks, E experts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from learners.base_rates import BaseRates, negative_importance
+from learners.calibration import OnlineCalibration
+from learners.event_batch import BoolArray, FloatArray, IntArray
+from learners.heads.heads import Heads
+from learners.label_rates import rates_width
+from learners.parameters import load_optimised, optimised_arrays
+from learners.state_arrays import Arrays, nest, unnest
+from learners.task import Task, funnel
+from learners.task_losses import TaskLosses
+from learners.weightings.registry import WEIGHTINGS
+from learners.weightings.weighting import relatedness
+
+_BELIEF = 0.8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MultiTaskConfig:
+    """What shapes the multi-task part.
+
+    Attributes:
+        heads: A name of `heads.heads.HEADS`.
+        experts: E.
+        width: Numbers of an expert's outputs and of a tower's hidden units.
+        chain: How tasks with an `after` use what comes before: `product`, `gate` or `both`.
+        weighting: A name of `weightings.registry.WEIGHTINGS`.
+        learning_rate: Of Adam.
+        calibrated: Whether what is foreseen is calibrated.
+        lookahead_every: Steps from one lookahead to the next; 0 for none.
+        seed: Of every draw.
+    """
+
+    heads: str = "mmoe"
+    experts: int = 4
+    width: int = 32
+    chain: str = "product"
+    weighting: str = "balanced"
+    learning_rate: float = 0.0015
+    calibrated: bool = True
+    lookahead_every: int = 100
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskLabels:
+    """Labels of B rows.
+
+    Attributes:
+        labels: (B, K) values.
+        mask: (B, K) which of them are known.
+        late: (B, K) which are positives whose negative was taught before.
+        position: (B,) where the item was shown, -1 where that is not known.
+        group: (B,) rows of the same number were shown together.
+    """
+
+    labels: FloatArray
+    mask: BoolArray
+    late: BoolArray
+    position: IntArray
+    group: IntArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskLesson:
+    """What one step did.
+
+    Attributes:
+        losses: (K,) mean losses over known labels; NaN where none was known or the step was left out.
+        cosines: (K, K) between the tasks' gradients; None where the step was left out.
+        gates: (K, E) how much of each expert a task took, on average over the rows.
+        affinity: (K, K) what a step along each task's gradient would do to each task's loss, see `_lookahead`;
+            None in most steps.
+    """
+
+    losses: FloatArray
+    cosines: FloatArray | None
+    gates: FloatArray
+    affinity: FloatArray | None = None
+
+
+class MultiTask:
+    """Foresees K tasks from rows, and learns them with one backward pass.
+
+    A step has two halves, since the rows' own gradients go on into item vectors and encoder: `learn` fills
+    them, and `apply` moves the heads once the whole step is known to be finite.
+
+    Args:
+        tasks: Axis K.
+        inputs: Width of a row.
+        config: Everything else.
+        device: Where tensors live.
+        counts: How many of a row's last numbers are counts, see `Heads`.
+        rates: Whether the last of these are `LabelRates`. Each task then begins with an opinion: its own
+            lifts, of the user and of the item, as they would add up if they were independent evidence, and
+            somewhat less.
+    """
+
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        inputs: int,
+        config: MultiTaskConfig,
+        device: str = "cpu",
+        *,
+        counts: int = 0,
+        rates: bool = False,
+    ) -> None:
+        self.tasks = tuple(tasks)
+        self._device = device
+        self._calibrated = config.calibrated
+        self._lookahead_every = config.lookahead_every
+        self._learning_rate = config.learning_rate
+        self._steps = 0
+        after = funnel(self.tasks)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            self.heads = Heads(
+                config.heads,
+                inputs,
+                len(self.tasks),
+                experts=config.experts,
+                width=config.width,
+                after=after,
+                chain=config.chain,
+                counts=counts,
+            ).to(device)
+        if rates:
+            self._believe_rates()
+        self._optimiser = torch.optim.Adam(
+            self.heads.parameters(), lr=config.learning_rate, betas=(0.9, 0.99)
+        )
+        self._losses = TaskLosses(self.tasks, device)
+        self._likelihood = torch.tensor([task.kind == "binary" for task in self.tasks], device=device)
+        self._rates = BaseRates(len(self.tasks), after if config.chain != "gate" else (-1,) * len(self.tasks))
+        self.calibration = OnlineCalibration(len(self.tasks))
+        self.weighting = WEIGHTINGS[config.weighting](self.tasks, config.seed)
+
+    # --- predicting
+
+    def foresee(self, rows: Tensor, position: IntArray) -> FloatArray:
+        """(B, K) probabilities, or expected values, for (B, inputs) rows shown at `position` (B,)."""
+        with torch.no_grad():
+            outputs = self.heads(rows, self._tensor(position), self._offset())
+            logits: FloatArray = self._straight(outputs).cpu().numpy()
+        if self._calibrated:
+            return self.calibration.apply(logits)
+        plain: FloatArray = (1.0 / (1.0 + np.exp(-logits))).astype(np.float32)
+        return plain
+
+    # --- learning
+
+    def learn(self, rows: Tensor, given: TaskLabels) -> TaskLesson:
+        """Gradients of the heads and of `rows`, balanced where the tasks meet: at the experts.
+
+        A tower sees only its own task's mixture m_k, so one backward pass through all towers gives every task's
+        gradient at its mixture, and with the gates the gradient d_k at the experts' outputs. Rows seldom have
+        labels of two tasks, so these never meet in a row; they meet in the weights. Compared are therefore the
+        gradients of a linear map from the heads' input x to the experts' outputs, G_k = sum_b d_k(b) x(b)'.
+
+        Every label counts alike: a task's gradient is the sum over its labels. Their mean would make a
+            positive that comes
+        alone weigh as much as a hundred negatives whose windows close together.
+
+        Args:
+            rows: (B, inputs), with the graph that leads to what they were made of.
+            given: Their labels.
+        """
+        K = len(self.tasks)
+        mask, labels = self._tensor(given.mask), self._tensor(given.labels)
+        weight_of_positive = self._tensor(self._rates.positive_weight)
+        affinity = self._lookahead(rows.detach(), given) if self._is_lookahead() else None
+        mixture = self.heads.mix(rows)
+        leaf = mixture.mixed.detach().requires_grad_()
+        start = self.heads.shortcut(rows) + self._offset()
+        outputs = self.heads.towers(leaf, self._tensor(given.position), start)
+        with torch.no_grad():
+            logits = self._straight(outputs).cpu().numpy()
+            importance = self._importance(logits, given)
+            gates: FloatArray = mixture.gates.mean(dim=0).cpu().numpy()
+        each = self._losses.rows(outputs, labels, mask, weight_of_positive, self._tensor(given.group))
+        total = (each * self._tensor(importance)).sum(dim=0)
+        counts = given.mask.sum(axis=0)
+        nothing = TaskLesson(losses=np.full(K, np.nan, np.float32), cosines=None, gates=gates)
+        if not bool(torch.isfinite(total).all()):
+            return nothing
+        present: BoolArray = counts > 0
+        reported = np.where(present, total.detach().cpu().numpy() / np.maximum(counts, 1), np.nan)
+        total.sum().backward()  # type: ignore[no-untyped-call]
+        gradient = leaf.grad
+        assert gradient is not None  # (B, K, W)
+        with torch.no_grad():
+            gram = gram_matrix(gradient, mixture.shared, rows, mask).double().cpu().numpy()
+            if not np.isfinite(gram).all():  # the weighting would remember it for ever
+                self.heads.zero_grad()
+                return nothing
+            coefficients = self.weighting.weigh(gram, reported.astype(np.float64), present)
+            scale = self._tensor(coefficients.astype(np.float32))
+        mixture.mixed.backward(gradient * scale[None, :, None])  # type: ignore[no-untyped-call]
+        self._rates.learn_many(given.labels, given.mask, given.late)
+        self.calibration.learn_many(logits, given.labels, given.mask, importance)
+        return TaskLesson(
+            losses=reported.astype(np.float32),
+            cosines=relatedness(gram).astype(np.float32),
+            gates=gates,
+            affinity=affinity,
+        )
+
+    @property
+    def gradients(self) -> list[Tensor]:
+        """What `learn` has left in the parameters."""
+        return [parameter.grad for parameter in self.heads.parameters() if parameter.grad is not None]
+
+    def clear(self) -> None:
+        """Drop the gradients."""
+        self._optimiser.zero_grad()
+
+    def apply(self) -> None:
+        """Move the parameters along their gradients."""
+        self._optimiser.step()
+
+    def _is_lookahead(self) -> bool:
+        self._steps += 1
+        return self._lookahead_every > 0 and self._steps % self._lookahead_every == 0
+
+    def _lookahead(self, rows: Tensor, given: TaskLabels) -> FloatArray:
+        """(K, K) the part of itself by which loss j falls after a step of the experts along gradient i.
+
+        Fifty et al. (NeurIPS 2021, arXiv:2109.04617), Z_ij = 1 - L_j(after a step on i) / L_j, on a shadow:
+        nothing moves. All steps have the length that one of Adam's has. NaN where one of the two has no labels
+        here.
+        """
+        K = len(self.tasks)
+        position, offset = self._tensor(given.position), self._offset()
+        labels, mask, group = (self._tensor(array) for array in (given.labels, given.mask, given.group))
+        counts = mask.sum(dim=0).clamp(min=1)
+        weight = self._tensor(self._rates.positive_weight)
+
+        def losses(outputs: Tensor) -> Tensor:
+            return self._losses.rows(outputs, labels, mask, weight, group).sum(dim=0) / counts
+
+        shared = {f"experts.{name}": p for name, p in self.heads.experts.named_parameters()}
+        before = losses(self.heads(rows, position, offset))
+        length = self._learning_rate * sum(p.numel() for p in shared.values()) ** 0.5
+        affinity = np.full((K, K), np.nan, np.float32)
+        there = np.flatnonzero(given.mask.any(axis=0) & (before.detach().cpu().numpy() > 0.0))
+        for task in there.tolist():
+            slopes = torch.autograd.grad(
+                before[task], list(shared.values()), retain_graph=True, allow_unused=True
+            )
+            with torch.no_grad():
+                norm = sum(float(slope.square().sum()) for slope in slopes if slope is not None) ** 0.5
+                if not 0.0 < norm < float("inf"):
+                    continue
+                moved = {
+                    name: p if slope is None else p - length / norm * slope
+                    for (name, p), slope in zip(shared.items(), slopes, strict=True)
+                }
+                after = losses(torch.func.functional_call(self.heads, moved, (rows, position, offset)))
+                affinity[task, there] = (1.0 - after / before).cpu().numpy()[there]
+        return affinity
+
+    def _believe_rates(self) -> None:
+        K = len(self.tasks)
+        first = self.heads.wide.shape[1] - rates_width(K)
+        with torch.no_grad():
+            for k in range(K):
+                self.heads.wide[k, [first + k, first + K + k]] = _BELIEF
+
+    def _importance(self, logits: FloatArray, given: TaskLabels) -> FloatArray:
+        """(B, K) what each label counts; see `negative_importance`."""
+        share = np.where(self._likelihood.cpu().numpy(), self._rates.late_share, 0.0).astype(np.float32)
+        if not share.any():
+            return np.ones_like(given.labels)
+        return negative_importance(self.calibration.apply(logits), given.labels, given.late, share)
+
+    def _offset(self) -> Tensor:
+        return self._tensor(self._losses.start(self._rates.logits, self._rates.positive_weight))
+
+    def _straight(self, outputs: Tensor) -> Tensor:
+        return self._losses.probability_logits(outputs, self._tensor(self._rates.positive_weight))
+
+    def _tensor(self, array: NDArray[Any]) -> Tensor:
+        return torch.from_numpy(array).to(self._device)
+
+    # --- state
+
+    def state_dict(self) -> Arrays:
+        """Parameters, moments, rates, calibration, and the weighting's memory."""
+        return {
+            **nest("heads", optimised_arrays(self.heads, self._optimiser)),
+            **nest("rates", self._rates.state_dict()),
+            **nest("calibration", self.calibration.state_dict()),
+            **nest("weighting", self.weighting.state_dict()),
+            "steps": np.array([self._steps]),
+        }
+
+    def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """The inverse of `state_dict`.
+
+        Raises:
+            ValueError: Saved with other settings.
+        """
+        load_optimised(self.heads, self._optimiser, unnest("heads", arrays))
+        self._rates.load_state_dict(unnest("rates", arrays))
+        self.calibration.load_state_dict(unnest("calibration", arrays))
+        self.weighting.load_state_dict(unnest("weighting", arrays))
+        self._steps = int(arrays["steps"][0])
+
+
+def gram_matrix(gradient: Tensor, gates: Tensor, inputs: Tensor, mask: Tensor) -> Tensor:
+    """(K, K) inner products of the tasks' gradients; see `MultiTask.learn`.
+
+    Args:
+        gradient: (B, K, W) at the tasks' mixtures.
+        gates: (B, K, S) over what is shared.
+        inputs: (B, I) the heads' inputs.
+        mask: (B, K) known labels; the other rows have no gradient and are left out.
+    """
+    K = mask.shape[1]
+    gram = gradient.new_zeros(K, K)
+    there = mask.any(dim=0).nonzero().flatten().tolist()
+    if not there:
+        return gram
+    maps = []
+    for task in there:
+        rows = mask[:, task]
+        at_experts = (gates[rows, task, :, None] * gradient[rows, task, None, :]).flatten(1)  # (b, S W)
+        maps.append((at_experts.T @ inputs[rows]).flatten())
+    stacked = torch.stack(maps)
+    index = torch.tensor(there, device=gradient.device)
+    gram[index[:, None], index] = stacked @ stacked.T
+    return gram

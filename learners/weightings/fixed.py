@@ -1,0 +1,29 @@
+"""Weights that somebody chose."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from learners.task import Task
+from learners.weightings.weighting import Matrix, Present, Weighting
+
+
+class FixedWeighting(Weighting):
+    """w_k = v_k a_k, with a_k the task's `weight` from the settings: for learning only, not for the slate.
+
+    Args:
+        tasks: Axis K.
+        seed: Not used.
+    """
+
+    def __init__(self, tasks: Sequence[Task], seed: int = 0) -> None:
+        super().__init__(tasks, seed)
+        self._chosen: Matrix = np.array([task.weight for task in tasks], np.float64)
+
+    def _factors(self, gram: Matrix, losses: Matrix, present: Present) -> Matrix:
+        return self._chosen
+
+    def _because(self, task: int) -> str:
+        return f"its weight is set to {self._chosen[task]:g} x its value"

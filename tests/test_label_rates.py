@@ -1,0 +1,110 @@
+"""Rates of users and items against sums written out."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from laws import law
+
+from learners.label_rates import LabelRates, rates_width
+
+DAY_S = 86_400.0
+
+
+def taught(
+    rates: LabelRates, users: list[int], items: list[int], labels: list[list[float]], at_s: float = 0.0
+) -> None:
+    values = np.array(labels, np.float32)
+    known = np.ones_like(values, np.bool_)
+    moments = np.full(len(users), at_s)
+    rates.learn_many(np.array(users), np.array(items), values, known, np.zeros_like(known), moments)
+
+
+def described(rates: LabelRates, user: int, item: int, at_s: float = 0.0) -> list[float]:
+    found: list[float] = rates.describe(np.array([user]), np.array([item]), np.array([at_s]))[0].tolist()
+    return found
+
+
+def test_strangers_have_no_lift() -> None:
+    rates = LabelRates(2)
+    taught(rates, [0] * 5, [0] * 5, [[1.0, 0.0]] * 5)
+    assert described(rates, 999, 999) == [0.0] * 6
+    assert rates_width(2) == 6
+
+
+def test_a_lift_is_the_shrunk_rate_over_the_common_one() -> None:
+    rates = LabelRates(1)
+    taught(rates, [0] * 4 + [1] * 4, list(range(8)), [[1.0]] * 3 + [[0.0]] * 5)
+    common = (0.5 + 3.0) / (1.0 + 8.0)
+    user, item, labels_of_user, labels_of_item = described(rates, 0, 7)
+    assert user == pytest.approx(math.log((3.0 + 10.0 * common) / (4.0 + 10.0) / common))
+    assert item == pytest.approx(math.log((0.0 + 10.0 * common) / (1.0 + 10.0) / common))
+    assert labels_of_user == pytest.approx(math.log1p(4.0) / 4.0)
+    assert labels_of_item == pytest.approx(math.log1p(1.0) / 4.0)
+
+
+def test_after_a_half_life_a_label_counts_half() -> None:
+    fresh, old = LabelRates(1, half_life_s=DAY_S), LabelRates(1, half_life_s=DAY_S)
+    taught(fresh, [0] * 4, [0] * 4, [[1.0]] * 4)
+    taught(old, [0] * 8, [0] * 8, [[1.0]] * 8)
+    assert described(fresh, 0, 0)[2:] == pytest.approx(described(old, 0, 0, DAY_S)[2:])
+
+
+def test_a_late_positive_takes_its_negative_back() -> None:
+    in_time, late = LabelRates(1), LabelRates(1)
+    taught(in_time, [0], [0], [[1.0]])
+    taught(late, [0], [0], [[0.0]])
+    yes = np.ones((1, 1), np.bool_)
+    late.learn_many(np.array([0]), np.array([0]), np.ones((1, 1), np.float32), yes, yes, np.zeros(1))
+    assert described(late, 0, 0) == pytest.approx(described(in_time, 0, 0))
+
+
+def test_what_is_not_known_is_not_counted() -> None:
+    rates = LabelRates(2)
+    known = np.array([[True, False]])
+    values = np.ones((1, 2), np.float32)
+    rates.learn_many(np.array([0]), np.array([0]), values, known, np.zeros_like(known), np.zeros(1))
+    assert described(rates, 0, 0)[1] == 0.0
+    assert described(rates, 0, 0)[0] > 0.0
+
+
+def test_who_is_forgotten_is_a_stranger() -> None:
+    rates = LabelRates(1)
+    taught(rates, [0, 1], [0, 1], [[1.0], [1.0]])
+    rates.forget(users=np.array([0, 500]), items=np.array([1]))
+    assert described(rates, 0, 1) == [0.0] * 4
+    assert described(rates, 1, 0)[0] > 0.0
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.booleans(), st.integers(0, 10)), max_size=20)
+)
+@law(50)
+def test_counts_are_decayed_sums_whatever_the_batches(acts: list[tuple[int, int, bool, int]]) -> None:
+    one, by_one = LabelRates(1, half_life_s=DAY_S), LabelRates(1, half_life_s=DAY_S)
+    days = np.cumsum([act[3] for act in acts]) if acts else np.zeros(0)
+    users, items = (np.array([act[n] for act in acts], np.int64) for n in range(2))
+    values = np.array([[float(act[2])] for act in acts], np.float32).reshape(-1, 1)
+    known, moments = np.ones_like(values, np.bool_), days * DAY_S
+    one.learn_many(users, items, values, known, np.zeros_like(known), moments)
+    for n in range(len(acts)):
+        some = slice(n, n + 1)
+        by_one.learn_many(
+            users[some], items[some], values[some], known[some], np.zeros((1, 1), np.bool_), moments[some]
+        )
+    for user in range(4):
+        assert described(one, user, 0, 1e7) == pytest.approx(described(by_one, user, 0, 1e7), abs=1e-4)
+
+
+def test_restored_rates_go_on_alike() -> None:
+    one, other = LabelRates(1), LabelRates(1)
+    taught(one, [0, 3], [1, 2], [[1.0], [0.0]], 50.0)
+    other.load_state_dict({name: array.copy() for name, array in one.state_dict().items()})
+    for rates in (one, other):
+        taught(rates, [40], [2], [[1.0]], 90.0)
+    assert described(one, 0, 2, 100.0) == described(other, 0, 2, 100.0)
+    assert described(one, 40, 1, 100.0) == described(other, 40, 1, 100.0)
