@@ -1,33 +1,58 @@
-"""Retrieval: from everything known to a few hundred candidates a sequence, with the counts that speak for each.
+"""Retrieval: from everything known to some hundreds of candidates a sequence, with the evidence for each.
 
-Columns all the way: the sources of many users are concatenated as (sequence, item) keys, sorted once, and
-summed per key, so the cost does not depend on the catalogue and no Python object stands for a candidate.
+The cost does not depend on the catalogue: items are met by following lists, and a table of one stamp an item
+says which of them were met before.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from learners.covisitation import HALF_LIVES_S as TRANSITION_HALF_LIVES_S
-from learners.covisitation import CoVisitation
+from learners.compiled import compiled
+from learners.counts.counts import (
+    ACCOMPANIED,
+    FOLLOWED,
+    TOGETHER_HALF_LIVES_S,
+    TRANSITION_HALF_LIVES_S,
+    TRANSITIONS_KEPT,
+    CountArrays,
+    Counts,
+    latest_distinct,
+)
+from learners.counts.neighbours import share_factors
+from learners.counts.own_items import find_pair
 from learners.event_batch import FloatArray, Histories, IntArray
-from learners.popularity import Popularity
 from learners.row_index import ABSENT
+from learners.state_arrays import grown
 
-SOURCES: tuple[str, ...] = ("repeat", "covisitation", "neural", "popularity")
+SOURCES: tuple[str, ...] = ("repeat", "transition", "together", "neural", "popularity")
 """Candidate sources; where several bring an item, the first of them is named."""
 
-SOURCE_ITEMS = 10
-"""How many of a user's latest different items lead to candidates."""
+_REPEAT, _TRANSITION, _TOGETHER, _NEURAL, _POPULARITY = (1 << n for n in range(len(SOURCES)))
 
-_REPEAT, _COVISITATION, _NEURAL, _POPULARITY = (1 << n for n in range(len(SOURCES)))
-_P = len(TRANSITION_HALF_LIVES_S)
-_PRIOR_SHARE = 1e-3
-_CHUNK = 64  # sequences at a time: temporaries stay small enough for the processor's cache
+_J = len(TRANSITION_HALF_LIVES_S) + len(TRANSITIONS_KEPT)
+_G = len(TOGETHER_HALF_LIVES_S)
+_LASTING_TRANSITION = len(TRANSITION_HALF_LIVES_S) - 1
+_DAY_TRANSITION = 1
+_LASTING_TOGETHER = _G - 1
+
+FROM_LAST = slice(0, _J)
+FROM_RECENT = slice(_J, 2 * _J)
+EVENLY = slice(2 * _J, 2 * _J + 2)
+TOGETHER = slice(2 * _J + 2, 2 * _J + 4 + _G)
+WAYS = slice(2 * _J + 4 + _G, 2 * _J + 6 + _G)
+EVIDENCE = WAYS.stop
+"""Columns of the evidence: shares of transitions from the last item, from recent ones by 1 / distance, from recent
+ones evenly (by a day and by ten years); shares of what goes together with recent items evenly, at each half-life,
+then the lasting one over the root of the total, then by 1 / root of the distance; and by how many recent items'
+transitions and companies it was reached."""
+
+_LAST_0, _RECENT_0, _EVENLY_0, _TOGETHER_0, _WAYS_0 = (
+    part.start for part in (FROM_LAST, FROM_RECENT, EVENLY, TOGETHER, WAYS)
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,65 +61,38 @@ class Candidates:
 
     Attributes:
         rows: (S, C) item rows, `ABSENT` where a sequence has fewer.
-        from_last: (S, C, P) transition shares from the user's last item.
-        from_recent: (S, C, P) the same from the latest different items, weighted by 1 / distance.
-        own_count: (S, C) how often the item stands in the user's history.
-        own_age_s: (S, C) seconds since it last did, infinite where it does not.
+        evidence: (S, C, EVIDENCE) what speaks for each.
         sources: (S, C) bits of the sources that brought it, in the order of `SOURCES`.
-        last_item: (S,) the user's last item, `ABSENT` where there is none.
     """
 
     rows: IntArray
-    from_last: FloatArray
-    from_recent: FloatArray
-    own_count: FloatArray
-    own_age_s: FloatArray
+    evidence: FloatArray
     sources: NDArray[np.uint8]
-    last_item: IntArray
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def take(self, index: IntArray) -> Candidates:
         """The candidates of the sequences at `index`."""
-        return Candidates(**{name: getattr(self, name)[index] for name in self.__dataclass_fields__})
-
-
-def latest_distinct(item_rows: IntArray, count: int) -> IntArray:
-    """Each sequence's latest different items, newest first.
-
-    Args:
-        item_rows: (S, H) oldest first, `ABSENT` in empty slots.
-        count: L, how many.
-
-    Returns:
-        (S, L), `ABSENT` where there are fewer.
-    """
-    newest_first = item_rows[:, ::-1]
-    H = newest_first.shape[1]
-    same = newest_first[:, :, None] == newest_first[:, None, :]
-    seen_before = (same & np.tri(H, H, -1, dtype=np.bool_)).any(axis=2)
-    drop = seen_before | (newest_first == ABSENT)
-    order = np.argsort(drop, axis=1, kind="stable")[:, :count]
-    found = np.take_along_axis(np.where(drop, ABSENT, newest_first), order, axis=1)
-    if found.shape[1] < count:
-        found = np.pad(found, ((0, 0), (0, count - found.shape[1])), constant_values=ABSENT)
-    return found
+        return Candidates(rows=self.rows[index], evidence=self.evidence[index], sources=self.sources[index])
 
 
 class CandidateRetrieval:
-    """Brings candidates from what users did next, what is chosen by all, and what is near the user's vector.
+    """Brings candidates from the users' own items, what goes with them, what is chosen by all, and what is near.
 
     Args:
-        covisitation: Transitions between items.
-        popularity: Choices of items.
+        counts: Where the evidence comes from.
         limit: C, most candidates of a sequence.
+        exclude_seen: Leave out what the user has chosen before.
     """
 
-    def __init__(self, covisitation: CoVisitation, popularity: Popularity, limit: int) -> None:
-        self._covisitation = covisitation
-        self._popularity = popularity
+    def __init__(self, counts: Counts, limit: int, *, exclude_seen: bool) -> None:
+        self._counts = counts
         self._limit = limit
+        self._exclude_seen = exclude_seen
+        self._stamps: IntArray = np.zeros(16, np.int64)
+        self._slots: IntArray = np.zeros(16, np.int64)
+        self._stamp = 0
 
     def retrieve(self, histories: Histories, nearest: IntArray) -> Candidates:
         """The candidates of S sequences.
@@ -103,17 +101,32 @@ class CandidateRetrieval:
             histories: S users at S moments.
             nearest: (S, T) item rows nearest to the user vectors, `ABSENT` where there are fewer.
         """
-        general = self._popularity.leaders()
-        parts = [
-            self._retrieve_chunk(histories.take(index), nearest[index], general)
-            for start in range(0, max(len(histories), 1), _CHUNK)
-            for index in (np.arange(start, min(start + _CHUNK, len(histories))),)
-        ]
-        width = max(part.rows.shape[1] for part in parts)
-        return _concatenated([_widened(part, width) for part in parts])
+        general = self._counts.popularity.leaders()
+        S, H = histories.item_rows.shape
+        reach = (FOLLOWED + ACCOMPANIED) * self._counts.transitions.arrays.rows.shape[1]
+        most = reach + H + len(general) + nearest.shape[1]
+        rows = np.full((S, self._limit), ABSENT, np.int64)
+        evidence = np.zeros((S, self._limit, EVIDENCE), np.float32)
+        sources = np.zeros((S, self._limit), np.uint8)
+        width = _retrieve(
+            self._counts.arrays,
+            histories.users,
+            histories.item_rows,
+            histories.now_s,
+            general,
+            nearest,
+            self._exclude_seen,
+            *self._marks(S),
+            np.empty((most, EVIDENCE), np.float32),
+            rows,
+            evidence,
+            sources,
+        )
+        width = max(width, 1)
+        return Candidates(rows=rows[:, :width], evidence=evidence[:, :width], sources=sources[:, :width])
 
     def describe(self, histories: Histories, sequence: IntArray, item_rows: IntArray) -> Candidates:
-        """The same counts for given items, whether they would have been retrieved or not.
+        """The same evidence for given items, whether they would have been retrieved or not.
 
         Args:
             histories: S users at S moments.
@@ -123,177 +136,260 @@ class CandidateRetrieval:
         Returns:
             B sequences with one candidate each; `sources` is empty.
         """
-        B, S = len(item_rows), len(histories)
-        recent = latest_distinct(histories.item_rows[:, -2 * SOURCE_ITEMS :], SOURCE_ITEMS)
-        L = recent.shape[1]
-        successors, share = self._covisitation.successors(recent.ravel(), np.repeat(histories.now_s, L))
-        M = successors.shape[1]
-        successors, share = successors.reshape(S, L, M), share.reshape(S, L, M, _P)
-        from_last, from_recent = np.zeros((2, B, 1, _P), np.float32)
-        own_count = np.zeros((B, 1), np.float32)
-        own_age_s = np.full((B, 1), np.inf, np.float32)
-        for start in range(0, B, _CHUNK):
-            rows = slice(start, start + _CHUNK)
-            of, wanted = sequence[rows], item_rows[rows, None]
-            row, distance, slot = np.nonzero(successors[of] == wanted[:, :, None])
-            found = share[of[row], distance, slot]
-            np.add.at(from_last[rows, 0], row, found * (distance == 0)[:, None])
-            np.add.at(from_recent[rows, 0], row, found / (distance + 1)[:, None])
-            own = histories.item_rows[of] == wanted
-            own_count[rows, 0] = own.sum(axis=1)
-            own_age_s[rows, 0] = np.where(own, histories.age_s[of], np.inf).min(axis=1, initial=np.inf)
+        B = len(item_rows)
+        evidence = np.zeros((B, EVIDENCE), np.float32)
+        order = np.argsort(sequence, kind="stable")
+        _describe(
+            self._counts.arrays,
+            histories.item_rows,
+            histories.now_s,
+            sequence,
+            item_rows,
+            order,
+            *self._marks(B),
+            evidence,
+        )
         return Candidates(
-            rows=item_rows[:, None],
-            from_last=from_last,
-            from_recent=from_recent,
-            own_count=own_count,
-            own_age_s=own_age_s,
-            sources=np.zeros((B, 1), np.uint8),
-            last_item=recent[sequence, 0],
+            rows=item_rows[:, None], evidence=evidence[:, None], sources=np.zeros((B, 1), np.uint8)
         )
 
-    def _retrieve_chunk(self, histories: Histories, nearest: IntArray, general: IntArray) -> Candidates:
-        S = len(histories)
-        recent = latest_distinct(histories.item_rows[:, -2 * SOURCE_ITEMS :], SOURCE_ITEMS)
-        L = recent.shape[1]
-        successors, share = self._covisitation.successors(recent.ravel(), np.repeat(histories.now_s, L))
-        M = successors.shape[1]
-        nearness = np.tile(1.0 / np.arange(1, L + 1, dtype=np.float32), S)
-        columns = np.concatenate(
-            [
-                share * np.tile(np.arange(L) == 0, S)[:, None, None],
-                share * nearness[:, None, None],
-                np.zeros((S * L, M, 1), np.float32),
-            ],
-            axis=2,
-        )
-        own = histories.item_rows
-        entries = [
-            _Entries(
-                np.repeat(np.arange(S), L * M),
-                successors.ravel(),
-                columns.reshape(-1, 2 * _P + 1),
-                _COVISITATION,
-            ),
-            _Entries.plain(S, own, _REPEAT, count=1.0, age_s=histories.age_s),
-            _Entries.plain(S, nearest, _NEURAL),
-            _Entries.plain(S, np.broadcast_to(general, (S, len(general))), _POPULARITY),
-        ]
-        return self._merge(S, entries, recent[:, 0])
+    def _marks(self, needed: int) -> tuple[IntArray, IntArray, int]:
+        """Tables of stamps and slots with a row for every item, and the first of `needed` unused stamps."""
+        items = len(self._counts.popularity.arrays.last_s)
+        self._stamps, self._slots = grown(self._stamps, items), grown(self._slots, items)
+        first = self._stamp + 1
+        self._stamp += needed
+        return self._stamps, self._slots, first
 
-    def _merge(self, S: int, entries: list[_Entries], last_item: IntArray) -> Candidates:
-        """One row a (sequence, item), its columns summed; then the most promising C of each sequence."""
-        rows = np.concatenate([entry.rows for entry in entries]).astype(np.int64)
-        sequence = np.concatenate([entry.sequence for entry in entries])
-        real = np.flatnonzero(rows != ABSENT)
-        span = int(rows.max(initial=0)) + 1
-        key = sequence[real] * span + rows[real]
-        order = np.argsort(key, kind="stable")
-        key, real = key[order], real[order]
-        if not len(key):
-            return no_candidates(S, last_item)
-        start = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]]))
-        summed = np.add.reduceat(np.concatenate([entry.columns for entry in entries])[real], start, axis=0)
-        bits = np.bitwise_or.reduceat(np.concatenate([entry.bits for entry in entries])[real], start)
-        age_s = np.minimum.reduceat(np.concatenate([entry.age_s for entry in entries])[real], start)
-        key = key[start]
-        sequence, rows = key // span, key % span
 
-        # What several users' worth of counts supports comes first; what the user knows, what is near and
-        # what everybody takes is few and always kept.
-        promise = summed[:, _P : 2 * _P].sum(axis=1) + np.where(bits != _COVISITATION, 1e3, 0.0)
-        per_sequence = np.bincount(sequence, minlength=S)
-        offset = np.concatenate([[0], np.cumsum(per_sequence)])
-        place = np.arange(len(key)) - offset[sequence]
-        padded = np.full((S, int(per_sequence.max())), -1.0, np.float32)
-        padded[sequence, place] = promise
-        if padded.shape[1] > self._limit:
-            chosen = np.argpartition(-padded, self._limit - 1, axis=1)[:, : self._limit]
+@compiled
+def _gather(
+    counts: CountArrays,
+    history: IntArray,
+    now_s: float,
+    stamps: IntArray,
+    slots: IntArray,
+    stamp: int,
+    open_to_all: bool,
+    rows: IntArray,
+    evidence: FloatArray,
+    bits: NDArray[np.uint8],
+    found: int,
+) -> int:
+    """Follow a history's transitions and companies; returns how many items have been met.
+
+    Args:
+        counts: What is followed.
+        history: (H,) oldest first.
+        now_s: The moment.
+        stamps: (N,) `stamp` at items that were met, whose place in the outputs stands in `slots`.
+        slots: (N,).
+        stamp: Of this sequence.
+        open_to_all: Whether items that were not met before come in.
+        rows: (most,) out: items.
+        evidence: (most, EVIDENCE) out.
+        bits: (most,) out: sources.
+        found: How many have been met already.
+    """
+    transitions, together = counts.transitions, counts.together
+    recent = np.empty(FOLLOWED, np.int64)
+    factors = np.empty(_J, np.float32)
+    for distance in range(latest_distinct(history, recent)):
+        source = recent[distance]
+        share_factors(transitions, source, now_s, factors)
+        for m in range(transitions.rows.shape[1]):
+            row = np.int64(transitions.rows[source, m])
+            if row == ABSENT:
+                break
+            if stamps[row] != stamp:
+                if not open_to_all:
+                    continue
+                stamps[row], slots[row], rows[found] = stamp, found, row
+                evidence[found] = 0.0
+                bits[found] = 0
+                found += 1
+            slot = slots[row]
+            bits[slot] |= _TRANSITION
+            evidence[slot, _WAYS_0] += 1.0
+            for j in range(_J):
+                share = transitions.weights[source, m, j] * factors[j]
+                if distance == 0:
+                    evidence[slot, _LAST_0 + j] = share
+                evidence[slot, _RECENT_0 + j] += share / (1.0 + distance)
+                if j == _DAY_TRANSITION:
+                    evidence[slot, _EVENLY_0] += share
+                if j == _LASTING_TRANSITION:
+                    evidence[slot, _EVENLY_0 + 1] += share
+    others = np.empty(ACCOMPANIED, np.int64)
+    factors = np.empty(_G, np.float32)
+    for distance in range(latest_distinct(history, others)):
+        source = others[distance]
+        share_factors(together, source, now_s, factors)
+        root = np.sqrt(factors[_LASTING_TOGETHER])
+        nearness = 1.0 / np.sqrt(1.0 + distance)
+        for m in range(together.rows.shape[1]):
+            row = np.int64(together.rows[source, m])
+            if row == ABSENT:
+                break
+            if stamps[row] != stamp:
+                if not open_to_all:
+                    continue
+                stamps[row], slots[row], rows[found] = stamp, found, row
+                evidence[found] = 0.0
+                bits[found] = 0
+                found += 1
+            slot = slots[row]
+            bits[slot] |= _TOGETHER
+            evidence[slot, _WAYS_0 + 1] += 1.0
+            for g in range(_G):
+                evidence[slot, _TOGETHER_0 + g] += together.weights[source, m, g] * factors[g]
+            lasting = together.weights[source, m, _LASTING_TOGETHER]
+            evidence[slot, _TOGETHER_0 + _G] += lasting * root
+            evidence[slot, _TOGETHER_0 + _G + 1] += lasting * factors[_LASTING_TOGETHER] * nearness
+    return found
+
+
+@compiled
+def _add(
+    items: IntArray,
+    bit: int,
+    stamps: IntArray,
+    slots: IntArray,
+    stamp: int,
+    rows: IntArray,
+    evidence: FloatArray,
+    bits: NDArray[np.uint8],
+    found: int,
+) -> int:
+    """Let items in that speak for themselves; returns how many have been met."""
+    for n in range(len(items)):
+        row = items[n]
+        if row == ABSENT:
+            continue
+        if stamps[row] != stamp:
+            stamps[row], slots[row], rows[found] = stamp, found, row
+            evidence[found] = 0.0
+            bits[found] = 0
+            found += 1
+        bits[slots[row]] |= bit
+    return found
+
+
+@compiled
+def _retrieve(
+    counts: CountArrays,
+    users: IntArray,
+    item_rows: IntArray,
+    now_s: NDArray[np.float64],
+    general: IntArray,
+    nearest: IntArray,
+    exclude_seen: bool,
+    stamps: IntArray,
+    slots: IntArray,
+    first_stamp: int,
+    met_evidence: FloatArray,
+    rows: IntArray,
+    evidence: FloatArray,
+    sources: NDArray[np.uint8],
+) -> int:
+    """Fill (S, C) outputs; returns the largest number of candidates.
+
+    Where more were met than there is room for, what comes from more than counts of pairs stays, and of the
+    rest the most promising.
+    """
+    limit = rows.shape[1]
+    most = len(met_evidence)
+    met = np.empty(most, np.int64)
+    bits = np.empty(most, np.uint8)
+    promise = np.empty(most, np.float32)
+    width = 0
+    for s in range(len(users)):
+        stamp = first_stamp + s
+        history = item_rows[s]
+        found = _gather(counts, history, now_s[s], stamps, slots, stamp, True, met, met_evidence, bits, 0)
+        found = _add(history, _REPEAT, stamps, slots, stamp, met, met_evidence, bits, found)
+        found = _add(nearest[s], _NEURAL, stamps, slots, stamp, met, met_evidence, bits, found)
+        found = _add(general, _POPULARITY, stamps, slots, stamp, met, met_evidence, bits, found)
+        kept = 0
+        for n in range(found):
+            if exclude_seen and find_pair(counts.own, users[s], met[n]) >= 0:
+                continue
+            if kept < n:
+                met[kept], bits[kept] = met[n], bits[n]
+                met_evidence[kept] = met_evidence[n]
+            promise[kept] = 0.0
+            if bits[kept] & ~(_TRANSITION | _TOGETHER):
+                promise[kept] = 1e6
+            for e in range(_RECENT_0, _WAYS_0):
+                promise[kept] += met_evidence[kept, e]
+            kept += 1
+        if kept > limit:
+            order = np.argsort(-promise[:kept])[:limit]
+            for n in range(limit):
+                rows[s, n], sources[s, n] = met[order[n]], bits[order[n]]
+                evidence[s, n] = met_evidence[order[n]]
+            kept = limit
         else:
-            chosen = np.broadcast_to(np.arange(padded.shape[1]), padded.shape)
-        filled = np.take_along_axis(padded, chosen, axis=1) >= 0.0
-        index = np.where(filled, offset[:-1, None] + chosen, 0)
-        summed = np.where(filled[:, :, None], summed[index], 0.0).astype(np.float32)
-        return Candidates(
-            rows=np.where(filled, rows[index], ABSENT),
-            from_last=summed[:, :, :_P],
-            from_recent=summed[:, :, _P : 2 * _P],
-            own_count=summed[:, :, 2 * _P],
-            own_age_s=np.where(filled, age_s[index], np.inf).astype(np.float32),
-            sources=np.where(filled, bits[index], 0).astype(np.uint8),
-            last_item=last_item,
+            for n in range(kept):
+                rows[s, n], sources[s, n] = met[n], bits[n]
+                evidence[s, n] = met_evidence[n]
+        width = max(width, kept)
+    return width
+
+
+@compiled
+def _describe(
+    counts: CountArrays,
+    item_rows: IntArray,
+    now_s: NDArray[np.float64],
+    sequence: IntArray,
+    wanted: IntArray,
+    order: IntArray,
+    stamps: IntArray,
+    slots: IntArray,
+    first_stamp: int,
+    evidence: FloatArray,
+) -> None:
+    """Fill (B, EVIDENCE): rows of one sequence, which `order` brings together, follow its history once."""
+    B = len(order)
+    met = np.empty(B, np.int64)
+    bits = np.empty(B, np.uint8)
+    gathered = np.zeros((B, EVIDENCE), np.float32)
+    begin = 0
+    while begin < B:
+        end = begin
+        s = sequence[order[begin]]
+        found = 0
+        while end < B and sequence[order[end]] == s:
+            row = wanted[order[end]]
+            if stamps[row] != first_stamp + begin:
+                stamps[row], slots[row], met[found] = first_stamp + begin, found, row
+                gathered[found] = 0.0
+                bits[found] = 0
+                found += 1
+            end += 1
+        _gather(
+            counts,
+            item_rows[s],
+            now_s[s],
+            stamps,
+            slots,
+            first_stamp + begin,
+            False,
+            met,
+            gathered,
+            bits,
+            found,
         )
+        for n in range(begin, end):
+            evidence[order[n]] = gathered[slots[wanted[order[n]]]]
+        begin = end
 
 
-@dataclass(frozen=True, slots=True)
-class _Entries:
-    """What one source says: one line a (sequence, item), `ABSENT` lines ignored."""
-
-    sequence: IntArray
-    rows: NDArray[Any]
-    columns: FloatArray
-    bit: int
-    age: FloatArray | None = None
-
-    @classmethod
-    def plain(
-        cls, S: int, rows: IntArray, bit: int, count: float = 0.0, age_s: FloatArray | None = None
-    ) -> _Entries:
-        """A source without transition counts: rows (S, N)."""
-        N = rows.shape[1]
-        columns = np.zeros((S * N, 2 * _P + 1), np.float32)
-        columns[:, 2 * _P] = count
-        return cls(
-            np.repeat(np.arange(S), N), rows.ravel(), columns, bit, None if age_s is None else age_s.ravel()
-        )
-
-    @property
-    def bits(self) -> NDArray[np.uint8]:
-        return np.full(len(self.rows), self.bit, np.uint8)
-
-    @property
-    def age_s(self) -> FloatArray:
-        return self.age if self.age is not None else np.full(len(self.rows), np.inf, np.float32)
-
-
-def no_candidates(S: int, last_item: IntArray) -> Candidates:
-    """S sequences that have one empty slot each; `last_item` (S,) as in `Candidates`."""
+def no_candidates(S: int) -> Candidates:
+    """S sequences that have one empty slot each."""
     return Candidates(
         rows=np.full((S, 1), ABSENT, np.int64),
-        from_last=np.zeros((S, 1, _P), np.float32),
-        from_recent=np.zeros((S, 1, _P), np.float32),
-        own_count=np.zeros((S, 1), np.float32),
-        own_age_s=np.full((S, 1), np.inf, np.float32),
+        evidence=np.zeros((S, 1, EVIDENCE), np.float32),
         sources=np.zeros((S, 1), np.uint8),
-        last_item=last_item,
-    )
-
-
-def _widened(part: Candidates, width: int) -> Candidates:
-    missing = width - part.rows.shape[1]
-    if not missing:
-        return part
-
-    def pad(array: NDArray[Any], fill: float) -> NDArray[Any]:
-        return np.pad(array, ((0, 0), (0, missing), *((0, 0),) * (array.ndim - 2)), constant_values=fill)
-
-    return Candidates(
-        rows=pad(part.rows, ABSENT),
-        from_last=pad(part.from_last, 0.0),
-        from_recent=pad(part.from_recent, 0.0),
-        own_count=pad(part.own_count, 0.0),
-        own_age_s=pad(part.own_age_s, np.inf),
-        sources=pad(part.sources, 0),
-        last_item=part.last_item,
-    )
-
-
-def _concatenated(parts: list[Candidates]) -> Candidates:
-    if len(parts) == 1:
-        return parts[0]
-    return Candidates(
-        **{
-            name: np.concatenate([getattr(part, name) for part in parts])
-            for name in Candidates.__dataclass_fields__
-        }
     )

@@ -17,20 +17,20 @@ class Histories:
     """What S users had done at S moments; a user may appear at several moments. Oldest slot first.
 
     Attributes:
+        users: (S,) user rows.
         item_rows: (S, H) item rows, `ABSENT` (-1) where a slot is empty; filled slots stand at the right end.
         types: (S, H) event types' numbers.
         age_s: (S, H) seconds from the slot's event to the moment.
         now_s: (S,) the moments, event time in seconds since 1970.
         lengths: (S,) how many history events the user had had by then, beyond H too.
-        users: (S,) user rows; None where nobody says who they are.
     """
 
+    users: IntArray
     item_rows: IntArray
     types: IntArray
     age_s: FloatArray
     now_s: NDArray[np.float64]
     lengths: IntArray
-    users: IntArray | None = None
 
     def __len__(self) -> int:
         return len(self.now_s)
@@ -43,12 +43,12 @@ class Histories:
     def take(self, index: IntArray) -> Histories:
         """The sequences at `index`."""
         return Histories(
+            users=self.users[index],
             item_rows=self.item_rows[index],
             types=self.types[index],
             age_s=self.age_s[index],
             now_s=self.now_s[index],
             lengths=self.lengths[index],
-            users=None if self.users is None else self.users[index],
         )
 
 
@@ -98,3 +98,18 @@ class EventBatch:
 
     def __len__(self) -> int:
         return len(self.item_rows)
+
+    def take(self, rows: IntArray) -> EventBatch:
+        """The rows at `rows`, in this order, with the histories that they need; no outcomes."""
+        sequences, sequence = np.unique(self.sequence[rows], return_inverse=True)
+        return EventBatch(
+            histories=self.histories.take(sequences),
+            sequence=sequence,
+            item_rows=self.item_rows[rows],
+            position=self.position[rows],
+            target=self.target[rows],
+            labels=self.labels[rows],
+            label_mask=self.label_mask[rows],
+            late=None if self.late is None else self.late[rows],
+            shown=None if self.shown is None else self.shown[rows],
+        )

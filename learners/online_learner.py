@@ -9,15 +9,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from learners.candidates import (
-    SOURCE_ITEMS,
-    SOURCES,
-    CandidateRetrieval,
-    Candidates,
-    latest_distinct,
-    no_candidates,
-)
-from learners.covisitation import CoVisitation
+from learners.backlog import Backlog, Load
+from learners.candidates import SOURCES, CandidateRetrieval, Candidates, no_candidates
+from learners.counts.counts import Counts
 from learners.event_batch import BoolArray, EventBatch, FloatArray, Histories, IntArray
 from learners.features import NAMES, PAIR_FEATURES, PRIOR, ranking_features
 from learners.label_rates import rates_width
@@ -25,21 +19,22 @@ from learners.learner import Lesson, Predictions, Slates
 from learners.multitask import MultiTaskConfig
 from learners.neural import NeuralLesson, NeuralModel
 from learners.pair_inputs import PairInputs
-from learners.popularity import Popularity
 from learners.random_state import generator_array, restore_generator
-from learners.ranker import Ranker
+from learners.ranker import Ranker, RankerLesson
 from learners.relatedness import Relatedness
 from learners.row_index import ABSENT
 from learners.slates import explore, reasons
 from learners.standardiser import Standardiser
 from learners.state_arrays import Arrays, nest, pack_strings, unnest, unpack_strings
 from learners.task import Task
+from learners.top_list import pessimistic_ranks
 from learners.weightings.weighting import Explanation
 
 VERSION = "1"
 """Layout of the model; part of every recommendation."""
 
 _RANKED_BY_TASKS = 50
+_FEWEST_ROWS = 32
 _TRUST_AT = 200.0  # labels of the rarer kind at which a forecast counts half
 
 
@@ -57,10 +52,13 @@ class LearnerConfig:
         embedding_learning_rate: Of item vectors.
         negatives: Shared negatives a step.
         candidates: C, most candidates of a sequence.
+        max_pairs: Bound of the (user, item) pairs that are remembered.
         nearest: How many of them the neural model brings.
+        ranker_learning_rates: Of the ranker's experts, one each.
         ranker_share: Share of the choices that are ranked and that the ranker learns from.
-        choices_per_step: Choices of one gradient step; a larger batch takes several steps.
-        labels_per_step: Labelled rows of one gradient step.
+        ranked_per_step: Choices of one gradient step of the ranker.
+        choices_per_step: Choices of one gradient step of the neural model.
+        labels_per_step: Or so many labelled rows.
         exploration: Probability that a place of a slate goes to a candidate drawn at random.
         exclude_seen: Leave out what stands in the user's history.
         device: Where tensors live.
@@ -75,9 +73,12 @@ class LearnerConfig:
     learning_rate: float = 0.002
     embedding_learning_rate: float = 0.2
     negatives: int = 256
-    candidates: int = 300
-    nearest: int = 50
+    candidates: int = 1_000
+    max_pairs: int = 4_000_000
+    nearest: int = 100
+    ranker_learning_rates: tuple[float, ...] = (0.001, 0.004)
     ranker_share: float = 1.0
+    ranked_per_step: int = 16
     choices_per_step: int = 64
     labels_per_step: int = 256
     exploration: float = 0.05
@@ -101,9 +102,10 @@ class OnlineLearner:
         self.tasks = tuple(tasks)
         self.config = config
         self.step = 0
-        self._popularity = Popularity()
-        self._covisitation = CoVisitation()
-        self._retrieval = CandidateRetrieval(self._covisitation, self._popularity, config.candidates)
+        self._counts = Counts(max_pairs=config.max_pairs)
+        self._retrieval = CandidateRetrieval(
+            self._counts, config.candidates, exclude_seen=config.exclude_seen
+        )
         self._neural = NeuralModel(
             self.tasks,
             event_types=config.event_types,
@@ -123,9 +125,16 @@ class OnlineLearner:
         self._ranker_rng = np.random.default_rng(config.seed + 2)
         self._explore_rng = np.random.default_rng(config.seed + 3)
         self._standardiser = Standardiser(len(NAMES))
-        self._pairs = PairInputs(len(self.tasks), self._retrieval, self._popularity, self._standardiser)
+        self._pairs = PairInputs(len(self.tasks), self._retrieval, self._counts, self._standardiser)
         self._ranker = Ranker(
-            PRIOR, self._standardiser, learning_rate=config.learning_rate, rng=self._ranker_rng
+            PRIOR,
+            self._standardiser,
+            learning_rates=config.ranker_learning_rates,
+            rng=self._ranker_rng,
+            choices_per_step=config.ranked_per_step,
+        )
+        self._backlog = Backlog(
+            choices_per_step=config.choices_per_step, labels_per_step=config.labels_per_step
         )
         self._values = np.array([task.value for task in self.tasks], np.float32)
         self._positives, self._negatives = np.zeros((2, len(self.tasks)))
@@ -164,7 +173,7 @@ class OnlineLearner:
             pair_features=pair_features,
             targets=targets,
             ranks=pessimistic_ranks(candidates.rows, scores, chosen),
-            known=self._popularity.is_known(chosen),
+            known=self._counts.popularity.is_known(chosen),
             candidates=candidates,
             features=features,
             scores=scores,
@@ -178,8 +187,6 @@ class OnlineLearner:
         users = self._neural.user_vectors(histories)
         candidates, features, scores = self._rank(histories, users)
         S = len(histories)
-        if self.config.exclude_seen:
-            scores = np.where(candidates.own_count > 0.0, -np.inf, scores)
         top = _best(scores, max(_RANKED_BY_TASKS, size))
         rows = np.take_along_axis(candidates.rows, top, axis=1)
         ranked = np.take_along_axis(scores, top, axis=1)
@@ -206,26 +213,25 @@ class OnlineLearner:
             ABSENT,
         )
         bits = np.take_along_axis(np.take_along_axis(candidates.sources, top, axis=1), order, axis=1)
-        recent = latest_distinct(histories.item_rows[:, -2 * SOURCE_ITEMS :], SOURCE_ITEMS)
         return Slates(
             item_rows=rows,
             scores=np.take_along_axis(final, order, axis=1),
             task_scores=np.take_along_axis(foreseen, order[:, :, None], axis=1),
             trained=self._evidence() > 0.0,
             sources=_first_bit(bits),
-            because=reasons(rows, recent, histories.now_s, self._covisitation),
+            because=reasons(rows, histories, self._counts.transitions),
             propensity=propensity,
         )
 
     def _rank(self, histories: Histories, users: Any) -> tuple[Candidates, FloatArray, FloatArray]:
         """Candidates of S sequences, their features (S, C, F) and the ranker's scores (S, C)."""
         if not len(histories):  # a step of impressions alone: no need to ask a network about nobody
-            nobody = no_candidates(0, np.zeros(0, np.int64))
+            nobody = no_candidates(0)
             return nobody, np.zeros((0, 1, len(NAMES)), np.float32), np.zeros((0, 1), np.float32)
-        nearest = self._neural.nearest(users, self._popularity.known_rows, self.config.nearest)
+        nearest = self._neural.nearest(users, self._counts.popularity.known_rows, self.config.nearest)
         candidates = self._retrieval.retrieve(histories, nearest)
         neural = self._neural.scores(users, candidates.rows)
-        features = ranking_features(candidates, histories, self._popularity, neural)
+        features = ranking_features(candidates, histories, self._counts, neural)
         return candidates, features, self._ranker.score(features, candidates.rows != ABSENT)
 
     def _pair_features(self, batch: EventBatch, rows: IntArray, users: Any) -> FloatArray:
@@ -243,7 +249,7 @@ class OnlineLearner:
     def _ranked(self, targets: IntArray) -> IntArray:
         """The share of the choices that is ranked, evenly spread and decided by the events' numbers alone."""
         share = self.config.ranker_share
-        numbers = self._popularity.events + np.arange(len(targets), dtype=np.float64)
+        numbers = self._counts.popularity.events + np.arange(len(targets), dtype=np.float64)
         return targets[np.floor((numbers + 1) * share) > np.floor(numbers * share)]
 
     def _task_part(self, foreseen: FloatArray) -> FloatArray:
@@ -269,22 +275,17 @@ class OnlineLearner:
         batch = replace(batch, label_mask=batch.label_mask & (self._positives > 0.0))
         kept = np.flatnonzero(batch.label_mask[predictions.labelled].any(axis=1))
         labelled = predictions.labelled[kept]
-        self._standardiser.learn_many(predictions.pair_features[kept])
-        heads_input = self._pairs.of_labels(batch, labelled, predictions.pair_features[kept])
-        steps = max(
-            -(-len(choices) // self.config.choices_per_step), -(-len(labelled) // self.config.labels_per_step)
-        )
-        lessons = [
-            self._neural.learn_many(batch, some_choices, some_labelled, some_input)
-            for some_choices, some_labelled, some_input in zip(
-                *(np.array_split(part, max(steps, 1)) for part in (choices, labelled, heads_input)),
-                strict=True,
-            )
-            if len(some_choices) or len(some_labelled)
-        ]
+        loads = self._backlog.add(batch, choices, labelled, predictions.pair_features[kept])
+        lessons = [self._learn_load(load) for load in loads]
         self._pairs.learn_many(batch, labelled)
-        ranking_losses, ranker_skips = self._learn_ranker(batch, predictions)
-        self._count(batch, choices)
+        ranked = self._learn_ranker(batch, predictions)
+        sequence = batch.sequence[choices]
+        self._counts.learn_many(
+            batch.histories.users[sequence],
+            batch.item_rows[choices],
+            batch.histories.now_s[sequence],
+            batch.histories.item_rows[sequence],
+        )
         self.step += 1
         self._relate(batch, predictions, lessons, kept)
         related = [lesson.relatedness for lesson in lessons if lesson.relatedness is not None]
@@ -294,8 +295,11 @@ class OnlineLearner:
             task_weights=self._neural.multitask.weighting.weights.astype(np.float32),
             relatedness=np.mean(related, axis=0) if related else None,
             retrieval_loss=_finite_mean([lesson.retrieval_loss for lesson in lessons]),
-            ranking_loss=_finite_mean(ranking_losses),
-            skipped=(*(part for lesson in lessons for part in lesson.skipped), *ranker_skips),
+            ranking_loss=_finite_mean([lesson.loss for lesson in ranked if lesson is not None]),
+            skipped=(
+                *(part for lesson in lessons for part in lesson.skipped),
+                *("ranker" for lesson in ranked if lesson is None),
+            ),
             related=self._related.matrices,
             gates=np.mean(gates, axis=0) if gates else None,
         )
@@ -319,59 +323,52 @@ class OnlineLearner:
         errors = predictions.task_scores[kept] - batch.labels[rows]
         self._related.learn_errors(errors, batch.label_mask[rows])
 
-    def _learn_ranker(self, batch: EventBatch, predictions: Predictions) -> tuple[list[float], list[str]]:
-        candidates = predictions.candidates
-        chosen = batch.item_rows[predictions.targets]
-        hit = candidates.rows == chosen[:, None]
-        found = np.flatnonzero(hit.any(axis=1) & (predictions.targets >= 0))
-        column = hit.argmax(axis=1)
-        losses: list[float] = []
-        skipped: list[str] = []
-        per_step = max(1, self.config.choices_per_step // 2)
-        for start in range(0, len(found), per_step):
-            some = found[start : start + per_step]
-            loss = self._ranker.learn_many(
-                predictions.features[some],
-                candidates.rows[some] != ABSENT,
-                predictions.scores[some],
-                column[some],
-            )
-            if loss is not None:
-                losses.append(loss)
-            elif candidates.rows.shape[1] > 1:
-                skipped.append("ranker")
-        return losses, skipped
+    def _learn_load(self, load: Load) -> NeuralLesson:
+        """One gradient step of the neural model."""
+        if len(load.labelled) >= _FEWEST_ROWS:  # a variance of one row would be zero
+            self._standardiser.learn_many(load.features)
+        inputs = self._pairs.of_labels(load.batch, load.labelled, load.features)
+        return self._neural.learn_many(load.batch, load.choices, load.labelled, inputs)
 
-    def _count(self, batch: EventBatch, choices: IntArray) -> None:
-        sequence = batch.sequence[choices]
-        rows, now_s = batch.item_rows[choices], batch.histories.now_s[sequence]
-        recent = latest_distinct(batch.histories.item_rows[sequence, -2 * SOURCE_ITEMS :], SOURCE_ITEMS)
-        self._covisitation.learn_many(recent, rows, now_s)
-        self._popularity.learn_many(rows, now_s)
+    def _learn_ranker(self, batch: EventBatch, predictions: Predictions) -> list[RankerLesson | None]:
+        """Learn from the choices that were among the candidates."""
+        candidates, scores = predictions.candidates, predictions.scores
+        chosen = batch.item_rows[predictions.targets]
+        self._counts.expectations.learn_many(candidates.rows, scores, chosen)
+        hit = candidates.rows == chosen[:, None]
+        found = np.flatnonzero(hit.any(axis=1))
+        return self._ranker.learn_many(
+            predictions.features[found],
+            candidates.rows[found] != ABSENT,
+            scores[found],
+            hit[found].argmax(axis=1),
+        )
 
     def _ensure(self, rows: IntArray, histories: Histories) -> None:
         largest = max(rows.max(initial=-1), histories.item_rows.max(initial=-1))
         self._neural.ensure(int(largest) + 1)
-        self._popularity.ensure(int(largest) + 1)
+        self._counts.ensure(int(histories.users.max(initial=-1)) + 1, int(largest) + 1)
 
     def forget_users(self, rows: IntArray) -> None:
         """See `Learner`."""
-        self._pairs.forget(users=rows)
+        if len(rows):
+            self._pairs.forget(users=rows)
+            self._counts.forget_users(rows)
 
     def forget_items(self, rows: IntArray) -> None:
         """See `Learner`."""
         self._pairs.forget(items=rows)
-        self._popularity.forget(rows)
-        self._covisitation.forget(rows)
+        self._counts.forget_items(rows)
         self._neural.forget(rows)
+        self._backlog.forget_items(rows)
 
     # --- state
 
     def state_dict(self) -> Arrays:
         """See `Learner`."""
         return {
-            **nest("popularity", self._popularity.state_dict()),
-            **nest("covisitation", self._covisitation.state_dict()),
+            **nest("counts", self._counts.state_dict()),
+            **nest("backlog", self._backlog.state_dict()),
             **nest("neural", self._neural.state_dict()),
             **nest("ranker", self._ranker.state_dict()),
             **nest("standardiser", self._standardiser.state_dict()),
@@ -395,36 +392,13 @@ class OnlineLearner:
         self._standardiser.load_state_dict(unnest("standardiser", arrays))
         self._related.load_state_dict(unnest("related", arrays))
         self._pairs.load_state_dict(unnest("pairs", arrays))
-        self._popularity.load_state_dict(unnest("popularity", arrays))
-        self._covisitation.load_state_dict(unnest("covisitation", arrays))
+        self._counts.load_state_dict(unnest("counts", arrays))
+        self._backlog.load_state_dict(unnest("backlog", arrays))
         self._positives = arrays["positives"].copy()
         self._negatives = arrays["negatives"].copy()
         self.step = int(arrays["step"][0])
         restore_generator(self._ranker_rng, arrays["ranker_rng"])
         restore_generator(self._explore_rng, arrays["explore_rng"])
-
-
-def pessimistic_ranks(rows: IntArray, scores: FloatArray, chosen: IntArray) -> IntArray:
-    """Zero-based ranks of the chosen items; every tie counts against them.
-
-    Args:
-        rows: (T, C) candidates.
-        scores: (T, C) their scores.
-        chosen: (T,) the chosen items.
-
-    Returns:
-        (T,), -1 where the chosen item is not among the candidates.
-
-    Raises:
-        FloatingPointError: A candidate's score is NaN: any rank would be a lie.
-    """
-    if np.isnan(scores).any():
-        raise FloatingPointError("a candidate's score is not a number; no rank can be told")
-    hit = rows == chosen[:, None]
-    found = hit.any(axis=1)
-    own = np.where(found, np.where(hit, scores, -np.inf).max(axis=1, initial=-np.inf), np.inf)
-    better = (scores >= own[:, None]).sum(axis=1) - 1
-    return np.where(found, better, -1)
 
 
 def _best(scores: FloatArray, count: int) -> IntArray:

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learners.candidates import CandidateRetrieval
+from learners.counts.counts import Counts
 from learners.event_batch import EventBatch, FloatArray, Histories, IntArray
 from learners.features import COUNTS, NAMES, PAIR_FEATURES, ranking_features
-from learners.label_rates import LabelRates, rates_width
-from learners.popularity import Popularity
+from learners.label_rates import LabelRates
 from learners.standardiser import Standardiser
 from learners.state_arrays import Arrays
 
@@ -26,15 +26,15 @@ class PairInputs:
     Args:
         tasks: K.
         retrieval: Describes items by the transitions that lead to them.
-        popularity: Choices of items.
+        counts: Everything that is counted.
         standardiser: Of the ranker's features.
     """
 
     def __init__(
-        self, tasks: int, retrieval: CandidateRetrieval, popularity: Popularity, standardiser: Standardiser
+        self, tasks: int, retrieval: CandidateRetrieval, counts: Counts, standardiser: Standardiser
     ) -> None:
         self._tasks = tasks
-        self._retrieval, self._popularity, self._standardiser = retrieval, popularity, standardiser
+        self._retrieval, self._of, self._standardiser = retrieval, counts, standardiser
         self._rates = LabelRates(tasks)
 
     def describe(self, histories: Histories, sequence: IntArray, items: IntArray) -> FloatArray:
@@ -74,7 +74,7 @@ class PairInputs:
     def learn_many(self, batch: EventBatch, rows: IntArray) -> None:
         """Count the labels of rows (L,)."""
         users = batch.histories.users
-        if users is None or not len(rows):
+        if not len(rows):
             return
         sequence, mask = batch.sequence[rows], batch.label_mask[rows]
         late = np.zeros_like(mask) if batch.late is None else batch.late[rows]
@@ -109,12 +109,10 @@ class PairInputs:
         if not len(items):
             return np.zeros((0, len(NAMES)), np.float32)
         described = self._retrieval.describe(histories, sequence, items)
-        return ranking_features(described, histories.take(sequence), self._popularity, neural)[:, 0]
+        return ranking_features(described, histories.take(sequence), self._of, neural)[:, 0]
 
     def _rates_of(self, histories: Histories, sequence: IntArray, items: IntArray) -> FloatArray:
-        """(N, R) as of now; no lifts where nobody says who the users are."""
-        if histories.users is None:
-            return np.zeros((len(items), rates_width(self._tasks)), np.float32)
+        """(N, R) as of now."""
         return self._rates.describe(histories.users[sequence], items, histories.now_s[sequence])
 
 

@@ -1,9 +1,9 @@
-"""The second stage: one small network over all counts and the neural score, learned from what was chosen."""
+"""The second stage: small networks over all counts and the neural score, learned from what was chosen."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,9 +18,17 @@ from learners.standardiser import Standardiser
 from learners.state_arrays import Arrays
 
 _PADDING = -1e9
+_MIXING_RATE = 0.01
 
 
-class _Network(nn.Module):
+class RankerLesson(NamedTuple):
+    """What one gradient step did: the mixture's loss, and each expert's own (E,)."""
+
+    loss: float
+    expert_losses: FloatArray
+
+
+class _Expert(nn.Module):
     """A two-layer network beside a linear part, over standardised features."""
 
     def __init__(self, prior: Tensor, hidden: tuple[int, int] = (64, 32)) -> None:
@@ -43,17 +51,48 @@ class _Network(nn.Module):
         return score
 
 
+class _Mixture(nn.Module):
+    """Experts that differ in how fast they learn, and how much each counts.
+
+    Scores are averaged (a product of experts), with shares that follow the gradient of the mixture's own loss.
+    """
+
+    def __init__(self, prior: Tensor, experts: int) -> None:
+        super().__init__()
+        self.experts = nn.ModuleList(_Expert(prior) for _ in range(experts))
+        self.mixing = nn.Parameter(torch.zeros(experts))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., F) to (...)."""
+        if len(self.experts) == 1:
+            score: Tensor = self.experts[0](x)
+            return score
+        mixed: Tensor = torch.tensordot(self.each(x), self.shares, dims=([-1], [0]))
+        return mixed
+
+    def each(self, x: Tensor) -> Tensor:
+        """(..., F) to (..., E)."""
+        return torch.stack([expert(x) for expert in self.experts], dim=-1)
+
+    @property
+    def shares(self) -> Tensor:
+        """(E,) how much each expert counts; sums to one."""
+        return self.mixing.softmax(dim=0)
+
+
 class Ranker:
     """Scores candidates by features; learns by softmax cross-entropy over the candidates that were served.
 
-    Hard candidates come from its own top, the others uniformly with their importance weight.
+    Hard candidates come from its own top, the others uniformly with their importance weight. Choices wait until
+    there are enough for a gradient step, so that it does not matter in how large batches they come.
 
     Args:
         prior: (F,) weights of the scaled features before anything is learned.
         standardiser: Scales the features; the ranker lets it follow what it compares.
-        learning_rate: Of Adam.
-        candidates: How many candidates a learned row compares, the chosen one included.
+        learning_rates: Of Adam, one for each expert.
         rng: Source of the uniform part.
+        candidates: N, how many candidates a learned choice compares, the chosen one included.
+        choices_per_step: Choices of one gradient step.
     """
 
     _TOP_SHARE = 0.6
@@ -63,17 +102,32 @@ class Ranker:
         prior: FloatArray,
         standardiser: Standardiser,
         *,
-        learning_rate: float,
+        learning_rates: tuple[float, ...],
         rng: np.random.Generator,
         candidates: int = 50,
+        choices_per_step: int = 16,
     ) -> None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(rng.integers(2**63)))
-            self._network = _Network(torch.from_numpy(prior))
-        self._optimiser = torch.optim.Adam(self._network.parameters(), lr=learning_rate, betas=(0.9, 0.99))
+            self._network = _Mixture(torch.from_numpy(prior), len(learning_rates))
+        groups: list[dict[str, Any]] = [
+            {"params": list(expert.parameters()), "lr": rate}
+            for expert, rate in zip(self._network.experts, learning_rates, strict=True)
+        ]
+        groups.append({"params": [self._network.mixing], "lr": _MIXING_RATE})
+        self._optimiser = torch.optim.Adam(groups, betas=(0.9, 0.99))
         self._candidates = candidates
+        self._choices_per_step = choices_per_step
         self._rng = rng
         self._standardiser = standardiser
+        self._waiting_features: FloatArray = np.zeros((0, candidates, len(prior)), np.float32)
+        self._waiting_weights: FloatArray = np.zeros((0, candidates), np.float32)
+
+    @property
+    def shares(self) -> FloatArray:
+        """(E,) how much each expert counts."""
+        shares: FloatArray = self._network.shares.detach().numpy().copy()
+        return shares
 
     def score(self, features: FloatArray, filled: BoolArray) -> FloatArray:
         """Scores of candidates.
@@ -91,8 +145,8 @@ class Ranker:
 
     def learn_many(
         self, features: FloatArray, filled: BoolArray, scores: FloatArray, chosen: IntArray
-    ) -> float | None:
-        """One step.
+    ) -> list[RankerLesson | None]:
+        """Take in choices and learn as soon as there are enough of them.
 
         Args:
             features: (T, C, F) of the candidates as they were ranked.
@@ -101,22 +155,47 @@ class Ranker:
             chosen: (T,) the chosen item's column.
 
         Returns:
-            The loss; None where there was nothing to learn or it was not finite, and nothing was learned.
+            One lesson for each gradient step; None where a loss was not finite and nothing was learned.
         """
-        T, C, width = features.shape
-        if not T or C < 2:
-            return None
-        columns, log_weight = self._contrast(filled, scores, chosen)
-        compared = np.take_along_axis(features, columns[:, :, None], axis=1)  # (T, N, F)
-        self._standardiser.learn_many(compared[log_weight > _PADDING / 2].reshape(-1, width))
-        outputs = self._network(torch.from_numpy(self._standardiser.transform(compared)))
-        loss = served_softmax(outputs, torch.from_numpy(log_weight))
-        if not torch.isfinite(loss):
+        T, C, _ = features.shape
+        if T and C > 1:
+            columns, log_weight = self._contrast(filled, scores, chosen)
+            missing = self._candidates - columns.shape[1]
+            compared = np.take_along_axis(features, columns[:, :, None], axis=1)
+            self._waiting_features = np.concatenate(
+                [self._waiting_features, np.pad(compared, ((0, 0), (0, missing), (0, 0)))]
+            )
+            self._waiting_weights = np.concatenate(
+                [
+                    self._waiting_weights,
+                    np.pad(log_weight, ((0, 0), (0, missing)), constant_values=_PADDING),
+                ]
+            )
+        lessons = []
+        n = self._choices_per_step
+        while len(self._waiting_weights) >= n:
+            lessons.append(self._step(self._waiting_features[:n], self._waiting_weights[:n]))
+            self._waiting_features, self._waiting_weights = (
+                self._waiting_features[n:].copy(),
+                self._waiting_weights[n:].copy(),
+            )
+        return lessons
+
+    def _step(self, compared: FloatArray, log_weight: FloatArray) -> RankerLesson | None:
+        """One gradient step from (T, N, F) features, the chosen one first, and (T, N) weights."""
+        self._standardiser.learn_many(compared[log_weight > _PADDING / 2])
+        each = self._network.each(torch.from_numpy(self._standardiser.transform(compared)))  # (T, N, E)
+        weight = torch.from_numpy(log_weight)
+        mixed = torch.tensordot(each.detach(), self._network.shares, dims=([-1], [0]))
+        loss = served_softmax(mixed, weight)
+        own = torch.stack([served_softmax(scores, weight) for scores in each.unbind(-1)])
+        total = loss + own.sum()
+        if not torch.isfinite(total):
             return None
         self._optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        total.backward()  # type: ignore[no-untyped-call]
         self._optimiser.step()
-        return float(loss.detach())
+        return RankerLesson(float(loss.detach()), own.detach().numpy())
 
     def _contrast(
         self, filled: BoolArray, scores: FloatArray, chosen: IntArray
@@ -147,9 +226,25 @@ class Ranker:
         return columns, log_weight
 
     def state_dict(self) -> Arrays:
-        """Parameters and the optimiser's moments."""
-        return optimised_arrays(self._network, self._optimiser)
+        """Parameters, the optimiser's moments, and the choices that wait."""
+        return {
+            **optimised_arrays(self._network, self._optimiser),
+            "waiting_features": self._waiting_features.copy(),
+            "waiting_weights": self._waiting_weights.copy(),
+        }
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """The inverse of `state_dict`."""
+        """The inverse of `state_dict`.
+
+        Raises:
+            ValueError: Saved with another number of features, candidates or experts.
+        """
         load_optimised(self._network, self._optimiser, arrays)
+        waiting = arrays["waiting_features"]
+        if waiting.shape[1:] != self._waiting_features.shape[1:]:
+            raise ValueError(
+                f"choices wait with candidates and features {waiting.shape[1:]}, "
+                f"configured are {self._waiting_features.shape[1:]}"
+            )
+        self._waiting_features = waiting.copy()
+        self._waiting_weights = arrays["waiting_weights"].copy()

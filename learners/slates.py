@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from learners.covisitation import CoVisitation
-from learners.event_batch import BoolArray, FloatArray, IntArray
+from learners.compiled import compiled
+from learners.counts.counts import FOLLOWED, latest_distinct
+from learners.counts.neighbours import Neighbours, NeighbourTable, share_factors
+from learners.event_batch import BoolArray, FloatArray, Histories, IntArray
 from learners.row_index import ABSENT
 
 
@@ -41,31 +43,40 @@ def explore(
     return slate, propensity.astype(np.float32)
 
 
-def reasons(
-    rows: IntArray, recent: IntArray, now_s: NDArray[np.float64], covisitation: CoVisitation
-) -> IntArray:
-    """Which of the user's recent items speaks most for each place.
+def reasons(rows: IntArray, histories: Histories, transitions: NeighbourTable) -> IntArray:
+    """Which of the user's recent items speaks most for each place, by the transitions that lead from it.
 
     Args:
-        rows: (S, N) a slate's item rows.
-        recent: (S, L) the users' latest different items, newest first.
-        now_s: (S,) the moments.
-        covisitation: Transitions between items.
+        rows: (S, N) slates' item rows.
+        histories: S users at S moments.
+        transitions: From item to item.
 
     Returns:
         (S, N) item rows, `ABSENT` where no transition leads to the item.
     """
-    S, L = recent.shape
-    successors, share = covisitation.successors(recent.ravel(), np.repeat(now_s, L))
-    M = successors.shape[1]
-    successors = successors.reshape(S, L, M)
-    strength = share.sum(axis=2).reshape(S, L, M) / np.arange(1, L + 1)[:, None]
-    best = np.zeros(rows.shape)
     because = np.full(rows.shape, ABSENT, np.int64)
-    for distance in range(L):  # L is ten; one (S, N, M) comparison at a time keeps the temporaries small
-        same = successors[:, distance, None, :] == rows[:, :, None]
-        spoken = (same * strength[:, distance, None, :]).max(axis=2, initial=0.0)
-        better = (spoken > best) & (rows != ABSENT)
-        best = np.where(better, spoken, best)
-        because = np.where(better, recent[:, distance, None], because)
+    _reasons(transitions.arrays, rows, histories.item_rows, histories.now_s, because)
     return because
+
+
+@compiled
+def _reasons(
+    transitions: Neighbours, rows: IntArray, histories: IntArray, now_s: NDArray[np.float64], out: IntArray
+) -> None:
+    recent = np.empty(FOLLOWED, np.int64)
+    factors = np.empty(transitions.weights.shape[2], np.float32)
+    best = np.empty(rows.shape[1])
+    for s in range(len(rows)):
+        best[:] = 0.0
+        for distance in range(latest_distinct(histories[s], recent)):
+            source = recent[distance]
+            share_factors(transitions, source, now_s[s], factors)
+            for m in range(transitions.rows.shape[1]):
+                successor = transitions.rows[source, m]
+                if successor == ABSENT:
+                    break
+                for n in range(rows.shape[1]):
+                    if rows[s, n] == successor:
+                        strength = (transitions.weights[source, m] * factors).sum() / (1.0 + distance)
+                        if strength > best[n]:
+                            best[n], out[s, n] = strength, source

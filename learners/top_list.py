@@ -38,3 +38,26 @@ def pessimistic_top(
     own = np.where(hit, scores, -np.inf).max(axis=1, initial=-np.inf)
     ranks = (shown & (scores >= own[:, None])).sum(axis=1) - 1
     return top, np.where(hit.any(axis=1), ranks, -1)
+
+
+def pessimistic_ranks(rows: IntArray, scores: FloatArray, chosen: IntArray) -> IntArray:
+    """Zero-based ranks of the chosen items; every tie counts against them.
+
+    Args:
+        rows: (T, C) candidates.
+        scores: (T, C) their scores.
+        chosen: (T,) the chosen items.
+
+    Returns:
+        (T,), -1 where the chosen item is not among the candidates.
+
+    Raises:
+        FloatingPointError: A candidate's score is NaN: any rank would be a lie.
+    """
+    if np.isnan(scores).any():
+        raise FloatingPointError("a candidate's score is not a number; no rank can be told")
+    hit = rows == chosen[:, None]
+    found = hit.any(axis=1)
+    own = np.where(found, np.where(hit, scores, -np.inf).max(axis=1, initial=-np.inf), np.inf)
+    better = (scores >= own[:, None]).sum(axis=1) - 1
+    return np.where(found, better, -1)

@@ -197,12 +197,12 @@ class UserStates:
         age_s = np.where(filled, np.maximum(moments_ms[:, None] - times_ms, 0) / 1000.0, 0.0)
         return _pushed_right(
             Histories(
+                users=users,
                 item_rows=items,
                 types=types,
                 age_s=age_s.astype(np.float32),
                 now_s=moments_ms / 1000.0,
                 lengths=as_of,
-                users=users,
             )
         )
 
@@ -364,10 +364,10 @@ def _pushed_right(histories: Histories) -> Histories:
         return histories
     order = np.argsort(filled, axis=1, kind="stable")
     return Histories(
+        users=histories.users,
         item_rows=np.take_along_axis(histories.item_rows, order, axis=1),
         types=np.take_along_axis(histories.types, order, axis=1),
         age_s=np.take_along_axis(histories.age_s, order, axis=1),
         now_s=histories.now_s,
         lengths=histories.lengths,
-        users=histories.users,
     )

@@ -1,0 +1,154 @@
+"""Rows that wait until there are enough of them for a gradient step: it must not matter how the stream was cut."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learners.event_batch import EventBatch, FloatArray, Histories, IntArray
+from learners.row_index import ABSENT
+from learners.state_arrays import Arrays, nest, unnest
+
+_OF_HISTORIES = tuple(Histories.__dataclass_fields__)
+_OF_ROWS = ("item_rows", "position", "target", "labels", "label_mask", "late", "shown")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """Rows for one gradient step.
+
+    Attributes:
+        batch: The rows.
+        choices: (T,) which of them are choices.
+        labelled: (L,) which of them have labels.
+        features: (L, F) counts of the latter, as they were predicted by.
+    """
+
+    batch: EventBatch
+    choices: IntArray
+    labelled: IntArray
+    features: FloatArray
+
+
+class Backlog:
+    """Collects choices and labelled rows.
+
+    Args:
+        choices_per_step: So many choices make a step.
+        labels_per_step: Or so many rows with labels.
+    """
+
+    def __init__(self, *, choices_per_step: int, labels_per_step: int) -> None:
+        self._choices_per_step, self._labels_per_step = choices_per_step, labels_per_step
+        self._batch: EventBatch | None = None
+        self._features: FloatArray = np.zeros((0, 0), np.float32)
+
+    def add(
+        self, batch: EventBatch, choices: IntArray, labelled: IntArray, features: FloatArray
+    ) -> list[Load]:
+        """Take in rows; returns the steps that there are enough rows for, after which none wait.
+
+        Args:
+            batch: Where the rows are.
+            choices: (T,) its choices.
+            labelled: (L,) its rows with labels; none is a choice too.
+            features: (L, F) their counts.
+        """
+        rows = np.concatenate([choices, labelled])
+        if len(rows):
+            added = batch.take(rows)
+            if self._batch is None:
+                self._batch, self._features = added, features
+            else:
+                self._batch = _joined(self._batch, added)
+                self._features = np.concatenate([self._features, features])
+        if self._batch is None:
+            return []
+        waiting = np.flatnonzero(self._batch.target), np.flatnonzero(~self._batch.target)
+        steps = max(len(waiting[0]) // self._choices_per_step, len(waiting[1]) // self._labels_per_step)
+        if not steps:
+            return []
+        whole, of_labels = self._batch, self._features
+        self._batch = None
+        parts = (np.array_split(part, steps) for part in (*waiting, of_labels))
+        return [
+            Load(
+                batch=whole,
+                choices=some_choices,
+                labelled=some_labelled,
+                features=some_features,
+            )
+            for some_choices, some_labelled, some_features in zip(*parts, strict=True)
+        ]
+
+    def forget_items(self, rows: IntArray) -> None:
+        """Nothing more is learned of items that are gone."""
+        if self._batch is None:
+            return
+        kept = ~np.isin(self._batch.item_rows, rows)
+        self._features = self._features[kept[~self._batch.target]]
+        batch = self._batch.take(np.flatnonzero(kept))
+        batch.histories.item_rows[np.isin(batch.histories.item_rows, rows)] = ABSENT
+        self._batch = batch if len(batch) else None
+
+    def state_dict(self) -> Arrays:
+        """The rows that wait."""
+        if self._batch is None:
+            return {}
+        arrays: Arrays = {
+            name: getattr(self._batch, name).copy() for name in _OF_ROWS if _has(self._batch, name)
+        }
+        return {
+            **arrays,
+            **nest(
+                "histories", {name: getattr(self._batch.histories, name).copy() for name in _OF_HISTORIES}
+            ),
+            "sequence": self._batch.sequence.copy(),
+            "features": self._features.copy(),
+        }
+
+    def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """The inverse of `state_dict`."""
+        if not arrays:
+            self._batch = None
+            return
+        histories = Histories(**{name: array.copy() for name, array in unnest("histories", arrays).items()})
+        self._batch = EventBatch(
+            histories=histories,
+            sequence=arrays["sequence"].copy(),
+            **_columns({name: arrays[name].copy() for name in _OF_ROWS if name in arrays}),
+        )
+        self._features = arrays["features"].copy()
+
+
+def _joined(one: EventBatch, other: EventBatch) -> EventBatch:
+    """The rows of both."""
+    histories = Histories(
+        **{
+            name: np.concatenate([getattr(one.histories, name), getattr(other.histories, name)])
+            for name in _OF_HISTORIES
+        }
+    )
+    columns = {
+        name: np.concatenate([getattr(one, name), getattr(other, name)])
+        for name in _OF_ROWS
+        if _has(one, name) and _has(other, name)
+    }
+    return EventBatch(
+        histories=histories,
+        sequence=np.concatenate([one.sequence, other.sequence + len(one.histories)]),
+        **_columns(columns),
+    )
+
+
+def _has(batch: EventBatch, column: str) -> bool:
+    return getattr(batch, column) is not None
+
+
+def _columns(columns: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+    """By their names in `EventBatch`, whose columns differ in type."""
+    return dict(columns)

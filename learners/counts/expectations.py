@@ -1,0 +1,119 @@
+"""How often an item is chosen, over how often the ranker expected it: what the other counts have not told yet.
+
+The ratio goes back into the ranker as a feature. It is boosting's idea (fit what is left: Friedman, 2001,
+"Greedy function approximation"), with one number an item and a memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learners.compiled import compiled
+from learners.counts.decay import left
+from learners.event_batch import FloatArray, IntArray
+from learners.row_index import ABSENT
+from learners.state_arrays import Arrays, grown
+
+HALF_LIVES_CHOICES = np.array([300.0, 3_000.0])
+"""Memory, in ranked choices of anything."""
+
+_LEAST_SHARE = 1e-4
+_PRIOR = 0.5
+
+
+class ExpectationArrays(NamedTuple):
+    """What compiled loops take.
+
+    Attributes:
+        expected: (N, 2) decayed sums of the probabilities that the ranker gave.
+        chosen: (N, 2) decayed choices, of those that were ranked.
+        touched_n: (N,) at which ranked choice both were up to date.
+    """
+
+    expected: FloatArray
+    chosen: FloatArray
+    touched_n: IntArray
+
+
+class Expectations:
+    """Compares what the ranker expected with what was chosen."""
+
+    def __init__(self) -> None:
+        H = len(HALF_LIVES_CHOICES)
+        self.arrays = ExpectationArrays(
+            np.zeros((16, H), np.float32), np.zeros((16, H), np.float32), np.zeros(16, np.int64)
+        )
+        self.ranked = 0
+
+    def learn_many(self, rows: IntArray, scores: FloatArray, chosen: IntArray) -> None:
+        """Compare.
+
+        Args:
+            rows: (T, C) candidates, `ABSENT` where there are fewer.
+            scores: (T, C) the ranker's scores: logarithms of what was expected, but for a constant.
+            chosen: (T,) the chosen items.
+        """
+        if len(rows):
+            _learn_many(self.arrays, rows, scores, chosen, self.ranked)
+            self.ranked += len(rows)
+
+    def ensure(self, rows: int) -> None:
+        """Make room for item rows 0 .. rows - 1."""
+        if rows > len(self.arrays.touched_n):
+            self.arrays = ExpectationArrays(*(grown(array, rows) for array in self.arrays))
+
+    def forget(self, rows: IntArray) -> None:
+        """Give up rows whose items are gone."""
+        for array in self.arrays:
+            array[rows[rows < len(array)]] = 0
+
+    def state_dict(self) -> Arrays:
+        """Everything as arrays."""
+        return {
+            **{name: array.copy() for name, array in self.arrays._asdict().items()},
+            "ranked": np.array([self.ranked]),
+        }
+
+    def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """The inverse of `state_dict`."""
+        self.arrays = ExpectationArrays(*(arrays[name].copy() for name in ExpectationArrays._fields))
+        self.ranked = int(arrays["ranked"][0])
+
+
+@compiled
+def over_expectation(of: ExpectationArrays, row: int, half_life: int, ranked: int) -> float:
+    """Choices over expected choices of an item, by the half-life number; around 1, and 1 where nothing is known."""
+    kept = left(float(ranked - of.touched_n[row]), HALF_LIVES_CHOICES[half_life])
+    return float((of.chosen[row, half_life] * kept + _PRIOR) / (of.expected[row, half_life] * kept + _PRIOR))
+
+
+@compiled
+def _learn_many(
+    of: ExpectationArrays, rows: IntArray, scores: FloatArray, chosen: IntArray, ranked: int
+) -> None:
+    T, C = rows.shape
+    for t in range(T):
+        best = -np.inf
+        for c in range(C):
+            if rows[t, c] != ABSENT and scores[t, c] > best:
+                best = scores[t, c]
+        total = 0.0
+        for c in range(C):
+            if rows[t, c] != ABSENT:
+                total += np.exp(scores[t, c] - best)
+        for c in range(C):
+            row = rows[t, c]
+            if row == ABSENT:
+                continue
+            share = np.exp(scores[t, c] - best) / total
+            if share < _LEAST_SHARE and row != chosen[t]:
+                continue
+            for h in range(len(HALF_LIVES_CHOICES)):
+                kept = left(float(ranked + t - of.touched_n[row]), HALF_LIVES_CHOICES[h])
+                of.expected[row, h] = of.expected[row, h] * kept + share
+                of.chosen[row, h] = of.chosen[row, h] * kept + (1.0 if row == chosen[t] else 0.0)
+            of.touched_n[row] = ranked + t
