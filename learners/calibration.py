@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from learners.event_batch import BoolArray, FloatArray
 from learners.state_arrays import Arrays
 
-_HALF_LIFE = 10_000.0  # labels
-_PRIOR = np.diag([20.0, 4.0])  # what slope 1 and shift 0 are worth, in units of p (1 - p) x x'
+_HALF_LIFE = 4_000.0  # labels
+_PRIOR = np.diag([40.0, 8.0])  # what slope 1 and shift 0 are worth, in units of p (1 - p) x x'
 _MOST_LOGIT = 15.0
 _SLOPES = (0.3, 2.0)
 _SHIFTS = (-3.0, 3.0)

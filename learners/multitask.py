@@ -46,7 +46,7 @@ class MultiTaskConfig:
     experts: int = 4
     width: int = 32
     chain: str = "product"
-    weighting: str = "balanced"
+    weighting: str = "gradnorm"
     learning_rate: float = 0.0015
     calibrated: bool = True
     lookahead_every: int = 100

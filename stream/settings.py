@@ -235,7 +235,7 @@ class LearnerSettings(_Section):
         "cagrad",
         "balanced",
         "aligned",
-    ] = "balanced"
+    ] = "gradnorm"
     learning_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 0.002
     embedding_learning_rate: Annotated[float, Field(gt=0.0, le=2.0)] = 0.2
     negatives: Positive = 256

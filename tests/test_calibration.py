@@ -38,7 +38,7 @@ def test_slope_and_shift_are_found(slope: float, shift: float) -> None:
         foreseen.append(calibration.apply(z))
         came.append(y)
         calibration.learn_many(z, y, known)
-    assert calibration.scale[0] == pytest.approx([slope, shift], abs=0.12)
+    assert calibration.scale[0] == pytest.approx([slope, shift], abs=0.2)
     ratio = np.mean(foreseen[50:]) / np.mean(came[50:])
     assert ratio == pytest.approx(1.0, abs=0.05)
 

@@ -220,7 +220,8 @@ def test_gradnorm_draws_the_weighted_norms_together() -> None:
 
 def test_gradnorm_lets_the_slower_task_have_the_longer_gradient() -> None:
     weighting = GradNorm(tasks(1.0, 1.0), alpha=1.0)
-    weighting.weigh(np.eye(2), ONES, ALL)
+    for _ in range(50):
+        weighting.weigh(np.eye(2), ONES, ALL)
     for _ in range(600):
         weighting.weigh(np.eye(2), np.array([0.5, 1.0]), ALL)
     assert weighting.weights[1] > 1.5 * weighting.weights[0]
@@ -313,7 +314,7 @@ def test_mgdas_direction_makes_no_task_worse(seed: int, K: int) -> None:
     weights = min_norm(gradients @ gradients.T)
     direction = weights @ gradients
     assert weights.sum() == pytest.approx(1.0)
-    assert (gradients @ direction >= direction @ direction - 0.1).all()
+    assert (gradients @ direction >= direction @ direction - 1e-3).all()
 
 
 def test_mgda_sees_directions_not_lengths() -> None:

@@ -12,6 +12,8 @@ from learners.state_arrays import Arrays
 from learners.task import Task
 from learners.weightings.weighting import Matrix, Present, Weighting, gradient_norms
 
+_FIRST = 50.0  # batches whose mean loss is the loss at first
+
 
 class GradNorm(Weighting):
     """GradNorm (Chen et al., ICML 2018, arXiv:1711.02257).
@@ -43,15 +45,19 @@ class GradNorm(Weighting):
         self._learned: Matrix = np.ones(K)
         self._norms: Matrix = np.zeros(K)
         self._smooth: Matrix = np.zeros(K)
-        self._first: Matrix = np.full(K, np.nan)
+        self._first: Matrix = np.zeros(K)
+        self._batches: Matrix = np.zeros(K)
 
     def _factors(self, gram: Matrix, losses: Matrix, present: Present) -> Matrix:
-        new = present & np.isnan(self._first)
-        self._first = np.where(new, losses, self._first)
-        keep = np.where(new, 0.0, self._decay)
+        # L_k(0) is a mean too: one batch would be remembered for ever, and may be of one label.
+        early = present & (self._batches < _FIRST)
+        self._batches += present
+        share = 1.0 / np.maximum(self._batches, 1.0)
+        self._first = np.where(early, self._first + share * (losses - self._first), self._first)
+        keep = np.where(self._batches <= 1.0, 0.0, self._decay)
         self._norms = np.where(present, keep * self._norms + (1.0 - keep) * gradient_norms(gram), self._norms)
         self._smooth = np.where(present, keep * self._smooth + (1.0 - keep) * losses, self._smooth)
-        seen = ~np.isnan(self._first) & (self._norms > 0.0)
+        seen = self._norms > 0.0
         if seen.sum() > 1:
             norms = self._norms[seen] / self._norms[seen].mean()
             progress = self._smooth[seen] / np.maximum(self._first[seen], 1e-12)
@@ -75,9 +81,10 @@ class GradNorm(Weighting):
             "norms": self._norms.copy(),
             "smooth": self._smooth.copy(),
             "first": self._first.copy(),
+            "batches": self._batches.copy(),
         }
 
     def _remember(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        self._learned, self._norms, self._smooth, self._first = (
-            arrays[name].copy() for name in ("learned", "norms", "smooth", "first")
+        self._learned, self._norms, self._smooth, self._first, self._batches = (
+            arrays[name].copy() for name in ("learned", "norms", "smooth", "first", "batches")
         )

@@ -6,7 +6,7 @@ import numpy as np
 
 from learners.weightings.weighting import Matrix, Present, Weighting, gradient_norms
 
-_ITERATIONS = 60
+_ITERATIONS = 100
 
 
 class Mgda(Weighting):
@@ -30,9 +30,11 @@ class Mgda(Weighting):
 
 
 def min_norm(gram: Matrix) -> Matrix:
-    """(N,) the point of the simplex at which |sum_n w_n g_n| is least, by Frank-Wolfe with exact line search.
+    """(N,) the point of the simplex at which |sum_n w_n g_n| is least.
 
-    For two vectors it is the closed form: w_1 = clip((g_2 - g_1) g_2 / |g_1 - g_2|^2, 0, 1).
+    For two vectors it is the closed form: w_1 = clip((g_2 - g_1) g_2 / |g_1 - g_2|^2, 0, 1). Else pairwise
+    Frank-Wolfe with exact line search (Lacoste-Julien and Jaggi, NeurIPS 2015, arXiv:1511.05932): what one
+    corner has too much goes to another.
     """
     N = len(gram)
     weights: Matrix = np.full(N, 1.0 / N)
@@ -43,13 +45,13 @@ def min_norm(gram: Matrix) -> Matrix:
         return np.array([first, 1.0 - first])
     for _ in range(_ITERATIONS):
         products = gram @ weights
-        corner = int(products.argmin())
-        own = float(weights @ products)
-        gap = own - float(products[corner])
-        across = own - 2.0 * float(products[corner]) + float(gram[corner, corner])
-        if gap <= 1e-10 * max(own, 1e-30) or across <= 0.0:
+        toward = int(products.argmin())
+        away = int(np.where(weights > 0.0, products, -np.inf).argmax())
+        gap = float(products[away] - products[toward])
+        across = float(gram[toward, toward] + gram[away, away] - 2.0 * gram[toward, away])
+        if gap <= 1e-9 * max(float(weights @ products), 1e-30) or across <= 0.0:
             break
-        step = min(max(gap / across, 0.0), 1.0)
-        weights *= 1.0 - step
-        weights[corner] += step
+        step = min(gap / across, float(weights[away]))
+        weights[toward] += step
+        weights[away] = max(weights[away] - step, 0.0)
     return weights
