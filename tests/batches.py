@@ -27,9 +27,17 @@ TASKS = (
 
 
 def histories(
-    items: Sequence[Sequence[int]], *, slots: int = 6, now_s: float = START_S, gap_s: float = 60.0
+    items: Sequence[Sequence[int]],
+    *,
+    slots: int = 6,
+    now_s: float = START_S,
+    gap_s: float = 60.0,
+    users: Sequence[int] | None = None,
 ) -> Histories:
-    """Histories of item rows, oldest first, one every `gap_s` seconds until `gap_s` before the moment."""
+    """Histories of item rows, oldest first, one every `gap_s` seconds until `gap_s` before the moment.
+
+    Each is another user's unless `users` says whose they are.
+    """
     rows = np.full((len(items), slots), ABSENT, np.int64)
     age_s = np.zeros((len(items), slots), np.float32)
     for n, given in enumerate(items):
@@ -38,6 +46,7 @@ def histories(
             rows[n, slots - 1 - back] = item
             age_s[n, slots - 1 - back] = gap_s * (back + 1)
     return Histories(
+        users=np.arange(len(items)) if users is None else np.array(users, np.int64),
         item_rows=rows,
         types=np.where(rows == ABSENT, 0, 2),
         age_s=age_s,
