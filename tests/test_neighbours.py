@@ -131,7 +131,9 @@ def test_an_event_out_of_order_adds_what_would_be_left_of_it() -> None:
     late = shares(learned([(1, 3, 1.0, 3_600.0), (1, 4, 1.0, -3_600.0)]), 1, START_S + 3_600.0)
     assert late[3][0] == pytest.approx(1.0 / (1.5 + PRIOR))
     assert late[4][0] == pytest.approx(0.5 / (1.5 + PRIOR))
-    assert late[4][3] == pytest.approx(1.0 / (1.5 + PRIOR)), "to touches there is no order but that of arrival"
+    assert late[4][3] == pytest.approx(1.0 / (1.5 + PRIOR)), (
+        "to touches there is no order but that of arrival"
+    )
 
 
 def test_a_question_from_before_the_last_addition_is_answered_as_of_it() -> None:
@@ -275,7 +277,9 @@ def test_a_restored_one_goes_on_alike(before: Steps, after: Steps) -> None:
 
 
 def test_another_number_of_neighbours_or_weights_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"saved with neighbours and weights \(8, 5\), configured are \(4, 5\)"):
+    with pytest.raises(
+        ValueError, match=r"saved with neighbours and weights \(8, 5\), configured are \(4, 5\)"
+    ):
         table_of(4).load_state_dict(table_of(8).state_dict())
     with pytest.raises(ValueError, match=r"saved with .* \(8, 3\), configured are \(8, 5\)"):
         table_of(8).load_state_dict(NeighbourTable(8, HALF_LIVES_S).state_dict())
