@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
-from batches import START_S, histories
+from batches import START_S, WALKED, counted, histories
 from hypothesis import given
 from hypothesis import strategies as st
 from laws import law
@@ -30,8 +30,7 @@ from learners.counts.neighbours import share_factors
 from learners.event_batch import Histories
 from learners.row_index import ABSENT
 
-ITEMS = 12
-USERS = 4
+ITEMS = WALKED
 
 
 @dataclass
@@ -40,23 +39,6 @@ class Speaks:
 
     evidence: np.ndarray = field(default_factory=lambda: np.zeros(EVIDENCE))
     sources: set[str] = field(default_factory=set)
-
-
-def counted(seed: int = 0, events: int = 60, leaders: int = 2) -> Counts:
-    """Counts of users' random walks over the items, in the hours before `START_S`."""
-    rng = np.random.default_rng(seed)
-    walk, users = rng.integers(0, ITEMS, events), rng.integers(0, USERS, events)
-    at_s = START_S - 3_600.0 * 5 + np.sort(rng.uniform(0.0, 3_600.0 * 5, events))
-    counts = Counts(max_pairs=1_000, leaders=leaders, neighbours=5)
-    counts.ensure(50, 50)
-    own: dict[int, list[int]] = defaultdict(list)
-    for n in range(events):
-        before = own[int(users[n])][-8:]
-        history = np.full((1, 8), ABSENT, np.int64)
-        history[0, 8 - len(before) :] = before
-        counts.learn_many(users[n : n + 1], walk[n : n + 1], at_s[n : n + 1], history)
-        own[int(users[n])].append(int(walk[n]))
-    return counts
 
 
 def reference(counts: Counts, history: list[int], nearest: list[int]) -> dict[int, Speaks]:
