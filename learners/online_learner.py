@@ -60,7 +60,7 @@ class LearnerConfig:
         choices_per_step: Choices of one gradient step of the neural model.
         labels_per_step: Or so many labelled rows.
         exploration: Probability that a place of a slate goes to a candidate drawn at random.
-        exclude_seen: Leave out what stands in the user's history.
+        exclude_seen: Leave out what stands in the user's history and what the user is known to have chosen before.
         device: Where tensors live.
         seed: Of every draw.
     """

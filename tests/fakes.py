@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from connectors.dead_letter import DeadLetter
 from connectors.event_types import STANDARD_TYPES
 from connectors.recommendation import Recommendation
-from learners.candidates import Candidates
+from learners.candidates import EVIDENCE, Candidates
 from learners.event_batch import BoolArray, EventBatch, FloatArray, Histories, IntArray
 from learners.learner import Lesson, Predictions, Slates
 from learners.row_index import ABSENT
@@ -134,12 +134,8 @@ def _candidates(rows: IntArray) -> Candidates:
     T, C = rows.shape
     return Candidates(
         rows=rows,
-        from_last=np.zeros((T, C, 4), np.float32),
-        from_recent=np.zeros((T, C, 4), np.float32),
-        own_count=np.zeros((T, C), np.float32),
-        own_age_s=np.full((T, C), np.inf, np.float32),
+        evidence=np.zeros((T, C, EVIDENCE), np.float32),
         sources=np.zeros((T, C), np.uint8),
-        last_item=np.full(T, ABSENT, np.int64),
     )
 
 
