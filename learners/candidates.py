@@ -63,18 +63,32 @@ class Candidates:
         rows: (S, C) item rows, `ABSENT` where a sequence has fewer.
         evidence: (S, C, EVIDENCE) what speaks for each.
         sources: (S, C) bits of the sources that brought it, in the order of `SOURCES`.
+        rest: (S, W) what was retrieved too and is less promising: it stands behind all candidates. Empty where
+            nobody asked for it.
     """
 
     rows: IntArray
     evidence: FloatArray
     sources: NDArray[np.uint8]
+    rest: IntArray
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def take(self, index: IntArray) -> Candidates:
         """The candidates of the sequences at `index`."""
-        return Candidates(rows=self.rows[index], evidence=self.evidence[index], sources=self.sources[index])
+        return Candidates(
+            rows=self.rows[index],
+            evidence=self.evidence[index],
+            sources=self.sources[index],
+            rest=self.rest[index],
+        )
+
+    def with_rest(self, scores: FloatArray) -> tuple[IntArray, FloatArray]:
+        """(S, C + W) everything retrieved, and scores: the rest has one score, below all (S, C) of the candidates."""
+        lowest = np.where(np.isfinite(scores), scores, np.inf).min(axis=1, initial=0.0, keepdims=True) - 1.0
+        below = np.where(self.rest != ABSENT, lowest, -np.inf)
+        return np.concatenate([self.rows, self.rest], axis=1), np.concatenate([scores, below], axis=1)
 
 
 class CandidateRetrieval:
@@ -94,12 +108,13 @@ class CandidateRetrieval:
         self._slots: IntArray = np.zeros(16, np.int64)
         self._stamp = 0
 
-    def retrieve(self, histories: Histories, nearest: IntArray) -> Candidates:
+    def retrieve(self, histories: Histories, nearest: IntArray, *, rest: bool = False) -> Candidates:
         """The candidates of S sequences.
 
         Args:
             histories: S users at S moments.
             nearest: (S, T) item rows nearest to the user vectors, `ABSENT` where there are fewer.
+            rest: Whether to tell what else was retrieved.
         """
         general = self._counts.popularity.leaders()
         S, H = histories.item_rows.shape
@@ -108,7 +123,8 @@ class CandidateRetrieval:
         rows = np.full((S, self._limit), ABSENT, np.int64)
         evidence = np.zeros((S, self._limit, EVIDENCE), np.float32)
         sources = np.zeros((S, self._limit), np.uint8)
-        width = _retrieve(
+        others = np.full((S, max(most - self._limit, 0) if rest else 0), ABSENT, np.int64)
+        width, spare = _retrieve(
             self._counts.arrays,
             histories.users,
             histories.item_rows,
@@ -121,9 +137,15 @@ class CandidateRetrieval:
             rows,
             evidence,
             sources,
+            others,
         )
         width = max(width, 1)
-        return Candidates(rows=rows[:, :width], evidence=evidence[:, :width], sources=sources[:, :width])
+        return Candidates(
+            rows=rows[:, :width],
+            evidence=evidence[:, :width],
+            sources=sources[:, :width],
+            rest=others[:, :spare],
+        )
 
     def describe(self, histories: Histories, sequence: IntArray, item_rows: IntArray) -> Candidates:
         """The same evidence for given items, whether they would have been retrieved or not.
@@ -150,7 +172,10 @@ class CandidateRetrieval:
             evidence,
         )
         return Candidates(
-            rows=item_rows[:, None], evidence=evidence[:, None], sources=np.zeros((B, 1), np.uint8)
+            rows=item_rows[:, None],
+            evidence=evidence[:, None],
+            sources=np.zeros((B, 1), np.uint8),
+            rest=np.zeros((B, 0), np.int64),
         )
 
     def _marks(self, needed: int) -> tuple[IntArray, IntArray, int]:
@@ -291,8 +316,9 @@ def _retrieve(
     rows: IntArray,
     evidence: FloatArray,
     sources: NDArray[np.uint8],
-) -> int:
-    """Fill (S, C) outputs; returns the largest number of candidates.
+    rest: IntArray,
+) -> tuple[int, int]:
+    """Fill (S, C) outputs and (S, W) of the rest; returns how many of their columns are used.
 
     Where more were met than there is room for, what comes from more than counts of pairs stays, and of the
     rest the most promising.
@@ -302,7 +328,7 @@ def _retrieve(
     met = np.empty(most, np.int64)
     bits = np.empty(most, np.uint8)
     promise = np.empty(most, np.float32)
-    width = 0
+    width, spare = 0, 0
     for s in range(len(users)):
         stamp = first_stamp + s
         history = item_rows[s]
@@ -323,18 +349,26 @@ def _retrieve(
             for e in range(_RECENT_0, _WAYS_0):
                 promise[kept] += met_evidence[kept, e]
             kept += 1
+        least = -np.inf
         if kept > limit:
-            order = np.argsort(-promise[:kept])[:limit]
-            for n in range(limit):
-                rows[s, n], sources[s, n] = met[order[n]], bits[order[n]]
-                evidence[s, n] = met_evidence[order[n]]
-            kept = limit
-        else:
-            for n in range(kept):
-                rows[s, n], sources[s, n] = met[n], bits[n]
-                evidence[s, n] = met_evidence[n]
-        width = max(width, kept)
-    return width
+            least = np.partition(promise[:kept], kept - limit)[kept - limit]
+        equal = limit  # of those that promise just enough, so many come in
+        for n in range(kept):
+            if promise[n] > least:
+                equal -= 1
+        taken, passed = 0, 0
+        for n in range(kept):
+            if promise[n] > least or (promise[n] == least and equal > 0):
+                if promise[n] == least:
+                    equal -= 1
+                rows[s, taken], sources[s, taken] = met[n], bits[n]
+                evidence[s, taken] = met_evidence[n]
+                taken += 1
+            elif rest.shape[1]:
+                rest[s, passed] = met[n]
+                passed += 1
+        width, spare = max(width, taken), max(spare, passed)
+    return width, spare
 
 
 @compiled
@@ -392,4 +426,5 @@ def no_candidates(S: int) -> Candidates:
         rows=np.full((S, 1), ABSENT, np.int64),
         evidence=np.zeros((S, 1, EVIDENCE), np.float32),
         sources=np.zeros((S, 1), np.uint8),
+        rest=np.zeros((S, 0), np.int64),
     )

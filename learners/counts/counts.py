@@ -68,7 +68,7 @@ class Counts:
         neighbours: Items kept of what goes with an item.
     """
 
-    def __init__(self, *, max_pairs: int, leaders: int = 64, neighbours: int = 64) -> None:
+    def __init__(self, *, max_pairs: int, leaders: int = 64, neighbours: int = 80) -> None:
         self.popularity = Popularity(leaders)
         self.transitions = NeighbourTable(neighbours, TRANSITION_HALF_LIVES_S, TRANSITIONS_KEPT)
         self.together = NeighbourTable(neighbours, TOGETHER_HALF_LIVES_S)
