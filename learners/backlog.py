@@ -55,12 +55,12 @@ class Backlog:
         Args:
             batch: Where the rows are.
             choices: (T,) its choices.
-            labelled: (L,) its rows with labels; none is a choice too.
+            labelled: (L,) its rows with labels; one that is a choice too waits twice.
             features: (L, F) their counts.
         """
         rows = np.concatenate([choices, labelled])
         if len(rows):
-            added = batch.take(rows)
+            added = replace(batch.take(rows), target=np.arange(len(rows)) < len(choices))
             if self._batch is None:
                 self._batch, self._features = added, features
             else:

@@ -144,6 +144,14 @@ def test_rows_of_one_history_share_it_in_the_backlog_too() -> None:
     assert backlog.state_dict()["sequence"].tolist() == [0] * 4 + [1] * 4
 
 
+def test_a_choice_that_has_labels_is_learned_as_both() -> None:
+    batch, both = stream([True, False, True]), np.array([1, 2])
+    (load,) = backlog_of(2, 9).add(batch, np.array([0, 2]), both, features_of(both + 10))
+    assert [row[2] for row in contents(load)[0]] == [10, 12]
+    assert [row[2] for row in contents(load)[1]] == [11, 12]
+    assert contents(load)[2] == features_of(both + 10).tolist()
+
+
 def test_what_is_neither_a_choice_nor_a_label_does_not_wait() -> None:
     backlog, batch = backlog_of(), stream([True, False, True])
     none = np.zeros(0, np.int64)
@@ -164,15 +172,16 @@ def test_columns_that_need_not_be_there_are_kept_where_they_are(name: str) -> No
 
 
 def test_the_shops_rows_come_out_as_they_went_in() -> None:
-    backlog, loads, expected = backlog_of(1, 1), [], []
+    backlog, found, expected = backlog_of(1, 1), [[], []], [[], []]
     for batch, _ in shop()[:6]:
         labelled = np.flatnonzero(batch.label_mask.any(axis=1))
         targets = np.flatnonzero(batch.target)
-        loads += backlog.add(batch, targets, labelled, features_of(batch.item_rows[labelled]))
-        expected += rows_of(batch, targets), rows_of(batch, labelled)
-    found = [rows for load in loads for rows in contents(load)[:2]]
-    assert sum(found[::2], []) == sum(expected[::2], [])
-    assert sum(found[1::2], []) == sum(expected[1::2], [])
+        for kind, rows in enumerate((targets, labelled)):
+            expected[kind] += rows_of(batch, rows)
+        for load in backlog.add(batch, targets, labelled, features_of(batch.item_rows[labelled])):
+            for kind in range(2):
+                found[kind] += contents(load)[kind]
+    assert found == expected
 
 
 # --- forgetting
