@@ -155,9 +155,7 @@ def world(seed: int, count: int) -> list[Event]:
 
 def lived(make: Make, events: list[Event], size: int = 8) -> list[Step]:
     line, states = pipeline(make()), user_states()
-    return [
-        line.step(events[start : start + size], states, NOW_MS) for start in range(0, len(events), size)
-    ]
+    return [line.step(events[start : start + size], states, NOW_MS) for start in range(0, len(events), size)]
 
 
 def rankings(steps: list[Step], size: int = 8) -> dict[int, dict[int, float]]:
