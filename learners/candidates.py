@@ -345,7 +345,7 @@ def _retrieve(
                 met_evidence[kept] = met_evidence[n]
             promise[kept] = 0.0
             if bits[kept] & (_REPEAT | _NEURAL | _POPULARITY):
-                promise[kept] = 1e6
+                promise[kept] = 1e3
             for e in range(_RECENT_0, _WAYS_0):
                 promise[kept] += met_evidence[kept, e]
             kept += 1

@@ -46,7 +46,7 @@ class CountArrays(NamedTuple):
         together: Between items of one user, whatever the order, each new pair once.
         companions: Users who chose the same before.
         own: Pairs of users and items.
-        habits: (U, 4) what kind of items users choose.
+        habits: (U, 5) what kind of items users choose.
         expectations: Choices over what the ranker expected.
     """
 
@@ -217,7 +217,6 @@ def _learn_pairwise(
             form_habit(
                 counts.habits,
                 user,
-                (history != ABSENT).sum(),
                 float(events - counts.popularity.first_n[row]),
                 float(events - counts.popularity.last_n[row]),
                 popularity_of(counts.popularity, row, _LASTING, now, events),
