@@ -24,7 +24,7 @@ class RecommendedItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
         rank: Zero-based place.
         score: The ranker's final score; comparable within one slate only.
         scores: Per task: probability of a binary task, expected value of a regression.
-        source: Candidate source that brought the item (`covisitation`, `popularity`, ...).
+        source: Candidate source that brought the item (`transition`, `popularity`, ...).
         propensity: Probability with which the policy put this item here.
         because: The item or rule behind it, where there is one.
     """
