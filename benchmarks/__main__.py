@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-_NAMES = ("step", "task_weights")
+_NAMES = ("step", "task_weights", "encoders")
 
 
 @click.command()
@@ -21,15 +21,24 @@ _NAMES = ("step", "task_weights")
     "--logs",
     multiple=True,
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="task_weights: a folder with an event log, too; may be given several times.",
+    help="encoders, task_weights: a folder with an event log; may be given several times.",
 )
 @click.option("--seeds", type=click.IntRange(min=1), help="task_weights: how many; 5, or 2 with --quick.")
 def main(name: str, quick: bool, as_json: bool, logs: tuple[Path, ...], seeds: int | None) -> None:
     """Run one benchmark; compare only figures of one run, since machines are noisy."""
     module = importlib.import_module(f"benchmarks.{name}")
-    if (logs or seeds) and name != "task_weights":
-        raise click.UsageError("--logs and --seeds belong to task_weights")
-    rows = module.measure(quick, logs, seeds) if name == "task_weights" else module.measure(quick)
+    if logs and name not in ("task_weights", "encoders"):
+        raise click.UsageError("--logs belongs to task_weights and encoders")
+    if seeds and name != "task_weights":
+        raise click.UsageError("--seeds belongs to task_weights")
+    if name == "task_weights":
+        rows = module.measure(quick, logs, seeds)
+    elif name == "encoders":
+        if not logs:
+            raise click.UsageError("encoders needs --logs")
+        rows = module.measure(quick, logs)
+    else:
+        rows = module.measure(quick)
     if as_json:
         click.echo(json.dumps({"benchmark": name, "rows": rows}, indent=2))
         return

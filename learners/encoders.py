@@ -11,6 +11,10 @@ from torch import Tensor, nn
 
 _AGE_BUCKETS = 32
 _AGE_UNIT_S = 30.0
+_HOUR_S = 3_600.0
+_SESSION_GAP_S = 1_800.0
+_SESSION_PLACES = 16
+_PLACES = 256
 
 
 def age_bucket(age_s: Tensor) -> Tensor:
@@ -18,8 +22,31 @@ def age_bucket(age_s: Tensor) -> Tensor:
     return torch.log2(1.0 + age_s.clamp(min=0.0) / _AGE_UNIT_S).long().clamp(max=_AGE_BUCKETS - 1)
 
 
+def hour_and_weekday(moment_s: Tensor) -> tuple[Tensor, Tensor]:
+    """Hours of the day (0 to 23) and days of the week (0 is Monday), UTC, of seconds since 1970 in float64."""
+    hours = torch.floor(moment_s / _HOUR_S).long()
+    return hours % 24, (hours // 24 + 3) % 7  # 1970 began on a Thursday
+
+
+def session_place(age_s: Tensor, mask: Tensor) -> Tensor:
+    """Place of each slot in its session, from 0; a session ends when nothing comes for half an hour.
+
+    Args:
+        age_s: (S, H) seconds before the moment, oldest first.
+        mask: (S, H) filled slots, at the right end.
+
+    Returns:
+        (S, H) at most 15; 0 is where a session begins.
+    """
+    slots = torch.arange(age_s.shape[1], device=age_s.device).expand_as(age_s)
+    begins = torch.ones_like(mask)
+    begins[:, 1:] = ~mask[:, :-1] | (age_s[:, :-1] - age_s[:, 1:] > _SESSION_GAP_S)
+    latest = torch.where(begins, slots, 0).cummax(dim=1).values
+    return (slots - latest).clamp(max=_SESSION_PLACES - 1)
+
+
 class Encoder(nn.Module):
-    """What is common to encoders: slots as item vector + age + event type.
+    """What is common to encoders: slots as item vector + age + event type + time of day and week + place in session.
 
     Args:
         dimension: D.
@@ -31,22 +58,28 @@ class Encoder(nn.Module):
         self.dimension = dimension
         self.age = nn.Embedding(_AGE_BUCKETS, dimension)
         self.event_type = nn.Embedding(event_types, dimension)
-        nn.init.normal_(self.age.weight, std=0.05)
-        nn.init.normal_(self.event_type.weight, std=0.05)
+        self.hour = nn.Embedding(24, dimension)
+        self.weekday = nn.Embedding(7, dimension)
+        self.session = nn.Embedding(_SESSION_PLACES, dimension)
+        for table in (self.age, self.event_type, self.hour, self.weekday, self.session):
+            nn.init.normal_(table.weight, std=0.05)
 
-    def forward(self, items: Tensor, types: Tensor, age_s: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, items: Tensor, types: Tensor, age_s: Tensor, now_s: Tensor, mask: Tensor) -> Tensor:
         """User vectors.
 
         Args:
             items: (S, H, D) vectors of the history's items, oldest first.
             types: (S, H) event types.
             age_s: (S, H) seconds before the moment.
+            now_s: (S,) the moments, seconds since 1970 in float64.
             mask: (S, H) filled slots; they stand at the right end.
 
         Returns:
             (S, D); zero where a history is empty.
         """
+        hour, weekday = hour_and_weekday(now_s[:, None] - age_s)
         slots = items + self.age(age_bucket(age_s)) + self.event_type(types)
+        slots = slots + self.hour(hour) + self.weekday(weekday) + self.session(session_place(age_s, mask))
         vectors = self.encode(slots * mask.unsqueeze(-1), mask)
         return vectors * mask.any(dim=1, keepdim=True)
 
@@ -113,8 +146,38 @@ class MixedEncoder(Encoder):
         return self.attention.encode(slots, mask) + self.gru.encode(slots, mask)
 
 
+class SasRecEncoder(Encoder):
+    """Self-attention over all slots, the newest one's output (Kang and McAuley, ICDM 2018, arXiv:1808.09781).
+
+    A reference: one block with two heads, without dropout, trained in one pass like the others.
+    """
+
+    def __init__(self, dimension: int, event_types: int) -> None:
+        super().__init__(dimension, event_types)
+        heads = 2 if dimension % 2 == 0 else 1
+        self.block = nn.TransformerEncoderLayer(
+            dimension, heads, 2 * dimension, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
+        )
+        self.place = nn.Embedding(_PLACES, dimension)
+        nn.init.normal_(self.place.weight, std=0.05)
+
+    def encode(self, slots: Tensor, mask: Tensor) -> Tensor:
+        """See `Encoder`; slots are told apart by their distance from the newest one."""
+        if not len(slots):
+            return slots[:, -1]
+        distance = torch.arange(slots.shape[1] - 1, -1, -1, device=slots.device).clamp(max=_PLACES - 1)
+        padding = ~mask
+        padding[:, -1] = (
+            False  # an empty history attends to its last slot, which is zero, and is zeroed later
+        )
+        places = self.place(distance) * mask.unsqueeze(-1)
+        states: Tensor = self.block(slots + places, src_key_padding_mask=padding)
+        return states[:, -1]
+
+
 ENCODERS: dict[str, type[Encoder]] = {
     "attention": AttentionEncoder,
     "gru": GruEncoder,
     "mixed": MixedEncoder,
+    "sasrec": SasRecEncoder,
 }

@@ -234,6 +234,7 @@ class NeuralModel:
             slots,
             self._tensor(histories.types[:, newest]),
             self._tensor(histories.age_s[:, newest]),
+            self._tensor(histories.now_s),
             mask,
         )
         return users, slots, mask

@@ -68,7 +68,7 @@ class LearnerConfig:
     """
 
     dimension: int = 64
-    encoder: Literal["attention", "gru", "mixed"] = "attention"
+    encoder: Literal["attention", "gru", "mixed", "sasrec"] = "attention"
     encoder_length: int = 20
     event_types: int = 128
     multitask: MultiTaskConfig = field(default_factory=MultiTaskConfig)

@@ -215,7 +215,7 @@ class LearnerSettings(_Section):
 
     dimension: Annotated[int, Field(ge=4, le=512)] = 64
     encoder_length: Annotated[int, Field(ge=1, le=200)] = 20
-    encoder: Literal["attention", "gru", "mixed"] = "attention"
+    encoder: Literal["attention", "gru", "mixed", "sasrec"] = "attention"
     heads: Literal["mmoe", "cgc", "shared_bottom", "single_task"] = "mmoe"
     experts: Annotated[int, Field(ge=1, le=64)] = 4
     heads_width: Annotated[int, Field(ge=4, le=512)] = 32

@@ -25,6 +25,7 @@ SMALL: dict[str, Any] = {
     "candidates": 30,
     "nearest": 5,
     "exploration": 0.0,
+    "ranker_memory": 32,
     "ranked_per_step": 4,
     "choices_per_step": 8,
     "labels_per_step": 8,

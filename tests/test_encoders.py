@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 import torch
 from torch import Tensor
 
-from learners.encoders import ENCODERS, Encoder, age_bucket
+from learners.encoders import ENCODERS, Encoder, age_bucket, hour_and_weekday, session_place
 
 S, H, D, TYPES = 6, 5, 8, 4
-Inputs = tuple[Tensor, Tensor, Tensor, Tensor]
+Inputs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+NOW_S = 1_700_000_000.0
 
 
 @pytest.fixture(params=sorted(ENCODERS))
@@ -24,7 +27,7 @@ def encoder(request: pytest.FixtureRequest) -> Encoder:
 
 
 def histories(lengths: list[int], slots: int = H) -> Inputs:
-    """Items, types, ages and mask; the filled slots stand at the right end."""
+    """Items, types, ages, moments and mask; the filled slots stand at the right end."""
     rng = torch.Generator().manual_seed(1)
     shape = (len(lengths), H)
     items = torch.randn(*shape, D, generator=rng)
@@ -37,6 +40,7 @@ def histories(lengths: list[int], slots: int = H) -> Inputs:
         torch.cat([torch.ones(len(lengths), wider, D), items], dim=1),
         torch.cat([torch.ones(len(lengths), wider, dtype=torch.long), types], dim=1),
         torch.cat([torch.zeros(len(lengths), wider), age_s], dim=1),
+        NOW_S + torch.arange(len(lengths), dtype=torch.float64),
         torch.cat([torch.zeros(len(lengths), wider, dtype=torch.bool), mask], dim=1),
     )
 
@@ -56,12 +60,12 @@ def test_more_empty_slots_change_nothing(encoder: Encoder) -> None:
 
 
 def test_what_stands_in_an_empty_slot_changes_nothing(encoder: Encoder) -> None:
-    items, types, age_s, mask = histories(LENGTHS)
-    expected = encoder(items, types, age_s, mask)
+    items, types, age_s, now_s, mask = histories(LENGTHS)
+    expected = encoder(items, types, age_s, now_s, mask)
     items = torch.where(mask[..., None], items, 9.0)
     types = torch.where(mask, types, TYPES - 1)
     age_s = torch.where(mask, age_s, 1e9)
-    torch.testing.assert_close(encoder(items, types, age_s, mask), expected)
+    torch.testing.assert_close(encoder(items, types, age_s, now_s, mask), expected)
 
 
 def test_a_batch_is_its_sequences_one_by_one(encoder: Encoder) -> None:
@@ -77,7 +81,7 @@ def test_every_slot_counts_by_item_type_and_age(encoder: Encoder, column: int, s
     before = encoder(*inputs)
     changed = [part.clone() for part in inputs]
     if column == 0:
-        changed[0][:, slot] += 1.0
+        changed[0][:, slot] += torch.linspace(0.0, 2.0, D)  # a constant would be normalised away
     elif column == 1:
         changed[1][:, slot] = (changed[1][:, slot] + 1) % TYPES
     else:
@@ -86,9 +90,18 @@ def test_every_slot_counts_by_item_type_and_age(encoder: Encoder, column: int, s
 
 
 def test_order_matters(encoder: Encoder) -> None:
-    items, types, age_s, mask = histories([5])
+    items, types, age_s, now_s, mask = histories([5])
     swapped = items[:, [1, 2, 3, 4, 0]]
-    assert (encoder(swapped, types, age_s, mask) - encoder(items, types, age_s, mask)).abs().max() > 1e-3
+    difference = encoder(swapped, types, age_s, now_s, mask) - encoder(items, types, age_s, now_s, mask)
+    assert difference.abs().max() > 1e-3
+
+
+def test_the_time_of_day_and_week_matters(encoder: Encoder) -> None:
+    items, types, age_s, now_s, mask = histories([5])
+    before = encoder(items, types, age_s, now_s, mask)
+    for later_s in (3_600.0, 86_400.0):
+        assert (encoder(items, types, age_s, now_s + later_s, mask) - before).abs().max() > 1e-4
+    torch.testing.assert_close(encoder(items, types, age_s, now_s + 7 * 86_400.0, mask), before)
 
 
 def test_no_sequences_are_no_vectors(encoder: Encoder) -> None:
@@ -98,3 +111,19 @@ def test_no_sequences_are_no_vectors(encoder: Encoder) -> None:
 def test_ages_are_on_a_logarithmic_scale() -> None:
     ages = torch.tensor([[-5.0, 0.0, 29.0, 30.0, 90.0, 3_600.0, 1e12, 1e30]])
     assert age_bucket(ages).tolist() == [[0, 0, 0, 1, 2, 6, 31, 31]]
+
+
+def test_hours_and_weekdays_are_those_of_the_calendar() -> None:
+    moments = ["1970-01-01T00:00", "2024-02-29T23:59", "2026-11-22T12:00", "2026-11-23T00:00"]
+    times = [datetime.fromisoformat(moment).replace(tzinfo=UTC) for moment in moments]
+    hour, weekday = hour_and_weekday(torch.tensor([time.timestamp() for time in times], dtype=torch.float64))
+    assert hour.tolist() == [time.hour for time in times]
+    assert weekday.tolist() == [time.weekday() for time in times]
+
+
+def test_places_in_a_session_begin_anew_after_half_an_hour() -> None:
+    age_s = torch.tensor([[0.0, 9_000.0, 8_000.0, 2_000.0, 1_000.0, 10.0]])
+    mask = torch.tensor([[False, True, True, True, True, True]])
+    assert session_place(age_s, mask).tolist() == [[0, 0, 1, 0, 1, 2]]
+    long = torch.arange(40, 0, -1, dtype=torch.float32)[None]
+    assert session_place(long, torch.ones(1, 40, dtype=torch.bool))[0, -1] == 15

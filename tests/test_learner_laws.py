@@ -290,7 +290,12 @@ def test_memory_is_bounded_by_users_and_items_not_by_events(make: Make) -> None:
 
     def size() -> int:
         state = model.state_dict()
-        return sum(array.nbytes for name, array in state.items() if not name.startswith(WAITING))
+        # the state of a generator is a text, and its numbers have more digits or fewer
+        return sum(
+            array.nbytes
+            for name, array in state.items()
+            if not name.startswith(WAITING) and not name.endswith("rng")
+        )
 
     taught(model, shop())
     once = size()
