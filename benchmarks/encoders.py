@@ -31,11 +31,12 @@ def measure(quick: bool, logs: Sequence[Path]) -> list[dict[str, Any]]:
         logs: Folders or files with event logs.
     """
     keep_temporaries()
-    rows = []
-    for path in logs:
-        for encoder in get_args(LearnerSettings.model_fields["encoder"].annotation):
-            rows.append({"log": path.name, "encoder": encoder, **_run(path, encoder, quick)})
-    return rows
+    encoders = get_args(LearnerSettings.model_fields["encoder"].annotation)
+    return [
+        {"log": path.name, "encoder": encoder, **_run(path, encoder, quick)}
+        for path in logs
+        for encoder in encoders
+    ]
 
 
 def _run(path: Path, encoder: str, quick: bool) -> dict[str, Any]:
