@@ -27,6 +27,7 @@ from stream.observer import WorkerObserver
 from stream.processor import Processor
 from stream.settings import Settings
 from stream.user_view import user_view
+from stream.warm_up import warm_up
 from stream.weights_view import weights_view
 from stream.worker_card import WorkerCard, remove_card, write_card
 
@@ -97,6 +98,7 @@ class _Worker:
     def __init__(self, settings: Settings, client: KafkaClient) -> None:
         keep_temporaries()
         self._settings = settings
+        warm_up(settings)
         self._processor = build_processor(settings)
         tasks = self._processor.pipeline.learner.tasks
         self._metrics = Metrics([task.name for task in tasks], list(Reason))

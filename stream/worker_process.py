@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from stream.worker_card import WorkerCard, read_card
 
-_STARTS_WITHIN_S = 120.0
+_STARTS_WITHIN_S = 240.0  # the first start on a machine compiles
 _STOPS_WITHIN_S = 30.0
 _PATIENCE_S = 5.0
 _LOG_LINES = 15

@@ -117,8 +117,10 @@ def _evaluate(
     from stream.evaluation.predictions_file import PredictionsError, write_predictions
     from stream.evaluation.report import report
     from stream.evaluation.surroundings import peak_memory_mib, surroundings
+    from stream.warm_up import warm_up
 
     keep_temporaries()
+    warm_up(settings)
     try:
         with _progress(len(log.events)) as announce:
             evaluation = run(log, settings, announce=announce, **options)

@@ -19,6 +19,7 @@ from stream.observer import WorkerObserver
 from stream.processor import Processor
 from stream.settings import Settings
 from stream.user_view import user_view
+from stream.warm_up import warm_up
 
 _TICK_S = 0.02
 _LOOK_EVERY_S = 0.5
@@ -68,6 +69,7 @@ class _Loop:
 
     def __init__(self, stage: Callable[[], Scenario], settings: Settings) -> None:
         keep_temporaries()
+        warm_up(settings)
         self._topic = settings.topics.events
         self._processor: Processor = build_processor(settings)
         tasks = self._processor.pipeline.learner.tasks

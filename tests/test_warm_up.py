@@ -1,0 +1,33 @@
+"""What is slow the first time happens before the first event."""
+
+from __future__ import annotations
+
+import numpy as np
+from builders import event
+
+from learners import candidates, features, slates
+from learners.counts import counts, expectations, neighbours, popularity
+from stream.assembly import build_pipeline, build_states
+from stream.settings import load
+from stream.warm_up import warm_up
+
+
+def test_nothing_is_left_to_be_compiled_for_the_first_events() -> None:
+    loops = [
+        candidates._retrieve,
+        candidates._describe,
+        features._describe,
+        slates._reasons,
+        counts._learn_pairwise,
+        popularity._learn_many,
+        expectations._learn_many,
+        neighbours._close_gaps,
+    ]
+    warm_up(load())
+    compiled = [list(loop.signatures) for loop in loops]
+    assert all(compiled), "each is reached"
+    pipeline, states = build_pipeline(load()), build_states(load())
+    for n in range(3):
+        pipeline.step([event(f"u{user}", f"i{n}", "click") for user in range(4)], states, 0)
+    pipeline.learner.forget_items(np.array([1]))
+    assert [list(loop.signatures) for loop in loops] == compiled, "and with the types that events bring"
