@@ -30,6 +30,8 @@ RUN pip install --constraint /tmp/constraints.txt /tmp/wheels/*.whl \
     && install --directory --owner freshet --group freshet /var/lib/freshet
 USER freshet
 WORKDIR /home/freshet
+# Compiled loops become part of the image; on another kind of processor the first start compiles them again.
+RUN python -c "from stream.settings import load; from stream.warm_up import warm_up; warm_up(load())"
 ENV FRESHET_STATE_DIR=/var/lib/freshet \
     FRESHET_WORKER__HTTP=0.0.0.0:8321
 VOLUME /var/lib/freshet
