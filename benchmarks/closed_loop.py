@@ -55,9 +55,19 @@ def play(config: SimulatorConfig, events: int, report: bool = False) -> dict[str
         if report and done // _WINDOW > shown:
             shown = done // _WINDOW
             last = simulation.report().windows[-2:][0]
-            print(done, {k: v and round(v, 4) for k, v in _rates(last.click_rate).items()}, f"{time.perf_counter() - began:.0f}s", flush=True)
+            print(
+                done,
+                {k: v and round(v, 4) for k, v in _rates(last.click_rate).items()},
+                f"{time.perf_counter() - began:.0f}s",
+                flush=True,
+            )
     return _rates(simulation.report().windows[-2].click_rate)
 
 
 def _rates(rate: Any) -> dict[str, float]:
-    return {"recommended": rate.recommended, "popularity": rate.popularity, "random": rate.random, "oracle": rate.oracle}
+    return {
+        "recommended": rate.recommended,
+        "popularity": rate.popularity,
+        "random": rate.random,
+        "oracle": rate.oracle,
+    }
