@@ -87,7 +87,7 @@ class CandidateRetrieval:
     Args:
         counts: Where the evidence comes from.
         limit: C, most candidates of a sequence.
-        exclude_seen: Leave out what the user has chosen before.
+        exclude_seen: Leave out what stands in the user's history and what the user is known to have chosen before.
     """
 
     def __init__(self, counts: Counts, limit: int, *, exclude_seen: bool) -> None:
@@ -324,14 +324,14 @@ def _retrieve(
         found = _add(new[s], _NEW, stamps, slots, stamp, met, met_evidence, bits, found)
         kept = 0
         for n in range(found):
-            if exclude_seen and find_pair(counts.own, users[s], met[n]) >= 0:
+            if exclude_seen and (bits[n] & _REPEAT != 0 or find_pair(counts.own, users[s], met[n]) >= 0):
                 seen += 1
                 continue
             if kept < n:
                 met[kept], bits[kept] = met[n], bits[n]
                 met_evidence[kept] = met_evidence[n]
             promise[kept] = 0.0
-            if bits[kept] & ~(_TRANSITION | _TOGETHER):
+            if bits[kept] & (_REPEAT | _NEURAL | _POPULARITY):
                 promise[kept] = 1e6
             for e in range(_RECENT_0, _WAYS_0):
                 promise[kept] += met_evidence[kept, e]

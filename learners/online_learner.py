@@ -66,7 +66,7 @@ class LearnerConfig:
         slates: What makes a slate out of scores.
         filters: What may not stand in one.
         newness: Which items are new.
-        exclude_seen: Leave out what the user has chosen before.
+        exclude_seen: Leave out what stands in the user's history and what the user is known to have chosen before.
         device: Where tensors live.
         seed: Of every draw.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any
@@ -11,6 +12,7 @@ from builders import NOW_MS, event
 from numpy.typing import NDArray
 
 from connectors.event_types import STANDARD_TYPES
+from learners.counts.counts import Counts
 from learners.event_batch import EventBatch, Histories
 from learners.row_index import ABSENT, RowIndex
 from learners.task import Task
@@ -19,6 +21,7 @@ from stream.batching import Batcher
 from stream.user_states import UserStates
 
 START_S = NOW_MS / 1000.0
+WALKED = 12
 TASKS = (
     Task(name="click", window_s=60.0),
     Task(name="purchase", value=2.0, window_s=300.0),
@@ -27,9 +30,17 @@ TASKS = (
 
 
 def histories(
-    items: Sequence[Sequence[int]], *, slots: int = 6, now_s: float = START_S, gap_s: float = 60.0
+    items: Sequence[Sequence[int]],
+    *,
+    slots: int = 6,
+    now_s: float = START_S,
+    gap_s: float = 60.0,
+    users: Sequence[int] | None = None,
 ) -> Histories:
-    """Histories of item rows, oldest first, one every `gap_s` seconds until `gap_s` before the moment."""
+    """Histories of item rows, oldest first, one every `gap_s` seconds until `gap_s` before the moment.
+
+    Each is another user's unless `users` says whose they are.
+    """
     rows = np.full((len(items), slots), ABSENT, np.int64)
     age_s = np.zeros((len(items), slots), np.float32)
     for n, given in enumerate(items):
@@ -38,12 +49,30 @@ def histories(
             rows[n, slots - 1 - back] = item
             age_s[n, slots - 1 - back] = gap_s * (back + 1)
     return Histories(
+        users=np.arange(len(items)) if users is None else np.array(users, np.int64),
         item_rows=rows,
         types=np.where(rows == ABSENT, 0, 2),
         age_s=age_s,
         now_s=np.full(len(items), now_s),
         lengths=np.array([len(given) for given in items], np.int64),
     )
+
+
+def counted(seed: int = 0, events: int = 60, leaders: int = 2) -> Counts:
+    """Counts of four users' random walks over `WALKED` items in the hours before `START_S`, with room for 50."""
+    rng = np.random.default_rng(seed)
+    walk, users = rng.integers(0, WALKED, events), rng.integers(0, 4, events)
+    at_s = START_S - 3_600.0 * 5 + np.sort(rng.uniform(0.0, 3_600.0 * 5, events))
+    counts = Counts(max_pairs=1_000, leaders=leaders, neighbours=5)
+    counts.ensure(50, 50)
+    own: dict[int, list[int]] = defaultdict(list)
+    for n in range(events):
+        before = own[int(users[n])][-8:]
+        history = np.full((1, 8), ABSENT, np.int64)
+        history[0, 8 - len(before) :] = before
+        counts.learn_many(users[n : n + 1], walk[n : n + 1], at_s[n : n + 1], history)
+        own[int(users[n])].append(int(walk[n]))
+    return counts
 
 
 def choices(

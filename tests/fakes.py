@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from connectors.dead_letter import DeadLetter
 from connectors.event_types import STANDARD_TYPES
 from connectors.recommendation import Recommendation
-from learners.candidates import Candidates
+from learners.candidates import EVIDENCE, Candidates
 from learners.event_batch import BoolArray, EventBatch, FloatArray, Histories, IntArray
+from learners.filters import FILTERS
 from learners.learner import Lesson, Predictions, Slates
 from learners.row_index import ABSENT
 from learners.task import Task
@@ -106,9 +107,12 @@ class CountingLearner:
             scores=np.zeros((S, size), np.float32),
             task_scores=np.zeros((S, size, len(self.tasks)), np.float32),
             trained=np.ones(len(self.tasks), np.bool_),
+            parts=np.zeros((S, size, len(self.tasks) + 3), np.float32),
             sources=np.zeros((S, size), np.int64),
+            placed=np.zeros((S, size), np.int8),
             because=np.repeat(histories.item_rows[:, -1:], size, axis=1),
             propensity=np.ones((S, size), np.float32),
+            removed=np.zeros(len(FILTERS), np.int64),
         )
 
     def forget_items(self, rows: IntArray) -> None:
@@ -134,12 +138,8 @@ def _candidates(rows: IntArray) -> Candidates:
     T, C = rows.shape
     return Candidates(
         rows=rows,
-        from_last=np.zeros((T, C, 4), np.float32),
-        from_recent=np.zeros((T, C, 4), np.float32),
-        own_count=np.zeros((T, C), np.float32),
-        own_age_s=np.full((T, C), np.inf, np.float32),
+        evidence=np.zeros((T, C, EVIDENCE), np.float32),
         sources=np.zeros((T, C), np.uint8),
-        last_item=np.full(T, ABSENT, np.int64),
     )
 
 

@@ -26,7 +26,8 @@ NAN = float("nan")
 
 
 def observer(**settings: Any) -> WorkerObserver:
-    return WorkerObserver(TASKS, Metrics(NAMES, list(Reason), filters=FILTERS, placed=PLACED), **{"window": 100, "drift": True, **settings})
+    metrics = Metrics(NAMES, list(Reason), filters=FILTERS, placed=PLACED)
+    return WorkerObserver(TASKS, metrics, **{"window": 100, "drift": True, **settings})
 
 
 def shown(watching: WorkerObserver, name: str, **labels: str) -> float:

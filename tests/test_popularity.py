@@ -10,10 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from laws import law
 
-from learners.popularity import HALF_LIVES_S, Popularity
+from learners.counts import popularity as module
+from learners.counts.popularity import (
+    DECAYS,
+    HALF_LIVES_EVENTS,
+    HALF_LIVES_S,
+    TIMED,
+    Popularity,
+    popularity_of,
+)
 
 START_S = 1.7e9
-P = len(HALF_LIVES_S)
 
 # (item, seconds since the event before): minutes to years, and a little back now and then
 choices = st.lists(
@@ -58,6 +65,9 @@ def test_scores_and_ages_are_those_of_a_list_of_choices(steps: list[tuple[int, f
     for row in range(25):
         asked, moment = np.array([row]), np.array([later])
         expected = [sum(2 ** (-(later - at) / h) for at in times[row]) for h in HALF_LIVES_S]
+        expected += [
+            sum(2 ** (-(len(rows) - 1 - number) / h) for number in numbers[row]) for h in HALF_LIVES_EVENTS
+        ]
         assert popularity.is_known(asked)[0] == bool(times[row])
         if not times[row]:
             continue
@@ -81,9 +91,8 @@ def test_many_at_once_are_as_one_by_one(steps: list[tuple[int, float]]) -> None:
     together, apart = learned(steps), learned(steps, cut=1)
     assert together.known_rows.tolist() == apart.known_rows.tolist()
     one, other = together.state_dict(), apart.state_dict()
-    for name in ("first_s", "last_s", "first_n", "last_n", "events"):
-        assert (one[name] == other[name]).all(), name
-    assert one["weights"] == pytest.approx(other["weights"], rel=1e-4, abs=1e-6)
+    for name, array in one.items():
+        assert (array == other[name]).all(), name
 
 
 @given(choices, st.integers(1, 7))
@@ -95,21 +104,23 @@ def test_leaders_are_the_best_of_all(steps: list[tuple[int, float]], cut: int) -
     later = np.full(len(known), log_of(steps)[1].max())
     scores, ages = popularity.scores(known, later), popularity.ages(known, later)
     expected = min(n, len(known))
-    for half_life in range(P):
-        found = popularity.leaders_by(half_life)
+    for half_life in range(TIMED):
+        found = popularity.arrays.leaders.best_first(half_life)
         mine = popularity.scores(found, later[: len(found)])[:, half_life]
         best = np.sort(scores[:, half_life])[::-1][:expected]
         assert mine == pytest.approx(best, rel=1e-3), "best first, and none better left out"
     by_recency = known[np.argsort(ages[:, 3], kind="stable")][:expected]
     by_novelty = known[np.argsort(ages[:, 2], kind="stable")][:expected]
+    assert popularity.arrays.leaders.best_first(TIMED).tolist() == by_recency.tolist()
+    assert popularity.arrays.leaders.best_first(TIMED + 1).tolist() == by_novelty.tolist()
     assert set(by_recency.tolist()) | set(by_novelty.tolist()) <= set(popularity.leaders().tolist())
-    assert len(popularity.leaders()) <= n * (P + 2)
+    assert len(popularity.leaders()) <= n * (TIMED + 2)
 
 
 def test_an_item_that_nobody_chose_is_not_known() -> None:
     popularity = learned([(3, 0.0)])
     assert popularity.is_known(np.array([3, 2, 9_999])).tolist() == [True, False, False]
-    assert popularity.scores(np.array([2]), np.array([START_S])).tolist() == [[0.0] * P]
+    assert popularity.scores(np.array([2]), np.array([START_S])).tolist() == [[0.0] * DECAYS]
     assert popularity.ages(np.array([2]), np.array([START_S]))[0, :2].tolist() == [0.0, 0.0]
 
 
@@ -130,6 +141,7 @@ def test_a_forgotten_item_is_as_if_it_had_never_been() -> None:
     fresh = learned([(1, 10.0)])
     now = np.array([START_S + 20.0])
     assert (popularity.scores(np.array([1]), now) == fresh.scores(np.array([1]), now)).all()
+    assert popularity.leaders().tolist() == [1, 2, 3]
     assert popularity.ages(np.array([1]), now)[0].tolist() == [10.0, 10.0, 1.0, 1.0]
 
 
@@ -148,3 +160,48 @@ def test_a_restored_one_goes_on_alike(
     assert one.leaders().tolist() == other.leaders().tolist()
     for name, array in one.state_dict().items():
         assert (array == other.state_dict()[name]).all(), name
+
+
+# --- out of order, and in numbers of events
+
+
+def test_an_event_out_of_order_counts_as_much_as_is_left_of_it() -> None:
+    popularity, hour = Popularity(), HALF_LIVES_S.tolist().index(3_600.0)
+    popularity.learn_many(np.array([1, 1]), START_S + np.array([3_600.0, 0.0]))
+    found = popularity.scores(np.array([1]), np.array([START_S + 3_600.0]))[0]
+    assert found[hour] == pytest.approx(1.5), "one now, and one of an hour ago"
+    assert popularity.ages(np.array([1]), np.array([START_S + 3_600.0]))[0].tolist()[:2] == [0.0, 0.0]
+
+
+def test_half_lives_in_events_know_no_clock() -> None:
+    quick, slow = (
+        learned([(1, 0.0), *[(2, gap)] * 20, (1, gap), *[(3, gap)] * 100]) for gap in (1.0, 86_400.0)
+    )
+    asked, moment = np.array([1, 2, 3]), np.full(3, START_S + 1e9)
+    assert (quick.scores(asked, moment)[:, TIMED:] == slow.scores(asked, moment)[:, TIMED:]).all()
+    assert quick.scores(asked, moment)[0, TIMED] == pytest.approx(2**-5 + 2 ** (-121 / 20), rel=1e-4)
+
+
+def test_another_number_of_leaders_is_refused() -> None:
+    with pytest.raises(ValueError, match="broadcast"):
+        Popularity(leaders=3).load_state_dict(Popularity(leaders=2).state_dict())
+
+
+# --- the compiled loops
+
+
+@given(choices, st.integers(1, 4))
+@law(30)
+def test_compiled_and_interpreted_agree(steps: list[tuple[int, float]], n: int) -> None:
+    compiled, interpreted = Popularity(n), Popularity(n)
+    rows, now_s = log_of(steps)
+    for popularity, learn in ((compiled, module._learn_many), (interpreted, module._learn_many.py_func)):
+        popularity.ensure(25)
+        learn(popularity.arrays, rows, now_s, 0)
+    for name, array in compiled.arrays._asdict().items():
+        if name != "leaders":
+            assert array == pytest.approx(interpreted.arrays._asdict()[name], rel=1e-6, abs=1e-9), name
+    assert (compiled.arrays.leaders.rows == interpreted.arrays.leaders.rows).all()
+    for decay in range(DECAYS):
+        asked = (compiled.arrays, int(rows[0]), decay, START_S + 1e4, len(rows) + 3)
+        assert popularity_of(*asked) == pytest.approx(popularity_of.py_func(*asked), rel=1e-6, abs=1e-9)

@@ -200,4 +200,7 @@ def _close_gaps(table: Neighbours, gone: NDArray[np.bool_]) -> None:
                 table.weights[row, to] = table.weights[row, m]
             to += 1
         for m in range(to, table.rows.shape[1]):
+            if table.rows[row, m] == ABSENT:
+                break
             table.rows[row, m] = ABSENT
+            table.weights[row, m] = 0.0

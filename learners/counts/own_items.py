@@ -38,7 +38,7 @@ class OwnItems:
     """Counts of pairs; beyond the bound, those that were not chosen for longest are forgotten.
 
     Args:
-        capacity: Most pairs; the table has up to twice as many slots of 20 bytes.
+        capacity: Most pairs between two batches; the table has up to five times as many slots of 20 bytes.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -49,7 +49,7 @@ class OwnItems:
 
     def ensure(self, more: int) -> None:
         """Make room for so many new pairs."""
-        if self.pairs + more <= _FULL * len(self.arrays.keys):
+        if self.pairs + more <= min(_FULL * len(self.arrays.keys), self.capacity):
             return
         keys, counts, last_s = self._filled()
         if self.pairs + more > self.capacity:
@@ -94,9 +94,15 @@ class OwnItems:
         _insert(self.arrays, keys, counts, last_s)
 
     def state_dict(self) -> Arrays:
-        """The pairs, without the empty slots between them."""
+        """The pairs, in an order that does not depend on where they stand."""
         keys, counts, last_s = self._filled()
-        return {"keys": keys, "counts": counts, "last_s": last_s, "evicted": np.array([self.evicted])}
+        order = np.argsort(keys)
+        return {
+            "keys": keys[order],
+            "counts": counts[order],
+            "last_s": last_s[order],
+            "evicted": np.array([self.evicted]),
+        }
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The inverse of `state_dict`."""
@@ -113,7 +119,7 @@ def _slot(pairs: Pairs, key: np.int64) -> np.int64:
     """Where the key stands, or the empty slot where it would."""
     size = len(pairs.keys)
     mixed = np.uint64(key) * _MIX
-    slot = np.int64((mixed >> np.uint64(20)) & np.uint64(size - 1))
+    slot = np.int64((mixed >> np.uint64(32)) & np.uint64(size - 1))  # below, the user does not count
     while pairs.keys[slot] != key and pairs.keys[slot] != _EMPTY:
         slot = (slot + 1) & (size - 1)
     return slot
