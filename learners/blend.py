@@ -16,7 +16,8 @@ _TRUST_A_TASK_AT = 200.0  # labels of the rarer kind at which a forecast counts 
 _TRUST_AT = 300.0  # answers of shown places at which what they teach counts half
 _HALF_LIFE = 100_000.0  # labels
 _LABELS_PER_STEP = 256
-_STIFFNESS = 10.0  # what it takes to move a weight, in units of value · p (1 - p) x²
+_STIFFNESS = 50.0  # what it takes to move a weight, in units of value · p (1 - p) x²
+_STIFFNESS_OF_LOG_ODDS = 20.0
 _MOST_LOGIT = 8.0
 _LEAST = 1e-6
 
@@ -33,7 +34,8 @@ class Blend:
 
     One score for all tasks, each with its intercept; a label counts what its task is worth, so that the tasks
     share w about as they share the expected value of a place. By an online Newton step with forgetting (as
-    `calibration.OnlineCalibration`); the weights are held at 0, those of the log-odds at v_k / Σ v. The score is
+    `calibration.OnlineCalibration`); the weights are held at 0, those of the log-odds at each task's share of what the
+    first answers were worth: 1 for a task that alone is answered. The score is
 
         (1 - τ) · formula + τ · s          τ = answers / (answers + 300)
 
@@ -51,14 +53,15 @@ class Blend:
         self._takes_part = np.array([task.kind != "regression" and task.value > 0.0 for task in tasks])
         size = inputs + 2 * K + 1  # inputs, log-odds, intercepts, position
         self._prior = np.zeros(size)
-        share = self._values * self._takes_part
-        self._prior[inputs : inputs + K] = share / max(share.sum(), 1e-12)
         self._stiffness = np.full(size, _STIFFNESS)
+        self._stiffness[inputs : inputs + K] = _STIFFNESS_OF_LOG_ODDS
         self._stiffness[inputs + K :] = 1.0
-        self._weights = self._prior.copy()
+        self._weights = np.zeros(size)
         self._information = np.zeros((size, size))
         self._answers = 0.0
-        self._waiting: tuple[list[NDArray[Any]], list[NDArray[Any]], list[NDArray[Any]]] = ([], [], [])
+        self._waiting_x: FloatArray = np.zeros((_LABELS_PER_STEP, size), np.float32)
+        self._waiting_y, self._waiting_value = np.zeros((2, _LABELS_PER_STEP))
+        self._waiting = 0
 
     @property
     def trust(self) -> float:
@@ -125,24 +128,28 @@ class Blend:
             evidence: (K,) how much each task has to go by.
         """
         row, task = np.nonzero(mask & self._takes_part & (position >= 0)[:, None])
-        if len(row):
-            x = np.zeros((len(row), len(self._weights)), np.float32)
-            x[:, : self._inputs] = inputs[row]
-            x[:, self._inputs : self._inputs + self._tasks] = _log_odds(
-                np.clip(foreseen[row], _LEAST, 1.0)
-            ) * (evidence > 0.0)
-            x[np.arange(len(row)), self._inputs + self._tasks + task] = 1.0
-            x[:, -1] = np.log1p(position[row])
-            y = labels[row, task]
-            self._answers += float(y.sum())
-            for waiting, more in zip(self._waiting, (x, y, self._values[task]), strict=True):
-                waiting.append(more)
-        if sum(map(len, self._waiting[1])) >= _LABELS_PER_STEP:
-            x, y, value = (np.concatenate(waiting) for waiting in self._waiting)
-            self._waiting = ([], [], [])
-            self._step(x.astype(np.float64), y.astype(np.float64), value.astype(np.float64))
+        I, K = self._inputs, self._tasks  # noqa: E741
+        x = np.zeros((len(row), len(self._weights)), np.float32)
+        x[:, :I] = inputs[row]
+        x[:, I : I + K] = _log_odds(np.clip(foreseen[row], _LEAST, 1.0)) * (evidence > 0.0)
+        x[np.arange(len(row)), I + K + task] = 1.0
+        x[:, -1] = np.log1p(position[row])
+        y = labels[row, task]
+        begin = 0
+        while begin < len(row):
+            end = min(begin + _LABELS_PER_STEP - self._waiting, len(row))
+            there = slice(self._waiting, self._waiting + end - begin)
+            self._waiting_x[there], self._waiting_y[there] = x[begin:end], y[begin:end]
+            self._waiting_value[there] = self._values[task[begin:end]]
+            self._waiting += end - begin
+            begin = end
+            if self._waiting == _LABELS_PER_STEP:
+                self._step(self._waiting_x.astype(np.float64), self._waiting_y, self._waiting_value)
+                self._waiting = 0
 
     def _step(self, x: NDArray[np.float64], y: NDArray[np.float64], value: NDArray[np.float64]) -> None:
+        if not self._information.any():
+            self._begin(x, y, value)
         p = 1.0 / (1.0 + np.exp(-np.clip(x @ self._weights, -_MOST_LOGIT, _MOST_LOGIT)))
         keep = 0.5 ** (len(y) / _HALF_LIFE)
         self._information = keep * self._information + (x * (value * p * (1.0 - p))[:, None]).T @ x
@@ -150,18 +157,27 @@ class Blend:
         step = np.linalg.solve(self._information + np.diag(self._stiffness), slope)
         if np.isfinite(step).all():
             self._weights = self._weights - step
+            self._answers += float(y.sum())
+
+    def _begin(self, x: NDArray[np.float64], y: NDArray[np.float64], value: NDArray[np.float64]) -> None:
+        """Set the weights to where they are held, and the intercepts to no opinion of their own."""
+        I, K = self._inputs, self._tasks  # noqa: E741
+        worth = (x[:, I + K : I + 2 * K] * (value * y)[:, None]).sum(axis=0)
+        if worth.any():
+            self._prior[I : I + K] = worth / worth.sum()
+            self._weights = self._prior.copy()
 
     def state_dict(self) -> Arrays:
         """Weights, what is known of them, and the labels that wait."""
-        size = len(self._weights)
-        x, y, value = self._waiting
         return {
             "weights": self._weights.copy(),
+            "prior": self._prior.copy(),
             "information": self._information.copy(),
             "answers": np.array([self._answers]),
-            "waiting_x": np.concatenate([np.zeros((0, size), np.float32), *x]),
-            "waiting_y": np.concatenate([np.zeros(0, np.float32), *y]),
-            "waiting_value": np.concatenate([np.zeros(0), *value]),
+            "waiting_x": self._waiting_x.copy(),
+            "waiting_y": self._waiting_y.copy(),
+            "waiting_value": self._waiting_value.copy(),
+            "waiting": np.array([self._waiting]),
         }
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -174,11 +190,11 @@ class Blend:
             raise ValueError(
                 f"the blend was saved with {len(arrays['weights'])} weights, configured are {len(self._weights)}"
             )
-        self._weights, self._information = arrays["weights"].copy(), arrays["information"].copy()
+        self._weights, self._prior = arrays["weights"].copy(), arrays["prior"].copy()
+        self._information = arrays["information"].copy()
         self._answers = float(arrays["answers"][0])
-        self._waiting = tuple(  # type: ignore[assignment]
-            [arrays[name].copy()] for name in ("waiting_x", "waiting_y", "waiting_value")
-        )
+        self._waiting_x, self._waiting_y = arrays["waiting_x"].copy(), arrays["waiting_y"].copy()
+        self._waiting_value, self._waiting = arrays["waiting_value"].copy(), int(arrays["waiting"][0])
 
 
 def _log_odds(p: NDArray[Any]) -> NDArray[Any]:

@@ -71,7 +71,6 @@ class Filters:
             histories: The S users at their moments.
         """
         out = np.full(rows.shape, -1, np.int8)
-        self._ensure(int(rows.max(initial=0)) + 1)
         _bar(
             self._owned.arrays,
             self._withdrawn,
@@ -85,12 +84,6 @@ class Filters:
             out,
         )
         return out
-
-    def is_available(self, rows: IntArray) -> NDArray[np.bool_]:
-        """(N,) whether items are available."""
-        self._ensure(int(rows.max(initial=0)) + 1)
-        available: NDArray[np.bool_] = ~self._withdrawn[rows]
-        return available
 
     def forget(self, users: IntArray | None = None, items: IntArray | None = None) -> None:
         """Users or items that are gone: their rows will be used for others."""
@@ -140,7 +133,7 @@ def _bar(
             row = rows[s, c]
             if row == ABSENT:
                 continue
-            if withdrawn[row]:
+            if row < len(withdrawn) and withdrawn[row]:
                 out[s, c] = 0
                 continue
             pair = find_pair(owned, users[s], row)

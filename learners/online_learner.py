@@ -242,7 +242,7 @@ class OnlineLearner:
         foreseen = self._neural.task_scores(
             users.repeat_interleave(N, dim=0), items, np.zeros(S * N, np.int64), inputs
         )
-        return foreseen.reshape(S, N, len(self.tasks)), inputs.reshape(S, N, -1)
+        return foreseen.reshape(S, N, len(self.tasks)), inputs.reshape(S, N, inputs.shape[1])
 
     def _rank(
         self, histories: Histories, users: Any, new: IntArray | None = None

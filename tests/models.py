@@ -12,6 +12,7 @@ from learners.composition import SlateRules
 from learners.event_batch import EventBatch, Histories
 from learners.exploration import ExplorationRules
 from learners.features import PAIR_FEATURES
+from learners.filters import FilterRules
 from learners.learner import Lesson
 from learners.multitask import MultiTaskConfig
 from learners.neural import NeuralModel
@@ -40,6 +41,7 @@ def learner(tasks: Any = TASKS, **config: Any) -> OnlineLearner:
     """A learner of the shop's tasks."""
     own = {name: config.pop(name) for name in HEADS & config.keys()}
     tried = ExplorationRules(probability=config.pop("exploration", 0.0))
+    config.setdefault("filters", FilterRules(repeat_last=True))
     config.setdefault("slates", SlateRules(exploration=tried))
     return OnlineLearner(tasks, LearnerConfig(**{**SMALL, **config, "multitask": MultiTaskConfig(**own)}))
 

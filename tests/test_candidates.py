@@ -277,19 +277,20 @@ def test_compiled_and_interpreted_agree(
             )
             for own in items
         ]
-        limit = max(stay) + 1
+        limit = max(stay) + 2
 
     def retrieved(retrieve: object) -> tuple[np.ndarray, ...]:
         rows = np.full((S, limit), ABSENT, np.int64)
         evidence = np.zeros((S, limit, EVIDENCE), np.float32)
         sources = np.zeros((S, limit), np.uint8)
-        width = retrieve(
+        width_and_seen = retrieve(
             counts.arrays,
             moments.users,
             moments.item_rows,
             moments.now_s,
             counts.popularity.leaders(),
             np.full((S, 1), 7),
+            np.full((S, 1), 8),
             exclude_seen,
             np.zeros(50, np.int64),
             np.zeros(50, np.int64),
@@ -302,7 +303,7 @@ def test_compiled_and_interpreted_agree(
         order = np.argsort(rows, axis=1)
         sources = np.take_along_axis(sources, order, axis=1)
         return (
-            np.array(width),
+            np.array(width_and_seen),
             np.take_along_axis(rows, order, axis=1),
             np.take_along_axis(evidence, order[:, :, None], axis=1),
             sources,
