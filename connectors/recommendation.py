@@ -27,7 +27,7 @@ class RecommendedItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
             item), and `diversity` (what it lost for being like the items above). Parts that are 0 are left out.
         placed: Why it stands here: `ranked` by its score, `explored`, or `new` (tried because it is new).
         scores: Per task: probability of a binary task, expected value of a regression.
-        source: Candidate source that brought the item (`covisitation`, `popularity`, ...).
+        source: Candidate source that brought the item (`transition`, `popularity`, ...).
         propensity: Probability with which the policy put this item here, given the items above it.
         because: The item of the user's history that speaks most for it, where one does; else `source` is why.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -55,12 +55,12 @@ class Backlog:
         Args:
             batch: Where the rows are.
             choices: (T,) its choices.
-            labelled: (L,) its rows with labels; none is a choice too.
+            labelled: (L,) its rows with labels; one that is a choice too waits twice.
             features: (L, F) their counts.
         """
         rows = np.concatenate([choices, labelled])
         if len(rows):
-            added = batch.take(rows)
+            added = replace(batch.take(rows), target=np.arange(len(rows)) < len(choices))
             if self._batch is None:
                 self._batch, self._features = added, features
             else:
@@ -92,8 +92,7 @@ class Backlog:
         kept = ~np.isin(self._batch.item_rows, rows)
         self._features = self._features[kept[~self._batch.target]]
         batch = self._batch.take(np.flatnonzero(kept))
-        batch.histories.item_rows[np.isin(batch.histories.item_rows, rows)] = ABSENT
-        self._batch = batch if len(batch) else None
+        self._batch = replace(batch, histories=_without(batch.histories, rows)) if len(batch) else None
 
     def state_dict(self) -> Arrays:
         """The rows that wait."""
@@ -142,6 +141,18 @@ def _joined(one: EventBatch, other: EventBatch) -> EventBatch:
         histories=histories,
         sequence=np.concatenate([one.sequence, other.sequence + len(one.histories)]),
         **_columns(columns),
+    )
+
+
+def _without(histories: Histories, rows: IntArray) -> Histories:
+    """Histories in which items `rows` do not occur; what is left stands at the right end again."""
+    items = np.where(np.isin(histories.item_rows, rows), ABSENT, histories.item_rows)
+    order = np.argsort(items != ABSENT, axis=1, kind="stable")
+    return replace(
+        histories,
+        item_rows=np.take_along_axis(items, order, axis=1),
+        types=np.take_along_axis(histories.types, order, axis=1),
+        age_s=np.take_along_axis(histories.age_s, order, axis=1),
     )
 
 

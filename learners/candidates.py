@@ -65,12 +65,15 @@ class Candidates:
         rows: (S, C) item rows, `ABSENT` where a sequence has fewer.
         evidence: (S, C, EVIDENCE) what speaks for each.
         sources: (S, C) bits of the sources that brought it, in the order of `SOURCES`.
-        seen: How many were left out because their users had chosen them before.
+        rest: (S, W) what was retrieved too and is less promising: it stands behind all candidates. Empty where
+            nobody asked for it.
+        seen: How many were left out because their users had had them before.
     """
 
     rows: IntArray
     evidence: FloatArray
     sources: NDArray[np.uint8]
+    rest: IntArray
     seen: int = 0
 
     def __len__(self) -> int:
@@ -78,7 +81,18 @@ class Candidates:
 
     def take(self, index: IntArray) -> Candidates:
         """The candidates of the sequences at `index`."""
-        return Candidates(rows=self.rows[index], evidence=self.evidence[index], sources=self.sources[index])
+        return Candidates(
+            rows=self.rows[index],
+            evidence=self.evidence[index],
+            sources=self.sources[index],
+            rest=self.rest[index],
+        )
+
+    def with_rest(self, scores: FloatArray) -> tuple[IntArray, FloatArray]:
+        """(S, C + W) everything retrieved, and scores: the rest has one score, below all (S, C) of the candidates."""
+        lowest = np.where(np.isfinite(scores), scores, np.inf).min(axis=1, initial=0.0, keepdims=True) - 1.0
+        below = np.where(self.rest != ABSENT, lowest, -np.inf)
+        return np.concatenate([self.rows, self.rest], axis=1), np.concatenate([scores, below], axis=1)
 
 
 class CandidateRetrieval:
@@ -98,13 +112,16 @@ class CandidateRetrieval:
         self._slots: IntArray = np.zeros(16, np.int64)
         self._stamp = 0
 
-    def retrieve(self, histories: Histories, nearest: IntArray, new: IntArray | None = None) -> Candidates:
+    def retrieve(
+        self, histories: Histories, nearest: IntArray, new: IntArray | None = None, *, rest: bool = False
+    ) -> Candidates:
         """The candidates of S sequences.
 
         Args:
             histories: S users at S moments.
             nearest: (S, T) item rows nearest to the user vectors, `ABSENT` where there are fewer.
             new: (S, M) new items to try, `ABSENT` where there are fewer; None for none.
+            rest: Whether to tell what else was retrieved.
         """
         if new is None:
             new = np.zeros((len(histories), 0), np.int64)
@@ -115,7 +132,8 @@ class CandidateRetrieval:
         rows = np.full((S, self._limit), ABSENT, np.int64)
         evidence = np.zeros((S, self._limit, EVIDENCE), np.float32)
         sources = np.zeros((S, self._limit), np.uint8)
-        width, seen = _retrieve(
+        others = np.full((S, max(most - self._limit, 0) if rest else 0), ABSENT, np.int64)
+        width, spare, seen = _retrieve(
             self._counts.arrays,
             histories.users,
             histories.item_rows,
@@ -129,10 +147,15 @@ class CandidateRetrieval:
             rows,
             evidence,
             sources,
+            others,
         )
         width = max(width, 1)
         return Candidates(
-            rows=rows[:, :width], evidence=evidence[:, :width], sources=sources[:, :width], seen=seen
+            rows=rows[:, :width],
+            evidence=evidence[:, :width],
+            sources=sources[:, :width],
+            rest=others[:, :spare],
+            seen=seen,
         )
 
     def describe(self, histories: Histories, sequence: IntArray, item_rows: IntArray) -> Candidates:
@@ -160,7 +183,10 @@ class CandidateRetrieval:
             evidence,
         )
         return Candidates(
-            rows=item_rows[:, None], evidence=evidence[:, None], sources=np.zeros((B, 1), np.uint8)
+            rows=item_rows[:, None],
+            evidence=evidence[:, None],
+            sources=np.zeros((B, 1), np.uint8),
+            rest=np.zeros((B, 0), np.int64),
         )
 
     def _marks(self, needed: int) -> tuple[IntArray, IntArray, int]:
@@ -302,8 +328,9 @@ def _retrieve(
     rows: IntArray,
     evidence: FloatArray,
     sources: NDArray[np.uint8],
-) -> tuple[int, int]:
-    """Fill (S, C) outputs; returns the largest number of candidates, and how many were left out as seen.
+    rest: IntArray,
+) -> tuple[int, int, int]:
+    """Fill (S, C) outputs and (S, W) of the rest; returns how many of their columns are used, and how many were seen.
 
     Where more were met than there is room for, what comes from more than counts of pairs stays, and of the
     rest the most promising.
@@ -313,7 +340,7 @@ def _retrieve(
     met = np.empty(most, np.int64)
     bits = np.empty(most, np.uint8)
     promise = np.empty(most, np.float32)
-    width, seen = 0, 0
+    width, spare, seen = 0, 0, 0
     for s in range(len(users)):
         stamp = first_stamp + s
         history = item_rows[s]
@@ -332,22 +359,30 @@ def _retrieve(
                 met_evidence[kept] = met_evidence[n]
             promise[kept] = 0.0
             if bits[kept] & (_REPEAT | _NEURAL | _POPULARITY):
-                promise[kept] = 1e6
+                promise[kept] = 1e3
             for e in range(_RECENT_0, _WAYS_0):
                 promise[kept] += met_evidence[kept, e]
             kept += 1
+        least = -np.inf
         if kept > limit:
-            order = np.argsort(-promise[:kept])[:limit]
-            for n in range(limit):
-                rows[s, n], sources[s, n] = met[order[n]], bits[order[n]]
-                evidence[s, n] = met_evidence[order[n]]
-            kept = limit
-        else:
-            for n in range(kept):
-                rows[s, n], sources[s, n] = met[n], bits[n]
-                evidence[s, n] = met_evidence[n]
-        width = max(width, kept)
-    return width, seen
+            least = np.partition(promise[:kept], kept - limit)[kept - limit]
+        equal = limit  # of those that promise just enough, so many come in
+        for n in range(kept):
+            if promise[n] > least:
+                equal -= 1
+        taken, passed = 0, 0
+        for n in range(kept):
+            if promise[n] > least or (promise[n] == least and equal > 0):
+                if promise[n] == least:
+                    equal -= 1
+                rows[s, taken], sources[s, taken] = met[n], bits[n]
+                evidence[s, taken] = met_evidence[n]
+                taken += 1
+            elif rest.shape[1]:
+                rest[s, passed] = met[n]
+                passed += 1
+        width, spare = max(width, taken), max(spare, passed)
+    return width, spare, seen
 
 
 @compiled
@@ -405,4 +440,5 @@ def no_candidates(S: int) -> Candidates:
         rows=np.full((S, 1), ABSENT, np.int64),
         evidence=np.zeros((S, 1, EVIDENCE), np.float32),
         sources=np.zeros((S, 1), np.uint8),
+        rest=np.zeros((S, 0), np.int64),
     )

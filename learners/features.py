@@ -7,17 +7,19 @@ from numpy.typing import NDArray
 
 from learners.candidates import WAYS, Candidates
 from learners.compiled import compiled
+from learners.counts.companions import CompanionArrays
 from learners.counts.counts import CountArrays, Counts
 from learners.counts.expectations import HALF_LIVES_CHOICES, over_expectation
 from learners.counts.habits import AGE, POPULARITY, REPEATS, SILENCE
 from learners.counts.neighbours import share_factors
-from learners.counts.own_items import find_pair
-from learners.counts.popularity import DECAYS, TIMED, popularity_of
+from learners.counts.own_items import Pairs, find_pair
+from learners.counts.popularity import DECAYS, TIMED, PopularityArrays, popularity_of
 from learners.event_batch import FloatArray, Histories, IntArray
 from learners.row_index import ABSENT
 
 _FLOOR = np.float32(1e-3)
 _SESSION_GAP_S = 1_800.0
+_FADE = 0.8  # of a repeat, for each event since
 
 _TRANSITIONS = ("1h", "1d", "2mo", "10y", "2n", "10n", "50n")
 
@@ -72,14 +74,16 @@ COUNTS = NAMES.index("neural")
 PAIR_FEATURES = len(NAMES) - 1
 """How many of them, from the first, say something of a user and an item alone, whatever else is a candidate."""
 
-COUNTS = NAMES.index("neural")
-"""How many of them, from the first, need no vectors."""
-
 _LOGS = len(_LOG_NAMES)
 _EVIDENCE_0 = DECAYS
-_COMPANIONS_0 = DECAYS + WAYS.start
-_PLAIN_0 = _LOGS
-_USER_0 = _LOGS + len(_PLAIN_NAMES)
+_COMPANIONS_0 = NAMES.index("companions_1w")
+_WAYS_0 = NAMES.index("transition_ways")
+_OWN_0 = NAMES.index("own_count")
+_AGES_0 = NAMES.index("first_age")
+_CHOOSERS_0 = NAMES.index("choosers")
+_HABITS_0 = NAMES.index("newer_than_habit")
+_USER_0 = NAMES.index("user_gap")
+_USERS = len(_USER_NAMES)
 _NEURAL = COUNTS
 _LASTING = TIMED - 1
 
@@ -140,110 +144,144 @@ def _describe(
 ) -> None:
     """Fill (S, C, F) but for the logarithms and the neural columns."""
     S, C = rows.shape
-    H = histories.shape[1]
-    popularity, companions = counts.popularity, counts.companions
-    V = companions.choosers.shape[1]
-    of_users = companions.of_users
-    known_users = min(len(counts.habits), len(of_users.rows))
-    closeness = companions.closeness
-    factors = np.empty(2, np.float32)
+    of_user = np.zeros(_USERS, np.float32)
     for s in range(S):
-        user, now = users[s], now_s[s]
-        last = histories[s, H - 1]
-        gap_s = ages_s[s, H - 1] if last != ABSENT else 0.0
-        session = 0
-        for slot in range(H - 1, 0, -1):
-            if histories[s, slot - 1] == ABSENT or ages_s[s, slot - 1] - ages_s[s, slot] > _SESSION_GAP_S:
-                break
-            session += 1
-        known_user = user < known_users
-        if known_user:
-            share_factors(of_users, user, now, factors)
-            for m in range(of_users.rows.shape[1]):
-                other = of_users.rows[user, m]
-                if other == ABSENT:
-                    break
-                for h in range(2):
-                    closeness[other, h] = of_users.weights[user, m, h] * factors[h]
+        user, now, history = users[s], now_s[s], histories[s]
+        _tell_user(counts.habits, user, history, ages_s[s], lengths[s], of_user)
+        _bring_close(counts.companions, user, now)
         for c in range(C):
             row = rows[s, c]
             if row == ABSENT:
                 continue
             x = out[s, c]
             for decay in range(DECAYS):
-                x[decay] = popularity_of(popularity, row, decay, now, events)
-            for e in range(WAYS.start):
-                x[_EVIDENCE_0 + e] = evidence[s, c, e]
-            weekly, lasting, latest, best, choosers = 0.0, 0.0, 0.0, 0.0, 0
-            for back in range(min(V, companions.chosen[row])):
-                other = companions.choosers[row, (companions.chosen[row] - 1 - back) % V]
-                if other == ABSENT:
-                    continue
-                choosers += 1
-                weekly += closeness[other, 0]
-                lasting += closeness[other, 1]
-                latest += closeness[other, 1] / (1.0 + back)
-                best = max(best, closeness[other, 1])
-            x[_COMPANIONS_0] = weekly
-            x[_COMPANIONS_0 + 1] = lasting
-            x[_COMPANIONS_0 + 2] = latest
-            x[_COMPANIONS_0 + 3] = best
-            x[_COMPANIONS_0 + 4] = lasting / (1.0 + choosers)
-
-            place, lately = 0.0, 0.0
-            pair = find_pair(counts.own, user, row)
-            if pair >= 0:  # most candidates are new to the user
-                fade = 1.0
-                for slot in range(H - 1, -1, -1):
-                    if histories[s, slot] == row:
-                        lately += fade
-                        if place == 0.0:
-                            place = 1.0 / (1.0 + H - 1 - slot)
-                    fade *= 0.8
-            f = _PLAIN_0
-            x[f] = np.log1p(evidence[s, c, WAYS.start])
-            x[f + 1] = np.log1p(evidence[s, c, WAYS.start + 1])
-            if pair >= 0:
-                x[f + 2] = np.log1p(counts.own.counts[pair])
-                x[f + 3] = np.log1p(max(now - counts.own.last_s[pair], 0.0) / 60.0) / 10.0
-                x[f + 4] = 1.0
-            x[f + 5] = 1.0 if row == last else 0.0
-            x[f + 6] = place
-            x[f + 7] = lately
-            known = popularity.last_s[row] != -np.inf
-            if known:
-                x[f + 8] = np.log1p(max(now - popularity.first_s[row], 0.0) / 60.0) / 10.0
-                x[f + 9] = np.log1p(max(now - popularity.last_s[row], 0.0) / 60.0) / 10.0
-            since_first = np.log1p(float(events - popularity.first_n[row]))
-            since_last = np.log1p(float(events - popularity.last_n[row]))
-            x[f + 10] = since_first / 8.0
-            x[f + 11] = since_last / 8.0
-            if last != ABSENT:
-                distance = float(popularity.first_n[row] - popularity.first_n[last])
-                x[f + 13] = np.log1p(abs(distance)) / 8.0
-                x[f + 12] = x[f + 13] if distance > 0.0 else -x[f + 13]
-                distance = float(popularity.last_n[row] - popularity.last_n[last])
-                x[f + 14] = np.log1p(abs(distance)) / 8.0 * (1.0 if distance > 0.0 else -1.0)
-            x[f + 15] = np.log1p(float(companions.chosen[row])) / 3.0
+                x[decay] = popularity_of(counts.popularity, row, decay, now, events)
+            x[_EVIDENCE_0:_COMPANIONS_0] = evidence[s, c, : WAYS.start]
+            _tell_company(counts.companions, row, x[_COMPANIONS_0:_WAYS_0])
+            x[_WAYS_0] = np.log1p(evidence[s, c, WAYS.start])
+            x[_WAYS_0 + 1] = np.log1p(evidence[s, c, WAYS.start + 1])
+            _tell_own(counts.own, user, row, history, now, x[_OWN_0:_AGES_0])
+            _tell_ages(counts.popularity, row, history[-1], now, events, x[_AGES_0:_CHOOSERS_0])
+            x[_CHOOSERS_0] = np.log1p(float(counts.companions.chosen[row])) / 3.0
             for h in range(len(HALF_LIVES_CHOICES)):
-                x[f + 16 + h] = np.log(over_expectation(counts.expectations, row, h, ranked))
-            f = _USER_0
-            x[f] = np.log1p(gap_s / 60.0) / 8.0
-            x[f + 1] = np.log1p(float(lengths[s])) / 4.0
-            x[f + 2] = np.log1p(float(session)) / 2.0
-            if known_user:
-                habit = counts.habits[user]
-                x[f + 3] = habit[AGE] / 8.0
-                x[f + 4] = habit[SILENCE] / 8.0
-                x[f + 5] = habit[POPULARITY] / 4.0
-                x[f + 6] = habit[REPEATS]
-                f = _USER_0 - 3
-                x[f] = (since_first - habit[AGE]) / 8.0
-                x[f + 1] = (since_last - habit[SILENCE]) / 8.0
-                x[f + 2] = (np.log1p(x[_LASTING]) - habit[POPULARITY]) / 4.0
-        if known_user:
-            for m in range(of_users.rows.shape[1]):
-                other = of_users.rows[user, m]
-                if other == ABSENT:
-                    break
-                closeness[other] = 0.0
+                x[_CHOOSERS_0 + 1 + h] = np.log(over_expectation(counts.expectations, row, h, ranked))
+            if user < len(counts.habits):
+                _compare_habit(counts.habits[user], counts.popularity, row, events, x)
+            x[_USER_0:_NEURAL] = of_user
+        _send_away(counts.companions, user)
+
+
+@compiled
+def _tell_user(
+    habits: FloatArray, user: int, history: IntArray, age_s: FloatArray, length: int, out: FloatArray
+) -> None:
+    """What is the same for all candidates: `_USER_NAMES`."""
+    H = len(history)
+    session = 0
+    for slot in range(H - 1, 0, -1):
+        if history[slot - 1] == ABSENT or age_s[slot - 1] - age_s[slot] > _SESSION_GAP_S:
+            break
+        session += 1
+    gap_s = age_s[H - 1] if history[H - 1] != ABSENT else 0.0
+    out[:] = 0.0
+    out[0] = np.log1p(gap_s / 60.0) / 8.0
+    out[1] = np.log1p(float(length)) / 4.0
+    out[2] = np.log1p(float(session)) / 2.0
+    if user < len(habits):
+        out[3] = habits[user, AGE] / 8.0
+        out[4] = habits[user, SILENCE] / 8.0
+        out[5] = habits[user, POPULARITY] / 4.0
+        out[6] = habits[user, REPEATS]
+
+
+@compiled
+def _bring_close(companions: CompanionArrays, user: int, now_s: float) -> None:
+    """Write the user's companions' shares where `_tell_company` looks for them."""
+    table = companions.of_users
+    if user >= len(table.rows):
+        return
+    factors = np.empty(companions.closeness.shape[1], np.float32)
+    share_factors(table, user, now_s, factors)
+    for m in range(table.rows.shape[1]):
+        if table.rows[user, m] == ABSENT:
+            break
+        companions.closeness[table.rows[user, m]] = table.weights[user, m] * factors
+
+
+@compiled
+def _send_away(companions: CompanionArrays, user: int) -> None:
+    """The inverse of `_bring_close`."""
+    table = companions.of_users
+    if user >= len(table.rows):
+        return
+    for m in range(table.rows.shape[1]):
+        if table.rows[user, m] == ABSENT:
+            break
+        companions.closeness[table.rows[user, m]] = 0.0
+
+
+@compiled
+def _tell_company(companions: CompanionArrays, row: int, out: FloatArray) -> None:
+    """How close an item's latest choosers are to the user: of the week, lasting, by nearness, the best, the mean."""
+    V = companions.choosers.shape[1]
+    choosers = 0
+    for back in range(min(V, companions.chosen[row])):
+        other = companions.choosers[row, (companions.chosen[row] - 1 - back) % V]
+        if other == ABSENT:
+            continue
+        choosers += 1
+        lasting = companions.closeness[other, 1]
+        out[0] += companions.closeness[other, 0]
+        out[1] += lasting
+        out[2] += lasting / (1.0 + back)
+        out[3] = max(out[3], lasting)
+    out[4] = out[1] / (1.0 + choosers)
+
+
+@compiled
+def _tell_own(own: Pairs, user: int, row: int, history: IntArray, now_s: float, out: FloatArray) -> None:
+    """The user's choices of the item: how often, how long ago, whether, whether last, and where in the history."""
+    H = len(history)
+    out[3] = 1.0 if row == history[H - 1] else 0.0
+    pair = find_pair(own, user, row)
+    if pair < 0:  # as most candidates are
+        return
+    out[0] = np.log1p(own.counts[pair])
+    out[1] = np.log1p(max(now_s - own.last_s[pair], 0.0) / 60.0) / 10.0
+    out[2] = 1.0
+    fade = 1.0
+    for slot in range(H - 1, -1, -1):
+        if history[slot] == row:
+            if out[4] == 0.0:
+                out[4] = 1.0 / (H - slot)
+            out[5] += fade
+        fade *= _FADE
+
+
+@compiled
+def _tell_ages(
+    popularity: PopularityArrays, row: int, last: int, now_s: float, events: int, out: FloatArray
+) -> None:
+    """Ages of an item in time and in events, and what lies between it and the user's last item."""
+    if popularity.last_s[row] != -np.inf:
+        out[0] = np.log1p(max(now_s - popularity.first_s[row], 0.0) / 60.0) / 10.0
+        out[1] = np.log1p(max(now_s - popularity.last_s[row], 0.0) / 60.0) / 10.0
+    out[2] = np.log1p(float(events - popularity.first_n[row])) / 8.0
+    out[3] = np.log1p(float(events - popularity.last_n[row])) / 8.0
+    if last == ABSENT:
+        return
+    between = float(popularity.first_n[row] - popularity.first_n[last])
+    out[5] = np.log1p(abs(between)) / 8.0
+    out[4] = out[5] if between > 0.0 else -out[5]
+    between = float(popularity.last_n[row] - popularity.last_n[last])
+    out[6] = np.log1p(abs(between)) / 8.0 * (1.0 if between > 0.0 else -1.0)
+
+
+@compiled
+def _compare_habit(
+    habit: FloatArray, popularity: PopularityArrays, row: int, events: int, x: FloatArray
+) -> None:
+    """How an item differs from what the user usually chooses."""
+    x[_HABITS_0] = (np.log1p(float(events - popularity.first_n[row])) - habit[AGE]) / 8.0
+    x[_HABITS_0 + 1] = (np.log1p(float(events - popularity.last_n[row])) - habit[SILENCE]) / 8.0
+    x[_HABITS_0 + 2] = (np.log1p(x[_LASTING]) - habit[POPULARITY]) / 4.0

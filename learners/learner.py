@@ -25,8 +25,8 @@ class Predictions:
         task_scores: (L, K) probability of a binary task, expected value of a regression.
         pair_features: (L, F) counts that speak for the row's user and item, not scaled.
         targets: (T,) the batch's rows that are ranked: choices of everything, not from a list that was shown.
-        ranks: (T,) zero-based rank of the chosen item among everything known, ties against it; -1 where it
-            was not among the candidates.
+        ranks: (T,) zero-based rank of the chosen item among everything retrieved, ties against it; -1 where
+            it was not retrieved.
         known: (T,) whether the chosen item had ever been chosen before.
         candidates: Of the T choices.
         features: (T, C, F) of these candidates.

@@ -55,10 +55,12 @@ class LearnerConfig:
         learning_rate: Of dense parameters.
         embedding_learning_rate: Of item vectors.
         negatives: Shared negatives a step.
-        candidates: C, most candidates of a sequence.
+        candidates: C, most candidates of a sequence that are ranked; the most promising of what is retrieved.
         max_pairs: Bound of the (user, item) pairs that are remembered.
+        neighbours: Items kept of what goes with an item.
         nearest: How many of them the neural model brings.
         ranker_learning_rates: Of the ranker's experts, one each.
+        ranker_memory: Latest choices that the ranker learns from once more; 0 for none.
         ranker_share: Share of the choices that are ranked and that the ranker learns from.
         ranked_per_step: Choices of one gradient step of the ranker.
         choices_per_step: Choices of one gradient step of the neural model.
@@ -79,10 +81,12 @@ class LearnerConfig:
     learning_rate: float = 0.002
     embedding_learning_rate: float = 0.2
     negatives: int = 256
-    candidates: int = 1_000
+    candidates: int = 400
     max_pairs: int = 4_000_000
+    neighbours: int = 80
     nearest: int = 100
     ranker_learning_rates: tuple[float, ...] = (0.001, 0.004)
+    ranker_memory: int = 4_096
     ranker_share: float = 1.0
     ranked_per_step: int = 16
     choices_per_step: int = 64
@@ -110,7 +114,7 @@ class OnlineLearner:
         self.tasks = tuple(tasks)
         self.config = config
         self.step = 0
-        self._counts = Counts(max_pairs=config.max_pairs)
+        self._counts = Counts(max_pairs=config.max_pairs, neighbours=config.neighbours)
         self._retrieval = CandidateRetrieval(
             self._counts, config.candidates, exclude_seen=config.exclude_seen
         )
@@ -143,6 +147,7 @@ class OnlineLearner:
             learning_rates=config.ranker_learning_rates,
             rng=self._ranker_rng,
             choices_per_step=config.ranked_per_step,
+            memory=config.ranker_memory,
         )
         self._backlog = Backlog(
             choices_per_step=config.choices_per_step, labels_per_step=config.labels_per_step
@@ -174,7 +179,9 @@ class OnlineLearner:
         # learn; to rank everything by it would teach that whatever is shown is wanted.
         targets = self._ranked(np.flatnonzero(batch.target & (batch.position < 0)))
         sequences, sequence = np.unique(batch.sequence[targets], return_inverse=True)
-        candidates, features, scores = self._rank(batch.histories.take(sequences), users[sequences])
+        candidates, features, scores = self._rank(
+            batch.histories.take(sequences), users[sequences], rest=True
+        )
         candidates, features, scores = candidates.take(sequence), features[sequence], scores[sequence]
         chosen = batch.item_rows[targets]
         return Predictions(
@@ -182,7 +189,7 @@ class OnlineLearner:
             task_scores=task_scores,
             pair_features=pair_features,
             targets=targets,
-            ranks=pessimistic_ranks(candidates.rows, scores, chosen),
+            ranks=pessimistic_ranks(*candidates.with_rest(scores), chosen),
             known=self._counts.popularity.is_known(chosen),
             candidates=candidates,
             features=features,
@@ -245,14 +252,14 @@ class OnlineLearner:
         return foreseen.reshape(S, N, len(self.tasks)), inputs.reshape(S, N, inputs.shape[1])
 
     def _rank(
-        self, histories: Histories, users: Any, new: IntArray | None = None
+        self, histories: Histories, users: Any, new: IntArray | None = None, *, rest: bool = False
     ) -> tuple[Candidates, FloatArray, FloatArray]:
         """Candidates of S sequences, their features (S, C, F) and the ranker's scores (S, C)."""
         if not len(histories):  # a step of impressions alone: no need to ask a network about nobody
             nobody = no_candidates(0)
             return nobody, np.zeros((0, 1, len(NAMES)), np.float32), np.zeros((0, 1), np.float32)
         nearest = self._neural.nearest(users, self._counts.popularity.known_rows, self.config.nearest)
-        candidates = self._retrieval.retrieve(histories, nearest, new)
+        candidates = self._retrieval.retrieve(histories, nearest, new, rest=rest)
         neural = self._neural.scores(users, candidates.rows)
         features = ranking_features(candidates, histories, self._counts, neural)
         return candidates, features, self._ranker.score(features, candidates.rows != ABSENT)

@@ -19,6 +19,7 @@ from learners.state_arrays import Arrays
 
 _PADDING = -1e9
 _MIXING_RATE = 0.01
+_LARGEST = 60_000.0  # of a half-precision float
 
 
 class RankerLesson(NamedTuple):
@@ -93,6 +94,8 @@ class Ranker:
         rng: Source of the uniform part.
         candidates: N, how many candidates a learned choice compares, the chosen one included.
         choices_per_step: Choices of one gradient step.
+        memory: How many of the latest learned choices are kept. After each step there is another one on choices
+            drawn from them; 0 for none.
     """
 
     _TOP_SHARE = 0.6
@@ -106,6 +109,7 @@ class Ranker:
         rng: np.random.Generator,
         candidates: int = 50,
         choices_per_step: int = 16,
+        memory: int = 4_096,
     ) -> None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(rng.integers(2**63)))
@@ -122,6 +126,9 @@ class Ranker:
         self._standardiser = standardiser
         self._waiting_features: FloatArray = np.zeros((0, candidates, len(prior)), np.float32)
         self._waiting_weights: FloatArray = np.zeros((0, candidates), np.float32)
+        self._memory_features: NDArray[np.float16] = np.zeros((memory, candidates, len(prior)), np.float16)
+        self._memory_weights: FloatArray = np.zeros((memory, candidates), np.float32)
+        self._memorised = 0
 
     @property
     def shares(self) -> FloatArray:
@@ -174,7 +181,10 @@ class Ranker:
         lessons = []
         n = self._choices_per_step
         while len(self._waiting_weights) >= n:
-            lessons.append(self._step(self._waiting_features[:n], self._waiting_weights[:n]))
+            features, weights = self._waiting_features[:n], self._waiting_weights[:n]
+            self._standardiser.learn_many(features[weights > _PADDING / 2])
+            lessons.append(self._step(features, weights))
+            self._remind(features, weights)
             self._waiting_features, self._waiting_weights = (
                 self._waiting_features[n:].copy(),
                 self._waiting_weights[n:].copy(),
@@ -183,7 +193,6 @@ class Ranker:
 
     def _step(self, compared: FloatArray, log_weight: FloatArray) -> RankerLesson | None:
         """One gradient step from (T, N, F) features, the chosen one first, and (T, N) weights."""
-        self._standardiser.learn_many(compared[log_weight > _PADDING / 2])
         each = self._network.each(torch.from_numpy(self._standardiser.transform(compared)))  # (T, N, E)
         weight = torch.from_numpy(log_weight)
         mixed = torch.tensordot(each.detach(), self._network.shares, dims=([-1], [0]))
@@ -196,6 +205,23 @@ class Ranker:
         total.backward()  # type: ignore[no-untyped-call]
         self._optimiser.step()
         return RankerLesson(float(loss.detach()), own.detach().numpy())
+
+    def _remind(self, features: FloatArray, weights: FloatArray) -> None:
+        """Learn once more from choices of the past, and keep these for later.
+
+        Experience replay (Lin, 1992, "Self-improving reactive agents"), of the ranker alone.
+        """
+        memory = len(self._memory_weights)
+        if not memory:
+            return
+        known = min(self._memorised, memory)
+        if known >= len(weights):
+            some = self._rng.integers(0, known, len(weights))
+            self._step(self._memory_features[some].astype(np.float32), self._memory_weights[some])
+        places = (self._memorised + np.arange(len(weights))) % memory
+        self._memory_features[places] = np.clip(features, -_LARGEST, _LARGEST)
+        self._memory_weights[places] = weights
+        self._memorised += len(weights)
 
     def _contrast(
         self, filled: BoolArray, scores: FloatArray, chosen: IntArray
@@ -231,6 +257,9 @@ class Ranker:
             **optimised_arrays(self._network, self._optimiser),
             "waiting_features": self._waiting_features.copy(),
             "waiting_weights": self._waiting_weights.copy(),
+            "memory_features": self._memory_features[: self._memorised].copy(),
+            "memory_weights": self._memory_weights[: self._memorised].copy(),
+            "memorised": np.array([self._memorised]),
         }
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -248,3 +277,9 @@ class Ranker:
             )
         self._waiting_features = waiting.copy()
         self._waiting_weights = arrays["waiting_weights"].copy()
+        kept = len(arrays["memory_weights"])
+        if kept > len(self._memory_weights):
+            raise ValueError(f"{kept} choices are memorised, configured are {len(self._memory_weights)}")
+        self._memory_features[:kept] = arrays["memory_features"]
+        self._memory_weights[:kept] = arrays["memory_weights"]
+        self._memorised = int(arrays["memorised"][0])

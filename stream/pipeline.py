@@ -37,8 +37,8 @@ class Step:
         ranks: (T,) zero-based ranks of the chosen items, before they were learned; -1 not found.
         known: (T,) whether the chosen item had been chosen before.
         repeats: (T,) whether it stood in the user's own history.
-        candidate_rows: (T, C) item rows that were ranked, in no order, `ABSENT` where there are fewer.
-        candidate_scores: (T, C) the ranker's scores of these.
+        candidate_rows: (T, C) item rows that were retrieved, in no order, `ABSENT` where there are fewer.
+        candidate_scores: (T, C) the ranker's scores of these; all that it was not asked about stand behind.
         task_scores: (L, K) what was foreseen where a label became known.
         labels: (L, K) these labels.
         label_mask: (L, K) which of them are known.
@@ -131,6 +131,7 @@ class Pipeline:
         states.apply(columns)
 
         targets = predictions.targets
+        retrieved, scores = predictions.candidates.with_rest(predictions.scores)
         chosen = batch.item_rows[targets][:, None]
         behaviour = np.flatnonzero(self.batcher.is_behaviour(columns))
         served = (
@@ -145,8 +146,8 @@ class Pipeline:
             ranks=predictions.ranks,
             known=predictions.known,
             repeats=(batch.histories.item_rows[batch.sequence[targets]] == chosen).any(axis=1),
-            candidate_rows=predictions.candidates.rows,
-            candidate_scores=predictions.scores,
+            candidate_rows=retrieved,
+            candidate_scores=scores,
             task_scores=predictions.task_scores,
             labels=labels.labels,
             label_mask=labels.mask,

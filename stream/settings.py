@@ -212,6 +212,7 @@ class StateSettings(_Section):
     max_items: Positive = 2_000_000
     max_pending: Positive = 500_000
     max_owned: Positive = 2_000_000
+    max_pairs: Positive = 4_000_000
 
 
 class WorkerSettings(_Section):
@@ -267,6 +268,11 @@ class LearnerSettings(_Section):
     embedding_learning_rate: Annotated[float, Field(gt=0.0, le=2.0)] = 0.2
     negatives: Positive = 256
     ranker_share: Share = 1.0
+    ranker_learning_rates: Annotated[
+        tuple[Annotated[float, Field(gt=0.0, le=1.0)], ...], Field(min_length=1, max_length=8)
+    ] = (0.001, 0.004)
+    ranker_memory: Annotated[int, Field(ge=0, le=100_000)] = 4_096
+    neighbours: Annotated[int, Field(ge=1, le=1_000)] = 80
     device: str = "cpu"
     seed: int = 0
 
@@ -275,7 +281,7 @@ class RecommendSettings(_Section):
     """What a slate looks like."""
 
     slate_size: Annotated[int, Field(ge=1, le=200)] = 20
-    candidates: Annotated[int, Field(ge=10, le=5_000)] = 300
+    candidates: Annotated[int, Field(ge=10, le=5_000)] = 400
     exploration: Annotated[float, Field(ge=0.0, le=0.5)] = 0.03
     exploration_temperature: Annotated[float, Field(gt=0.0)] = 1.0
     new_share: Annotated[float, Field(ge=0.0, le=0.5)] = 0.02

@@ -140,6 +140,7 @@ def _candidates(rows: IntArray) -> Candidates:
         rows=rows,
         evidence=np.zeros((T, C, EVIDENCE), np.float32),
         sources=np.zeros((T, C), np.uint8),
+        rest=np.zeros((T, 0), np.int64),
     )
 
 

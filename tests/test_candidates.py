@@ -223,6 +223,35 @@ def test_what_was_seen_takes_no_room_below_the_limit() -> None:
     assert len(set(found.rows[0].tolist()) & all_unseen) == 2
 
 
+# --- the rest
+
+
+@given(some_histories, st.integers(0, 3), st.integers(1, 8), st.booleans())
+@law(30)
+def test_the_rest_is_what_was_retrieved_and_found_no_room(
+    items: list[list[int]], seed: int, limit: int, exclude_seen: bool
+) -> None:
+    counts, moments = counted(seed), histories(items, slots=8)
+    everything = retrieval_of(counts, exclude_seen=exclude_seen).retrieve(moments, nobody_near(len(items)))
+    cut = retrieval_of(counts, limit=limit, exclude_seen=exclude_seen).retrieve(
+        moments, nobody_near(len(items)), rest=True
+    )
+    scores = np.where(cut.rows != ABSENT, np.float32(-3.0), np.float32(-np.inf))
+    rows, ranked = cut.with_rest(scores)
+    for n in range(len(items)):
+        there = rows[n][rows[n] != ABSENT].tolist()
+        assert sorted(there) == sorted(everything.rows[n][everything.rows[n] != ABSENT].tolist())
+        assert (cut.rows[n] != ABSENT).sum() == min(limit, len(there))
+        behind = cut.rest[n] != ABSENT
+        assert (ranked[n, cut.rows.shape[1] :][behind] == -4.0).all(), "one place behind all candidates"
+        assert np.isneginf(ranked[n][rows[n] == ABSENT]).all()
+
+
+def test_nobody_who_did_not_ask_is_told_the_rest() -> None:
+    moments = histories([[1, 2, 3]])
+    assert retrieval_of(counted(), limit=2).retrieve(moments, nobody_near(1)).rest.shape == (1, 0)
+
+
 # --- describing
 
 
@@ -283,7 +312,8 @@ def test_compiled_and_interpreted_agree(
         rows = np.full((S, limit), ABSENT, np.int64)
         evidence = np.zeros((S, limit, EVIDENCE), np.float32)
         sources = np.zeros((S, limit), np.uint8)
-        width_and_seen = retrieve(
+        rest = np.full((S, 1_000 - limit), ABSENT, np.int64)
+        widths = retrieve(
             counts.arrays,
             moments.users,
             moments.item_rows,
@@ -299,11 +329,13 @@ def test_compiled_and_interpreted_agree(
             rows,
             evidence,
             sources,
+            rest,
         )
         order = np.argsort(rows, axis=1)
         sources = np.take_along_axis(sources, order, axis=1)
         return (
-            np.array(width_and_seen),
+            np.array(widths),
+            np.sort(rest, axis=1),
             np.take_along_axis(rows, order, axis=1),
             np.take_along_axis(evidence, order[:, :, None], axis=1),
             sources,

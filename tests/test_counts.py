@@ -73,7 +73,7 @@ class Naive:
     companions: dict[int, list[tuple[int, float, float]]] = field(default_factory=lambda: defaultdict(list))
     choosers: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
     chosen: list[tuple[int, float]] = field(default_factory=list)
-    habits: dict[int, list[float]] = field(default_factory=lambda: defaultdict(lambda: [0.0] * 4))
+    habits: dict[int, list[float]] = field(default_factory=lambda: defaultdict(lambda: [0.0] * 5))
 
     def learn(self, user: int, item: int, now: float, history: list[int]) -> None:
         before = list(dict.fromkeys(reversed(history)))
@@ -100,10 +100,10 @@ class Naive:
                 math.log1p(popularity),
                 float(self.own[user, item] > 0),
             ]
-            rate = max(0.1, 1 / (1 + len(history)))
-            self.habits[user] = [
-                old + rate * (new - old) for old, new in zip(self.habits[user], told, strict=True)
-            ]
+            *means, formed = self.habits[user]
+            rate = max(0.1, 1 / (1 + formed))
+            means = [old + rate * (new - old) for old, new in zip(means, told, strict=True)]
+            self.habits[user] = [*means, formed + 1]
         self.own[user, item] += 1
         self.chosen.append((item, now))
 

@@ -178,7 +178,7 @@ def test_more_than_was_expected_shows() -> None:
 
 def test_habits_show_alone_and_against_the_item() -> None:
     counts = small_counts()
-    counts.arrays.habits[ME] = [2.0, 1.0, 0.5, 0.25]
+    counts.arrays.habits[ME] = [2.0, 1.0, 0.5, 0.25, 8.0]
     found = features_of([], counts=counts)
     for one in found.values():
         assert [one[name] for name in NAMES if name.startswith("habit_")] == [0.25, 0.125, 0.125, 0.25]

@@ -23,8 +23,8 @@ Told = list[tuple[int, int, float, int]]
 
 def formed(choices: Told) -> np.ndarray:
     habits = empty_habits(3)
-    for before, (age, silence, popularity, repeat) in enumerate(choices):
-        form_habit(habits, 1, before, float(age), float(silence), popularity, float(repeat))
+    for age, silence, popularity, repeat in choices:
+        form_habit(habits, 1, float(age), float(silence), popularity, float(repeat))
     return habits
 
 
@@ -63,6 +63,6 @@ def test_other_users_keep_their_habits() -> None:
 @law(40)
 def test_compiled_and_interpreted_agree(choices: Told) -> None:
     interpreted = empty_habits(3)
-    for before, (age, silence, popularity, repeat) in enumerate(choices):
-        form_habit.py_func(interpreted, 1, before, float(age), float(silence), popularity, float(repeat))
+    for age, silence, popularity, repeat in choices:
+        form_habit.py_func(interpreted, 1, float(age), float(silence), popularity, float(repeat))
     assert formed(choices) == pytest.approx(interpreted, rel=1e-5, abs=1e-7)

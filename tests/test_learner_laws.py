@@ -254,10 +254,12 @@ def test_the_same_seed_and_events_give_the_same_learner(make: Make) -> None:
 
 def test_a_restored_learner_goes_on_bit_for_bit(make: Make) -> None:
     """Restored into a learner of another seed: nothing may come from anywhere but the state."""
-    config = {"exploration": 0.3, "ranker_share": 0.7}
+    config = {"exploration": 0.3, "ranker_share": 0.7, "choices_per_step": 26, "labels_per_step": 120}
     one, other = make(**config), make(seed=7, **config)
     taught(one, shop()[:5])
     saved = one.state_dict()
+    assert "backlog.item_rows" in saved, "something waits"
+    assert len(saved["ranker.waiting_weights"])
     kept = {name: array.copy() for name, array in saved.items()}
     other.load_state_dict(saved)
     assert other.step == one.step == 5
@@ -269,6 +271,7 @@ def test_a_restored_learner_goes_on_bit_for_bit(make: Make) -> None:
         assert same(one.recommend(moments, 10), other.recommend(moments, 10))
         for model in (one, other):
             model.forget_items(np.array([2]))
+            model.forget_users(np.array([3]))
     assert same_state(one, other)
     assert all(same(array, kept[name]) for name, array in saved.items()), "the state is a copy"
 
@@ -281,19 +284,41 @@ def test_another_learners_state_is_refused(config: dict[str, Any]) -> None:
         learner(**config).load_state_dict(learner().state_dict())
 
 
-def test_memory_is_bounded_by_items_not_by_events(make: Make) -> None:
+WAITING = ("backlog.", "ranker.waiting_")
+
+
+def test_memory_is_bounded_by_users_and_items_not_by_events(make: Make) -> None:
     model = make()
+
+    def size() -> int:
+        state = model.state_dict()
+        return sum(array.nbytes for name, array in state.items() if not name.startswith(WAITING))
+
     taught(model, shop())
-    size = sum(array.nbytes for array in model.state_dict().values())
+    once = size()
     taught(model, shop())
-    assert sum(array.nbytes for array in model.state_dict().values()) == size
+    assert size() == once
+
+
+def test_no_more_waits_than_a_step_needs(make: Make) -> None:
+    model = make(choices_per_step=26, labels_per_step=120, ranked_per_step=3)
+    waited = 0
+    for batch, _ in shop():
+        model.learn_many(batch, model.predict_many(batch))
+        state = model.state_dict()
+        target = state.get("backlog.target", np.zeros(0, np.bool_))
+        assert target.sum() < 26
+        assert (~target).sum() < 120
+        assert len(state["ranker.waiting_weights"]) < 3
+        waited += len(target)
+    assert waited > 0
 
 
 def test_a_forgotten_item_leaves_no_trace_in_its_row(make: Make) -> None:
     model = make()
     taught(model, shop())
     row, untouched = 1, 30
-    assert (served(model).item_rows == row).any()
+    assert (served(model, 20).item_rows == row).any()
     model.predict_many(choices([[1]], [untouched]))  # makes room
     model.forget_items(np.array([row]))
     moments = shop()[-1][1]
@@ -306,19 +331,41 @@ def test_a_forgotten_item_leaves_no_trace_in_its_row(make: Make) -> None:
     assert found.known.tolist() == [False, False]
     assert found.ranks.tolist() == [-1, -1]
     state = model.state_dict()
-    for name, array in state.items():
-        if (
-            name.startswith(("popularity.", "covisitation."))
-            and len(array) > untouched
-            and "known" not in name
-        ):
-            assert same(array[row], array[untouched]), name
+    of_items = ("popularity.", "transitions.", "together.", "expectations.")
+    tables = [name for name in state if name.startswith(tuple(f"counts.{part}" for part in of_items))]
+    tables += ["counts.companions.choosers", "counts.companions.chosen"]
+    tables = [name for name in tables if len(state[name]) > untouched and "known" not in name]
+    assert len(tables) > 10
+    for name in tables:
+        assert same(state[name][row], state[name][untouched]), name
     assert state["neural.inputs.accumulator"][row] == 0.0
     assert state["neural.outputs.accumulator"][row] == 0.0
     assert np.abs(state["neural.outputs.weight"][row]).max() < 1.0
     assert state["neural.sampler.counts"][row] == 0.0
     assert row not in state["neural.sampler.known"]
-    assert row not in state["covisitation.rows"]
+    for part in ("transitions.rows", "together.rows", "popularity.known_rows", "popularity.leaders.rows"):
+        assert row not in state[f"counts.{part}"], part
+    assert row not in state["counts.own.keys"] & 0xFFFFFFFF
+    for name in ("backlog.item_rows", "backlog.histories.item_rows"):
+        assert row not in state.get(name, np.zeros(0, np.int64)), name
+
+
+def test_a_forgotten_user_leaves_no_trace_in_its_row(make: Make) -> None:
+    model = make()
+    taught(model, shop())
+    moments = shop()[-1][1]
+    user = int(moments.users[0])
+    before = model.state_dict()
+    assert before["counts.habits"][user].any()
+    model.forget_users(np.array([user, 99]))
+    state = model.state_dict()
+    assert not state["counts.habits"][user].any()
+    assert not state["counts.companions.users.totals"][user].any()
+    assert user not in state["counts.companions.users.rows"]
+    assert user not in state["counts.companions.choosers"]
+    assert user not in state["counts.own.keys"] >> 32
+    for name in ("transitions.weights", "popularity.weights", "expectations.expected"):
+        assert same(state[f"counts.{name}"], before[f"counts.{name}"]), "items keep what they were chosen"
 
 
 def test_a_row_that_is_used_again_is_learned_anew(make: Make) -> None:
@@ -326,7 +373,7 @@ def test_a_row_that_is_used_again_is_learned_anew(make: Make) -> None:
     taught(model, shop())
     model.forget_items(np.array([1]))
     taught(model, shop()[:4])
-    assert (served(model).item_rows == 1).any()
+    assert (served(model, 20).item_rows == 1).any()
 
 
 # --- what is no number
@@ -358,11 +405,11 @@ def test_a_poisoned_item_costs_its_own_lesson_only(make: Make) -> None:
     assert "retrieval" in lesson.skipped
     assert np.isnan(lesson.retrieval_loss)
     assert after["step"][0] == before["step"][0] + 1
-    assert after["popularity.events"][0] > before["popularity.events"][0]
+    assert after["counts.popularity.events"][0] > before["counts.popularity.events"][0]
     finite = [
         name
         for name in after
-        if name not in ("neural.outputs.weight", "popularity.last_s", "popularity.first_s")
+        if name != "neural.outputs.weight" and not name.endswith(("_s", "leaders.keys"))
     ]
     assert [
         name for name in finite if after[name].dtype.kind == "f" and not np.isfinite(after[name]).all()

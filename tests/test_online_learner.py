@@ -11,15 +11,12 @@ import pytest
 from batches import choices, histories, shop, take
 from builders import NOW_MS, event, records
 from fakes import processor
-from hypothesis import given
-from hypothesis import strategies as st
-from laws import law
 from models import learner, taught
 
 from connectors.event import Event
 from learners.features import COUNTS
 from learners.label_rates import rates_width
-from learners.online_learner import OnlineLearner, pessimistic_ranks
+from learners.online_learner import OnlineLearner
 from learners.row_index import ABSENT
 from learners.task import Task
 from stream.checkpoint import CheckpointStore
@@ -93,7 +90,7 @@ def test_tasks_come_to_their_base_rates() -> None:
 
 def test_a_task_that_nobody_ever_answered_is_not_learned() -> None:
     """Negatives without a single positive mean that nobody sends such events."""
-    model = learner()
+    model = learner(choices_per_step=2, labels_per_step=2)
     batch = choices([[1], [2]], [3, 4])
     batch.label_mask[:, 1] = True
     lesson = model.learn_many(batch, model.predict_many(batch))
@@ -171,50 +168,6 @@ def test_a_large_batch_takes_several_gradient_steps() -> None:
         return float(model.state_dict()["neural.network.step.encoder.query.weight"])
 
     assert (moved(100), moved(10)) == (1.0, 19.0), "the very first step knows no negatives yet"
-
-
-# --- ranks
-
-
-def naive_rank(rows: list[int], scores: list[float], chosen: int) -> int:
-    if chosen not in rows:
-        return -1
-    own = scores[rows.index(chosen)]
-    return sum(score >= own for row, score in zip(rows, scores, strict=True) if row != chosen)
-
-
-@given(st.integers(0, 10_000), st.integers(1, 8))
-@law(100)
-def test_every_tie_counts_against_the_chosen(seed: int, C: int) -> None:
-    rng = np.random.default_rng(seed)
-    rows = np.stack([rng.permutation(10)[:C] for _ in range(5)])
-    scores = rng.integers(0, 3, (5, C)).astype(np.float32)
-    empty = rng.random((5, C)) < 0.2
-    rows[empty], scores[empty] = ABSENT, -np.inf
-    chosen = rng.integers(0, 10, 5)
-    expected = [naive_rank(*row) for row in zip(rows.tolist(), scores.tolist(), chosen.tolist(), strict=True)]
-    assert pessimistic_ranks(rows, scores, chosen).tolist() == expected
-
-
-def test_a_model_that_says_the_same_of_all_is_last() -> None:
-    rows = np.arange(10)[None]
-    assert pessimistic_ranks(rows, np.zeros((1, 10), np.float32), np.array([0])).tolist() == [9]
-
-
-@pytest.mark.parametrize("place", [0, 2])
-def test_no_rank_can_be_told_from_what_is_no_number(place: int) -> None:
-    scores = np.zeros((1, 3), np.float32)
-    scores[0, place] = np.nan
-    with pytest.raises(FloatingPointError, match="not a number"):
-        pessimistic_ranks(np.array([[0, 1, 2]]), scores, np.array([0]))
-
-
-def test_no_choices_have_no_ranks() -> None:
-    none = np.zeros((0, 4))
-    assert (
-        pessimistic_ranks(none.astype(np.int64), none.astype(np.float32), np.zeros(0, np.int64)).tolist()
-        == []
-    )
 
 
 # --- exploration

@@ -146,8 +146,10 @@ def test_an_item_is_recommendable_from_its_first_event_on() -> None:
         if item.item_id == "brand new"
     ]
     assert found
-    assert {(item.source, item.placed) for item in found} == {("new", "new")}
-    assert all(0.0 < item.propensity <= 0.5 for item in found)
+    assert {item.source for item in found} == {"new"}
+    tried = [item for item in found if item.placed == "new"]
+    assert tried
+    assert all(0.0 < item.propensity <= 0.5 for item in tried)
 
 
 def test_places_are_counted_by_why_their_items_stand_there() -> None:

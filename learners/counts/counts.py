@@ -46,7 +46,7 @@ class CountArrays(NamedTuple):
         together: Between items of one user, whatever the order, each new pair once.
         companions: Users who chose the same before.
         own: Pairs of users and items.
-        habits: (U, 4) what kind of items users choose.
+        habits: (U, 5) what kind of items users choose.
         expectations: Choices over what the ranker expected.
     """
 
@@ -68,7 +68,7 @@ class Counts:
         neighbours: Items kept of what goes with an item.
     """
 
-    def __init__(self, *, max_pairs: int, leaders: int = 64, neighbours: int = 64) -> None:
+    def __init__(self, *, max_pairs: int, leaders: int = 64, neighbours: int = 80) -> None:
         self.popularity = Popularity(leaders)
         self.transitions = NeighbourTable(neighbours, TRANSITION_HALF_LIVES_S, TRANSITIONS_KEPT)
         self.together = NeighbourTable(neighbours, TOGETHER_HALF_LIVES_S)
@@ -217,7 +217,6 @@ def _learn_pairwise(
             form_habit(
                 counts.habits,
                 user,
-                (history != ABSENT).sum(),
                 float(events - counts.popularity.first_n[row]),
                 float(events - counts.popularity.last_n[row]),
                 popularity_of(counts.popularity, row, _LASTING, now, events),

@@ -6,7 +6,7 @@ import numpy as np
 
 from learners.weightings.weighting import Matrix, Present, Weighting, gradient_norms
 
-_ITERATIONS = 100
+_ITERATIONS = 500
 
 
 class Mgda(Weighting):
