@@ -73,20 +73,6 @@ class Blend:
         """(I + K,) w."""
         return self._weights[: self._inputs + self._tasks].copy()
 
-    def preview(self, ranked: FloatArray, features: FloatArray) -> FloatArray:
-        """(S, C) the score as far as it is known without the heads, by which the best are chosen for them.
-
-        Args:
-            ranked: (S, C) the ranker's scores, -inf where there is no candidate.
-            features: (S, C, J) the first J of the heads' inputs.
-        """
-        trust = self.trust
-        J = features.shape[2]
-        known = features @ self._weights[:J].astype(np.float32)
-        with np.errstate(invalid="ignore"):
-            preview: FloatArray = (1.0 - trust) * ranked + np.float32(trust) * known
-        return np.where(np.isfinite(ranked), preview, -np.inf).astype(np.float32)
-
     def parts(
         self, ranked: FloatArray, foreseen: FloatArray, inputs: FloatArray, evidence: NDArray[np.float64]
     ) -> NDArray[np.float64]:

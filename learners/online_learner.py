@@ -208,8 +208,7 @@ class OnlineLearner:
         candidates, features, scores = self._rank(histories, users, new)
         barred = self._filters.barred(candidates.rows, histories)
         scores = np.where(barred >= 0, -np.inf, scores).astype(np.float32)
-        scaled = self._standardiser.transform(features)[:, :, :PAIR_FEATURES]
-        top = shortlist(self._blend.preview(scores, scaled), candidates.sources, max(_SCORED_BY_TASKS, size))
+        top = shortlist(scores, candidates.sources, max(_SCORED_BY_TASKS, size))
         ranked = np.take_along_axis(scores, top, axis=1)
         rows = np.where(np.isfinite(ranked), np.take_along_axis(candidates.rows, top, axis=1), ABSENT)
         foreseen, inputs = self._foresee(

@@ -106,17 +106,6 @@ def test_how_labels_are_cut_into_steps_does_not_matter(sizes: list[int]) -> None
     assert cut.weights.tolist() == whole.weights.tolist()
 
 
-def test_what_is_known_without_the_heads_orders_candidates_as_the_score_does_where_heads_agree() -> None:
-    blend = taught()
-    rng = np.random.default_rng(5)
-    ranked = np.array([[0.3, -0.2, 0.1, -np.inf]], np.float32)
-    inputs = rng.standard_normal((1, 4, 4)).astype(np.float32)
-    preview = blend.preview(ranked, inputs)
-    full = blend.parts(ranked, np.full((1, 4, 3), 0.1, np.float32), inputs, EVIDENCE).sum(axis=2)
-    assert preview[0, 3] == -np.inf
-    assert preview[0, :3] - preview[0, 0] == pytest.approx(full[0, :3] - full[0, 0], abs=1e-5)
-
-
 def test_a_restored_blend_goes_on_bit_for_bit() -> None:
     one, other = taught(1_000), Blend(TASKS, 4)
     other.load_state_dict(one.state_dict())
