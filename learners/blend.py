@@ -17,7 +17,8 @@ _TRUST_AT = 300.0  # answers of shown places at which what they teach counts hal
 _HALF_LIFE = 100_000.0  # labels
 _LABELS_PER_STEP = 256
 _STIFFNESS = 50.0  # what it takes to move a weight, in units of value · p (1 - p) x²
-_STIFFNESS_OF_LOG_ODDS = 20.0
+_STIFFNESS_OF_THE_LEADING_TASK = 20.0
+_STIFFNESS_OF_OTHER_TASKS = 10_000.0  # what few answers taught is noise at first, and there are many tasks
 _MOST_LOGIT = 8.0
 _LEAST = 1e-6
 
@@ -34,8 +35,9 @@ class Blend:
 
     One score for all tasks, each with its intercept; a label counts what its task is worth, so that the tasks
     share w about as they share the expected value of a place. By an online Newton step with forgetting (as
-    `calibration.OnlineCalibration`); the weights are held at 0, those of the log-odds at each task's share of what the
-    first answers were worth: 1 for a task that alone is answered. The score is
+    `calibration.OnlineCalibration`); the weights are held at 0, that of one task's log-odds at 1: of the task whose
+    answers were worth most in the first step. The log-odds of the others are held at 0 much harder, since they are
+    learned from few answers; their labels teach w all the same. The score is
 
         (1 - τ) · formula + τ · s          τ = answers / (answers + 300)
 
@@ -54,7 +56,7 @@ class Blend:
         size = inputs + 2 * K + 1  # inputs, log-odds, intercepts, position
         self._prior = np.zeros(size)
         self._stiffness = np.full(size, _STIFFNESS)
-        self._stiffness[inputs : inputs + K] = _STIFFNESS_OF_LOG_ODDS
+        self._stiffness[inputs : inputs + K] = _STIFFNESS_OF_OTHER_TASKS
         self._stiffness[inputs + K :] = 1.0
         self._weights = np.zeros(size)
         self._information = np.zeros((size, size))
@@ -150,7 +152,9 @@ class Blend:
         I, K = self._inputs, self._tasks  # noqa: E741
         worth = (x[:, I + K : I + 2 * K] * (value * y)[:, None]).sum(axis=0)
         if worth.any():
-            self._prior[I : I + K] = worth / worth.sum()
+            leading = I + int(worth.argmax())
+            self._prior[leading] = 1.0
+            self._stiffness[leading] = _STIFFNESS_OF_THE_LEADING_TASK
             self._weights = self._prior.copy()
 
     def state_dict(self) -> Arrays:
@@ -158,6 +162,7 @@ class Blend:
         return {
             "weights": self._weights.copy(),
             "prior": self._prior.copy(),
+            "stiffness": self._stiffness.copy(),
             "information": self._information.copy(),
             "answers": np.array([self._answers]),
             "waiting_x": self._waiting_x.copy(),
@@ -177,7 +182,7 @@ class Blend:
                 f"the blend was saved with {len(arrays['weights'])} weights, configured are {len(self._weights)}"
             )
         self._weights, self._prior = arrays["weights"].copy(), arrays["prior"].copy()
-        self._information = arrays["information"].copy()
+        self._information, self._stiffness = arrays["information"].copy(), arrays["stiffness"].copy()
         self._answers = float(arrays["answers"][0])
         self._waiting_x, self._waiting_y = arrays["waiting_x"].copy(), arrays["waiting_y"].copy()
         self._waiting_value, self._waiting = arrays["waiting_value"].copy(), int(arrays["waiting"][0])
