@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-_NAMES = ("step", "task_weights", "encoders")
+_NAMES = ("step", "closed_loop", "encoders", "task_weights")
 
 
 @click.command()

@@ -1,46 +1,83 @@
-"""How good slates become when shoppers react to them: click rates beside popular, random and best possible slates."""
+"""How good slates become when shoppers react to them: click rates beside popular, random and best possible slates.
+
+A steady world, and one in which all tastes change at once half-way. Figures are means over seeds of the last part of
+a run, by counts and not by windows.
+"""
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from connectors.simulator.config import SimulatorConfig
+from connectors.simulator.report import SimulatorReport
 from connectors.simulator.simulation import Simulation
 from stream.allocator import keep_temporaries
 from stream.assembly import build_pipeline, build_states
-from stream.settings import load
+from stream.settings import Settings, load
 
 _START_MS = 1_700_000_000_000
 _TICK_MS = 4_000
 _PER_TICK = 32
 _EVENTS = 200_000
-_WINDOW = 10_000
+_QUICK_EVENTS = 40_000
+_MARK_EVERY = 5_000
+_LAST_PART = 0.4
+_TRAILING = 4  # marks over which a rate is taken after a rotation
+_RECOVERED = 0.9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """How many places were shown and clicked by arm when so many events had passed."""
+
+    events: int
+    places: dict[str, int]
+    clicks: dict[str, float]
+
+    @classmethod
+    def of(cls, report: SimulatorReport) -> Mark:
+        """What a report says; the bounds' clicks are counted as if for every place of all arms."""
+        arms = report.arms
+        places = {arm: counts.impressions + counts.empty_places for arm, counts in arms.items()}
+        clicks = {arm: float(counts.clicks) for arm, counts in arms.items()}
+        everybody = sum(places.values())
+        for bound in ("oracle", "informed"):
+            places[bound] = everybody
+            clicks[bound] = (getattr(report.click_rate, bound) or 0.0) * everybody
+        return cls(events=report.events, places=places, clicks=clicks)
 
 
 def measure(quick: bool) -> list[dict[str, Any]]:
-    """Clicks per place over the last window, by seed and scenario; rotation recovers after how many events."""
+    """One row a scenario: click rates of the last part, and how long a rotation was felt."""
     keep_temporaries()
-    events, seeds = (40_000, (0,)) if quick else (_EVENTS, (0, 1, 2))
+    events, seeds = (_QUICK_EVENTS, (0,)) if quick else (_EVENTS, (0, 1, 2))
     rows = []
     for name, config in {
         "steady": SimulatorConfig(),
         "taste rotation": SimulatorConfig(rotate_at=events // 2),
     }.items():
-        runs = [play(replace(config, seed=seed), events) for seed in seeds]
-        rows.append({"what": name, **{key: statistics.mean(run[key] for run in runs) for key in runs[0]}})
+        runs = []
+        for seed in seeds:
+            began = time.perf_counter()
+            marks = play(replace(config, seed=seed), events)
+            runs.append({**figures(marks, config.rotate_at), "seconds": time.perf_counter() - began})
+        means = {key: statistics.mean(run[key] for run in runs) for key in runs[0]}
+        rows.append({"what": name, "events": events, "seeds": len(seeds), **means})
     return rows
 
 
-def play(config: SimulatorConfig, events: int, report: bool = False) -> dict[str, float]:
-    """One shop, with slates delivered as soon as the step that made them has ended."""
-    settings = load()
+def play(config: SimulatorConfig, events: int, settings: Settings | None = None) -> list[Mark]:
+    """One shop, with slates delivered as soon as the step that made them has ended; a mark every 5,000 events."""
+    settings = settings or load()
     pipeline, states = build_pipeline(settings), build_states(settings)
     simulation = Simulation(config, _START_MS)
-    now_ms, done, shown = _START_MS, 0, 0
-    began = time.perf_counter()
+    now_ms, done = _START_MS, 0
+    marks = [Mark.of(simulation.report())]
     while done < events:
         now_ms += _TICK_MS
         batch = simulation.advance(now_ms, _PER_TICK)
@@ -50,22 +87,41 @@ def play(config: SimulatorConfig, events: int, report: bool = False) -> dict[str
         for slate in step.recommendations:
             simulation.receive(slate)
         done += len(batch)
-        if report and done // _WINDOW > shown:
-            shown = done // _WINDOW
-            last = simulation.report().windows[-2:][0]
-            print(
-                done,
-                {k: v and round(v, 4) for k, v in _rates(last.click_rate).items()},
-                f"{time.perf_counter() - began:.0f}s",
-                flush=True,
-            )
-    return _rates(simulation.report().windows[-2].click_rate)
+        if done >= marks[-1].events + _MARK_EVERY or done >= events:
+            marks.append(Mark.of(simulation.report()))
+    return marks
 
 
-def _rates(rate: Any) -> dict[str, float]:
-    return {
-        "recommended": rate.recommended,
-        "popularity": rate.popularity,
-        "random": rate.random,
-        "oracle": rate.oracle,
+def figures(marks: Sequence[Mark], rotate_at: int | None) -> dict[str, float]:
+    """Click rates over the last part, their ratios, and the events from a rotation until its loss is made good."""
+    last = next(mark for mark in marks if mark.events >= (1.0 - _LAST_PART) * marks[-1].events)
+    rates = {
+        name: rate(last, marks[-1], name)
+        for name in ("recommended", "popularity", "random", "oracle", "informed")
     }
+    return {
+        **rates,
+        "over_popularity": rates["recommended"] / rates["popularity"],
+        "share_of_oracle": rates["recommended"] / rates["oracle"],
+        "share_of_informed": rates["recommended"] / rates["informed"],
+        "recovered_after": math.nan if rotate_at is None else recovered_after(marks, rotate_at),
+    }
+
+
+def rate(since: Mark, until: Mark, name: str) -> float:
+    """Clicks per place between two marks; NaN where nothing was shown."""
+    places = until.places[name] - since.places[name]
+    return (until.clicks[name] - since.clicks[name]) / places if places else math.nan
+
+
+def recovered_after(marks: Sequence[Mark], rotate_at: int) -> float:
+    """Events after `rotate_at` until the rate of the last 20,000 reaches 90 % of that of the 20,000 before it.
+
+    Only stretches that lie behind the rotation count; infinite where none reaches it.
+    """
+    turn = next(n for n, mark in enumerate(marks) if mark.events >= rotate_at)
+    before = rate(marks[max(turn - _TRAILING, 0)], marks[turn], "recommended")
+    for n in range(turn + _TRAILING, len(marks)):
+        if rate(marks[n - _TRAILING], marks[n], "recommended") >= _RECOVERED * before:
+            return float(marks[n].events - rotate_at)
+    return math.inf

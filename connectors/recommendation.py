@@ -23,17 +23,22 @@ class RecommendedItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
         item_id: What is recommended.
         rank: Zero-based place.
         score: The ranker's final score; comparable within one slate only.
+        parts: What the score is the sum of: `ranker`, a part for each task, `counts` (what else is known of user and
+            item), and `diversity` (what it lost for being like the items above). Parts that are 0 are left out.
+        placed: Why it stands here: `ranked` by its score, `explored`, or `new` (tried because it is new).
         scores: Per task: probability of a binary task, expected value of a regression.
         source: Candidate source that brought the item (`transition`, `popularity`, ...).
-        propensity: Probability with which the policy put this item here.
-        because: The item or rule behind it, where there is one.
+        propensity: Probability with which the policy put this item here, given the items above it.
+        because: The item of the user's history that speaks most for it, where one does; else `source` is why.
     """
 
     item_id: str
     rank: int
     score: float
     source: str
+    placed: Literal["ranked", "explored", "new"] = "ranked"
     propensity: float = 1.0
+    parts: dict[str, float] = {}
     scores: dict[str, float] = {}
     because: str | None = None
 

@@ -28,10 +28,12 @@ from learners.event_batch import FloatArray, Histories, IntArray
 from learners.row_index import ABSENT
 from learners.state_arrays import grown
 
-SOURCES: tuple[str, ...] = ("repeat", "transition", "together", "neural", "popularity")
+SOURCES: tuple[str, ...] = ("repeat", "transition", "together", "neural", "popularity", "new")
 """Candidate sources; where several bring an item, the first of them is named."""
 
-_REPEAT, _TRANSITION, _TOGETHER, _NEURAL, _POPULARITY = (1 << n for n in range(len(SOURCES)))
+NEW = SOURCES.index("new")
+
+_REPEAT, _TRANSITION, _TOGETHER, _NEURAL, _POPULARITY, _NEW = (1 << n for n in range(len(SOURCES)))
 
 _J = len(TRANSITION_HALF_LIVES_S) + len(TRANSITIONS_KEPT)
 _G = len(TOGETHER_HALF_LIVES_S)
@@ -65,12 +67,14 @@ class Candidates:
         sources: (S, C) bits of the sources that brought it, in the order of `SOURCES`.
         rest: (S, W) what was retrieved too and is less promising: it stands behind all candidates. Empty where
             nobody asked for it.
+        seen: How many were left out because their users had had them before.
     """
 
     rows: IntArray
     evidence: FloatArray
     sources: NDArray[np.uint8]
     rest: IntArray
+    seen: int = 0
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -108,29 +112,35 @@ class CandidateRetrieval:
         self._slots: IntArray = np.zeros(16, np.int64)
         self._stamp = 0
 
-    def retrieve(self, histories: Histories, nearest: IntArray, *, rest: bool = False) -> Candidates:
+    def retrieve(
+        self, histories: Histories, nearest: IntArray, new: IntArray | None = None, *, rest: bool = False
+    ) -> Candidates:
         """The candidates of S sequences.
 
         Args:
             histories: S users at S moments.
             nearest: (S, T) item rows nearest to the user vectors, `ABSENT` where there are fewer.
+            new: (S, M) new items to try, `ABSENT` where there are fewer; None for none.
             rest: Whether to tell what else was retrieved.
         """
+        if new is None:
+            new = np.zeros((len(histories), 0), np.int64)
         general = self._counts.popularity.leaders()
         S, H = histories.item_rows.shape
         reach = (FOLLOWED + ACCOMPANIED) * self._counts.transitions.arrays.rows.shape[1]
-        most = reach + H + len(general) + nearest.shape[1]
+        most = reach + H + len(general) + nearest.shape[1] + new.shape[1]
         rows = np.full((S, self._limit), ABSENT, np.int64)
         evidence = np.zeros((S, self._limit, EVIDENCE), np.float32)
         sources = np.zeros((S, self._limit), np.uint8)
         others = np.full((S, max(most - self._limit, 0) if rest else 0), ABSENT, np.int64)
-        width, spare = _retrieve(
+        width, spare, seen = _retrieve(
             self._counts.arrays,
             histories.users,
             histories.item_rows,
             histories.now_s,
             general,
             nearest,
+            new,
             self._exclude_seen,
             *self._marks(S),
             np.empty((most, EVIDENCE), np.float32),
@@ -145,6 +155,7 @@ class CandidateRetrieval:
             evidence=evidence[:, :width],
             sources=sources[:, :width],
             rest=others[:, :spare],
+            seen=seen,
         )
 
     def describe(self, histories: Histories, sequence: IntArray, item_rows: IntArray) -> Candidates:
@@ -308,6 +319,7 @@ def _retrieve(
     now_s: NDArray[np.float64],
     general: IntArray,
     nearest: IntArray,
+    new: IntArray,
     exclude_seen: bool,
     stamps: IntArray,
     slots: IntArray,
@@ -317,8 +329,8 @@ def _retrieve(
     evidence: FloatArray,
     sources: NDArray[np.uint8],
     rest: IntArray,
-) -> tuple[int, int]:
-    """Fill (S, C) outputs and (S, W) of the rest; returns how many of their columns are used.
+) -> tuple[int, int, int]:
+    """Fill (S, C) outputs and (S, W) of the rest; returns how many of their columns are used, and how many were seen.
 
     Where more were met than there is room for, what comes from more than counts of pairs stays, and of the
     rest the most promising.
@@ -328,7 +340,7 @@ def _retrieve(
     met = np.empty(most, np.int64)
     bits = np.empty(most, np.uint8)
     promise = np.empty(most, np.float32)
-    width, spare = 0, 0
+    width, spare, seen = 0, 0, 0
     for s in range(len(users)):
         stamp = first_stamp + s
         history = item_rows[s]
@@ -336,9 +348,11 @@ def _retrieve(
         found = _add(history, _REPEAT, stamps, slots, stamp, met, met_evidence, bits, found)
         found = _add(nearest[s], _NEURAL, stamps, slots, stamp, met, met_evidence, bits, found)
         found = _add(general, _POPULARITY, stamps, slots, stamp, met, met_evidence, bits, found)
+        found = _add(new[s], _NEW, stamps, slots, stamp, met, met_evidence, bits, found)
         kept = 0
         for n in range(found):
             if exclude_seen and (bits[n] & _REPEAT != 0 or find_pair(counts.own, users[s], met[n]) >= 0):
+                seen += 1
                 continue
             if kept < n:
                 met[kept], bits[kept] = met[n], bits[n]
@@ -368,7 +382,7 @@ def _retrieve(
                 rest[s, passed] = met[n]
                 passed += 1
         width, spare = max(width, taken), max(spare, passed)
-    return width, spare
+    return width, spare, seen
 
 
 @compiled

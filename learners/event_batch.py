@@ -66,6 +66,30 @@ class Outcomes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Happenings:
+    """What E events say of items, whether or not there is anything to learn from them.
+
+    Attributes:
+        users: (E,) user rows.
+        items: (E,) item rows.
+        now_s: (E,) when, event time in seconds since 1970.
+        shown: (E,) whether the item was shown.
+        acquired: (E,) whether the user owns the item from now on.
+        supply: (E,) 1 where the item is available from now on, -1 where it is not, 0 where nothing is said of that.
+    """
+
+    users: IntArray
+    items: IntArray
+    now_s: NDArray[np.float64]
+    shown: BoolArray
+    acquired: BoolArray
+    supply: NDArray[np.int8]
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EventBatch:
     """Rows to predict and to learn from, each a user at a moment with an item.
 
@@ -83,6 +107,7 @@ class EventBatch:
         shown: (B, R) what `Learner.describe` said of rows with labels when they were shown; None where nobody
             kept it.
         outcomes: Of impressions that ended in this step; None where nobody knows of any.
+        happenings: All events of the step; None where only rows are there to be learned from.
     """
 
     histories: Histories
@@ -95,12 +120,13 @@ class EventBatch:
     late: BoolArray | None = None
     shown: FloatArray | None = None
     outcomes: Outcomes | None = None
+    happenings: Happenings | None = None
 
     def __len__(self) -> int:
         return len(self.item_rows)
 
     def take(self, rows: IntArray) -> EventBatch:
-        """The rows at `rows`, in this order, with the histories that they need; no outcomes."""
+        """The rows at `rows`, in this order, with the histories that they need; no outcomes and no happenings."""
         sequences, sequence = np.unique(self.sequence[rows], return_inverse=True)
         return EventBatch(
             histories=self.histories.take(sequences),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
 from learners.candidates import Candidates
@@ -79,18 +80,25 @@ class Slates:
         scores: (S, N) final scores.
         task_scores: (S, N, K) what each task foresees for the item.
         trained: (K,) which tasks have seen labels of both kinds; what the others foresee means nothing.
+        parts: (S, N, K + 3) what the score is the sum of: the ranker's part, each task's, that of everything else
+            that is known of user and item, and what diversity took off.
         sources: (S, N) number in `candidates.SOURCES` of the source that brought the item.
+        placed: (S, N) number in `exploration.PLACED`: why it stands here.
         because: (S, N) the history item whose transitions spoke most for it, `ABSENT` where none did.
-        propensity: (S, N) probability with which the policy put the item into this place.
+        propensity: (S, N) probability with which the policy put the item into this place, given those above it.
+        removed: (R,) how many candidates each of `filters.FILTERS` left out.
     """
 
     item_rows: IntArray
     scores: FloatArray
     task_scores: FloatArray
     trained: BoolArray
+    parts: FloatArray
     sources: IntArray
+    placed: NDArray[np.int8]
     because: IntArray
     propensity: FloatArray
+    removed: IntArray
 
 
 class Learner(Protocol):

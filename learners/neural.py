@@ -130,6 +130,11 @@ class NeuralModel:
             scores: FloatArray = torch.einsum("sd,scd->sc", users, self._outputs.weight[index]).cpu().numpy()
         return scores
 
+    def vectors(self, rows: IntArray) -> FloatArray:
+        """(S, C, D) the items' output vectors; empty slots get that of row 0."""
+        vectors: FloatArray = self._outputs.weight[self._tensor(np.maximum(rows, 0))].cpu().numpy()
+        return vectors
+
     def task_scores(
         self, users: Tensor, rows: IntArray, position: IntArray, pair_features: FloatArray
     ) -> FloatArray:

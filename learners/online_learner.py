@@ -10,20 +10,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learners.backlog import Backlog, Load
-from learners.candidates import SOURCES, CandidateRetrieval, Candidates, no_candidates
+from learners.blend import Blend
+from learners.candidates import CandidateRetrieval, Candidates, no_candidates
+from learners.composition import Scored, SlateRules, compose, shortlist
 from learners.counts.counts import Counts
 from learners.event_batch import BoolArray, EventBatch, FloatArray, Histories, IntArray
 from learners.features import NAMES, PAIR_FEATURES, PRIOR, ranking_features
+from learners.filters import FILTERS, FilterRules, Filters
 from learners.label_rates import rates_width
 from learners.learner import Lesson, Predictions, Slates
 from learners.multitask import MultiTaskConfig
 from learners.neural import NeuralLesson, NeuralModel
+from learners.newcomers import Newcomers, NewnessRules
 from learners.pair_inputs import PairInputs
 from learners.random_state import generator_array, restore_generator
 from learners.ranker import Ranker, RankerLesson
+from learners.reasons import reasons
 from learners.relatedness import Relatedness
 from learners.row_index import ABSENT
-from learners.slates import explore, reasons
 from learners.standardiser import Standardiser
 from learners.state_arrays import Arrays, nest, pack_strings, unnest, unpack_strings
 from learners.task import Task
@@ -33,9 +37,9 @@ from learners.weightings.weighting import Explanation
 VERSION = "1"
 """Layout of the model; part of every recommendation."""
 
-_RANKED_BY_TASKS = 50
+_SCORED_BY_TASKS = 50
+_NEW_ITEMS = 4  # that are tried are candidates of a slate
 _FEWEST_ROWS = 32
-_TRUST_AT = 200.0  # labels of the rarer kind at which a forecast counts half
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +65,9 @@ class LearnerConfig:
         ranked_per_step: Choices of one gradient step of the ranker.
         choices_per_step: Choices of one gradient step of the neural model.
         labels_per_step: Or so many labelled rows.
-        exploration: Probability that a place of a slate goes to a candidate drawn at random.
+        slates: What makes a slate out of scores.
+        filters: What may not stand in one.
+        newness: Which items are new.
         exclude_seen: Leave out what stands in the user's history and what the user is known to have chosen before.
         device: Where tensors live.
         seed: Of every draw.
@@ -85,7 +91,9 @@ class LearnerConfig:
     ranked_per_step: int = 16
     choices_per_step: int = 64
     labels_per_step: int = 256
-    exploration: float = 0.05
+    slates: SlateRules = field(default_factory=SlateRules)
+    filters: FilterRules = field(default_factory=FilterRules)
+    newness: NewnessRules = field(default_factory=NewnessRules)
     exclude_seen: bool = False
     device: str = "cpu"
     seed: int = 0
@@ -130,6 +138,9 @@ class OnlineLearner:
         self._explore_rng = np.random.default_rng(config.seed + 3)
         self._standardiser = Standardiser(len(NAMES))
         self._pairs = PairInputs(len(self.tasks), self._retrieval, self._counts, self._standardiser)
+        self._blend = Blend(self.tasks, PAIR_FEATURES + rates_width(len(self.tasks)))
+        self._filters = Filters(config.filters)
+        self._newcomers = Newcomers(config.newness)
         self._ranker = Ranker(
             PRIOR,
             self._standardiser,
@@ -141,7 +152,6 @@ class OnlineLearner:
         self._backlog = Backlog(
             choices_per_step=config.choices_per_step, labels_per_step=config.labels_per_step
         )
-        self._values = np.array([task.value for task in self.tasks], np.float32)
         self._positives, self._negatives = np.zeros((2, len(self.tasks)))
         self._binary = np.array([task.kind != "regression" for task in self.tasks])
 
@@ -192,53 +202,63 @@ class OnlineLearner:
             histories.item_rows, histories
         )  # what is no choice and no label comes into histories unseen
         users = self._neural.user_vectors(histories)
-        candidates, features, scores = self._rank(histories, users)
-        S = len(histories)
-        top = _best(scores, max(_RANKED_BY_TASKS, size))
-        rows = np.take_along_axis(candidates.rows, top, axis=1)
+        new = None
+        if self.config.slates.exploration.new_share > 0.0:
+            new = self._newcomers.draw(len(histories), _NEW_ITEMS, self._explore_rng)
+        candidates, features, scores = self._rank(histories, users, new)
+        barred = self._filters.barred(candidates.rows, histories)
+        scores = np.where(barred >= 0, -np.inf, scores).astype(np.float32)
+        top = shortlist(scores, candidates.sources, max(_SCORED_BY_TASKS, size))
         ranked = np.take_along_axis(scores, top, axis=1)
-        N = top.shape[1]
-        foreseen = self._neural.task_scores(
-            users.repeat_interleave(N, dim=0),
-            np.maximum(rows, 0).ravel(),
-            np.zeros(S * N, np.int64),
-            self._pairs.of_slates(
-                histories,
-                np.repeat(np.arange(S), N),
-                np.maximum(rows, 0).ravel(),
-                np.take_along_axis(features, top[:, :, None], axis=1).reshape(S * N, len(NAMES)),
-            ),
-        ).reshape(S, N, len(self.tasks))
-        final = ranked + self._task_part(foreseen)
-        order = np.argsort(-final, axis=1, kind="stable")
-        order, propensity = explore(
-            order, np.isfinite(final), size, self.config.exploration, self._explore_rng
+        rows = np.where(np.isfinite(ranked), np.take_along_axis(candidates.rows, top, axis=1), ABSENT)
+        foreseen, inputs = self._foresee(
+            histories, users, rows, np.take_along_axis(features, top[:, :, None], axis=1)
         )
-        rows = np.where(
-            np.isfinite(np.take_along_axis(final, order, axis=1)),
-            np.take_along_axis(rows, order, axis=1),
-            ABSENT,
+        scored = Scored(
+            rows=rows,
+            sources=np.take_along_axis(candidates.sources, top, axis=1),
+            parts=self._blend.parts(ranked, foreseen, inputs, self._evidence()),
+            vectors=self._neural.vectors(rows),
         )
-        bits = np.take_along_axis(np.take_along_axis(candidates.sources, top, axis=1), order, axis=1)
+        composed = compose(scored, size, self.config.slates, self._explore_rng)
+        removed = np.bincount(barred[barred >= 0], minlength=len(FILTERS))
+        removed[FILTERS.index("seen")] += candidates.seen
         return Slates(
-            item_rows=rows,
-            scores=np.take_along_axis(final, order, axis=1),
-            task_scores=np.take_along_axis(foreseen, order[:, :, None], axis=1),
+            item_rows=composed.rows,
+            scores=composed.scores,
+            parts=composed.parts,
+            task_scores=np.take_along_axis(foreseen, composed.columns[:, :, None], axis=1),
             trained=self._evidence() > 0.0,
-            sources=_first_bit(bits),
-            because=reasons(rows, histories, self._counts.transitions),
-            propensity=propensity,
+            sources=composed.sources,
+            placed=composed.placed,
+            because=reasons(composed.rows, histories, self._counts.transitions),
+            propensity=composed.propensity,
+            removed=removed,
         )
 
+    def _foresee(
+        self, histories: Histories, users: Any, rows: IntArray, features: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """What the heads say of (S, N) items, (S, N, K), and what they take in beside vectors, (S, N, I)."""
+        S, N = rows.shape
+        items = np.maximum(rows, 0).ravel()
+        inputs = self._pairs.of_slates(
+            histories, np.repeat(np.arange(S), N), items, features.reshape(S * N, len(NAMES))
+        )
+        foreseen = self._neural.task_scores(
+            users.repeat_interleave(N, dim=0), items, np.zeros(S * N, np.int64), inputs
+        )
+        return foreseen.reshape(S, N, len(self.tasks)), inputs.reshape(S, N, inputs.shape[1])
+
     def _rank(
-        self, histories: Histories, users: Any, *, rest: bool = False
+        self, histories: Histories, users: Any, new: IntArray | None = None, *, rest: bool = False
     ) -> tuple[Candidates, FloatArray, FloatArray]:
         """Candidates of S sequences, their features (S, C, F) and the ranker's scores (S, C)."""
         if not len(histories):  # a step of impressions alone: no need to ask a network about nobody
             nobody = no_candidates(0)
             return nobody, np.zeros((0, 1, len(NAMES)), np.float32), np.zeros((0, 1), np.float32)
         nearest = self._neural.nearest(users, self._counts.popularity.known_rows, self.config.nearest)
-        candidates = self._retrieval.retrieve(histories, nearest, rest=rest)
+        candidates = self._retrieval.retrieve(histories, nearest, new, rest=rest)
         neural = self._neural.scores(users, candidates.rows)
         features = ranking_features(candidates, histories, self._counts, neural)
         return candidates, features, self._ranker.score(features, candidates.rows != ABSENT)
@@ -261,14 +281,6 @@ class OnlineLearner:
         numbers = self._counts.popularity.events + np.arange(len(targets), dtype=np.float64)
         return targets[np.floor((numbers + 1) * share) > np.floor(numbers * share)]
 
-    def _task_part(self, foreseen: FloatArray) -> FloatArray:
-        """(S, N) sum_k v_k log p_k; a task counts as far as it has seen evidence."""
-        evidence = self._evidence()
-        trust = evidence / (evidence + _TRUST_AT)
-        weight = (self._values * trust).astype(np.float32)
-        part: FloatArray = np.log(np.maximum(foreseen, 1e-6)) @ weight
-        return part
-
     def _evidence(self) -> NDArray[np.float64]:
         """(K,) how much each task has to go by: a binary one as many labels as it has of the rarer kind."""
         return np.where(self._binary, np.minimum(self._positives, self._negatives), self._positives)
@@ -286,6 +298,7 @@ class OnlineLearner:
         labelled = predictions.labelled[kept]
         loads = self._backlog.add(batch, choices, labelled, predictions.pair_features[kept])
         lessons = [self._learn_load(load) for load in loads]
+        self._learn_places(batch, labelled, predictions.task_scores[kept], predictions.pair_features[kept])
         self._pairs.learn_many(batch, labelled)
         ranked = self._learn_ranker(batch, predictions)
         sequence = batch.sequence[choices]
@@ -339,6 +352,25 @@ class OnlineLearner:
         inputs = self._pairs.of_labels(load.batch, load.labelled, load.features)
         return self._neural.learn_many(load.batch, load.choices, load.labelled, inputs)
 
+    def _learn_places(
+        self, batch: EventBatch, labelled: IntArray, foreseen: FloatArray, pair_features: FloatArray
+    ) -> None:
+        """What came of shown places, and what happened whether or not there is anything to foresee."""
+        if batch.happenings is not None:
+            self._filters.learn_many(batch.happenings)
+            self._newcomers.learn_many(batch.happenings)
+        shown = np.flatnonzero(batch.position[labelled] >= 0)
+        if len(shown):
+            rows = labelled[shown]
+            self._blend.learn_many(
+                self._pairs.of_labels(batch, rows, pair_features[shown]),
+                foreseen[shown],
+                batch.position[rows],
+                batch.labels[rows],
+                batch.label_mask[rows],
+                self._evidence(),
+            )
+
     def _learn_ranker(self, batch: EventBatch, predictions: Predictions) -> list[RankerLesson | None]:
         """Learn from the choices that were among the candidates."""
         candidates, scores = predictions.candidates, predictions.scores
@@ -362,11 +394,14 @@ class OnlineLearner:
         """See `Learner`."""
         if len(rows):
             self._pairs.forget(users=rows)
+            self._filters.forget(users=rows)
             self._counts.forget_users(rows)
 
     def forget_items(self, rows: IntArray) -> None:
         """See `Learner`."""
         self._pairs.forget(items=rows)
+        self._filters.forget(items=rows)
+        self._newcomers.forget(rows)
         self._counts.forget_items(rows)
         self._neural.forget(rows)
         self._backlog.forget_items(rows)
@@ -383,6 +418,9 @@ class OnlineLearner:
             **nest("standardiser", self._standardiser.state_dict()),
             **nest("pairs", self._pairs.state_dict()),
             **nest("related", self._related.state_dict()),
+            **nest("blend", self._blend.state_dict()),
+            **nest("filters", self._filters.state_dict()),
+            **nest("newcomers", self._newcomers.state_dict()),
             **nest("tasks", pack_strings([task.name for task in self.tasks])),
             "positives": self._positives.copy(),
             "negatives": self._negatives.copy(),
@@ -401,6 +439,9 @@ class OnlineLearner:
         self._standardiser.load_state_dict(unnest("standardiser", arrays))
         self._related.load_state_dict(unnest("related", arrays))
         self._pairs.load_state_dict(unnest("pairs", arrays))
+        self._blend.load_state_dict(unnest("blend", arrays))
+        self._filters.load_state_dict(unnest("filters", arrays))
+        self._newcomers.load_state_dict(unnest("newcomers", arrays))
         self._counts.load_state_dict(unnest("counts", arrays))
         self._backlog.load_state_dict(unnest("backlog", arrays))
         self._positives = arrays["positives"].copy()
@@ -408,20 +449,6 @@ class OnlineLearner:
         self.step = int(arrays["step"][0])
         restore_generator(self._ranker_rng, arrays["ranker_rng"])
         restore_generator(self._explore_rng, arrays["explore_rng"])
-
-
-def _best(scores: FloatArray, count: int) -> IntArray:
-    """(S, min(count, C)) columns of the largest scores, in no order."""
-    if scores.shape[1] <= count:
-        return np.broadcast_to(np.arange(scores.shape[1]), scores.shape).copy()
-    return np.argpartition(-scores, count - 1, axis=1)[:, :count]
-
-
-def _first_bit(bits: NDArray[np.uint8]) -> IntArray:
-    """Number of the lowest set bit."""
-    set_bits = bits[:, :, None] & (1 << np.arange(len(SOURCES), dtype=np.uint8))
-    numbers: IntArray = (set_bits > 0).argmax(axis=2)
-    return numbers
 
 
 def _present_mean(losses: NDArray[np.float32], tasks: int) -> FloatArray:

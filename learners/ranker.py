@@ -14,11 +14,12 @@ from torch.nn import functional as F
 from learners.event_batch import BoolArray, FloatArray, IntArray
 from learners.losses import served_softmax
 from learners.parameters import load_optimised, optimised_arrays
+from learners.random_state import generator_array, restore_generator
 from learners.standardiser import Standardiser
 from learners.state_arrays import Arrays
 
 _PADDING = -1e9
-_MIXING_RATE = 0.01
+_MIXING_RATE = 0.02
 _LARGEST = 60_000.0  # of a half-precision float
 
 
@@ -123,6 +124,7 @@ class Ranker:
         self._candidates = candidates
         self._choices_per_step = choices_per_step
         self._rng = rng
+        self._memory_rng = np.random.default_rng(int(rng.integers(2**63)))  # its draws depend on no cut
         self._standardiser = standardiser
         self._waiting_features: FloatArray = np.zeros((0, candidates, len(prior)), np.float32)
         self._waiting_weights: FloatArray = np.zeros((0, candidates), np.float32)
@@ -216,7 +218,7 @@ class Ranker:
             return
         known = min(self._memorised, memory)
         if known >= len(weights):
-            some = self._rng.integers(0, known, len(weights))
+            some = self._memory_rng.integers(0, known, len(weights))
             self._step(self._memory_features[some].astype(np.float32), self._memory_weights[some])
         places = (self._memorised + np.arange(len(weights))) % memory
         self._memory_features[places] = np.clip(features, -_LARGEST, _LARGEST)
@@ -260,6 +262,7 @@ class Ranker:
             "memory_features": self._memory_features[: self._memorised].copy(),
             "memory_weights": self._memory_weights[: self._memorised].copy(),
             "memorised": np.array([self._memorised]),
+            "memory_rng": generator_array(self._memory_rng),
         }
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -283,3 +286,4 @@ class Ranker:
         self._memory_features[:kept] = arrays["memory_features"]
         self._memory_weights[:kept] = arrays["memory_weights"]
         self._memorised = int(arrays["memorised"][0])
+        restore_generator(self._memory_rng, arrays["memory_rng"])

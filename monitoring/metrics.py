@@ -19,11 +19,20 @@ class Metrics:
     Args:
         tasks: Names, axis K.
         reasons: Codes of dead letters.
+        filters: Names of what leaves candidates out of slates.
+        placed: Names of why an item stands in its place.
     """
 
     content_type = prometheus_client.CONTENT_TYPE_LATEST
 
-    def __init__(self, tasks: Sequence[str], reasons: Sequence[str]) -> None:
+    def __init__(
+        self,
+        tasks: Sequence[str],
+        reasons: Sequence[str],
+        *,
+        filters: Sequence[str] = (),
+        placed: Sequence[str] = (),
+    ) -> None:
         self.registry = registry = CollectorRegistry()
         prometheus_client.ProcessCollector(registry=registry)
         prometheus_client.PlatformCollector(registry=registry)
@@ -41,6 +50,12 @@ class Metrics:
 
         self.events = counter("events_learned_total", "Events applied to all state.")
         self.recommendations = counter("recommendations_total", "Recommendations published.")
+        removed = counter(
+            "candidates_removed_total", "Candidates that a filter left out of slates.", ["filter"]
+        )
+        self.removed = {name: removed.labels(name) for name in filters}
+        places = counter("places_total", "Places of slates, by why their items stand there.", ["placed"])
+        self.places = {name: places.labels(name) for name in placed}
         self.skipped = counter("records_skipped_total", "Records that had been applied before.")
         dead = counter("dead_letters_total", "Records that were no events, by reason.", ["reason"])
         self.dead_letters = {reason: dead.labels(reason) for reason in reasons}

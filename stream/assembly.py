@@ -21,7 +21,7 @@ def build_decoder(settings: Settings) -> EventDecoder:
     """What turns bytes into events."""
     events = settings.events
     return EventDecoder(
-        events.declared,
+        events.decoded,
         max_bytes=events.max_bytes,
         max_id_length=events.max_id_length,
         max_context_fields=events.max_context_fields,
@@ -52,15 +52,25 @@ def build_processor(settings: Settings) -> Processor:
 def build_pipeline(settings: Settings) -> Pipeline:
     """A pipeline that has learned nothing yet."""
     # torch takes seconds to import, and commands that only look at states need none of it
+    from learners.composition import SlateRules
     from learners.compute import prepare
+    from learners.exploration import ExplorationRules
+    from learners.filters import FilterRules
     from learners.multitask import MultiTaskConfig
+    from learners.newcomers import NewnessRules
     from learners.online_learner import LearnerConfig, OnlineLearner
 
     prepare(settings.worker.torch_threads)
 
     tasks = build_tasks(settings)
     learner, recommend = settings.learner, settings.recommend
-    batcher = Batcher(settings.events.declared, choice_types(settings))
+    batcher = Batcher(
+        settings.events.decoded,
+        choice_types(settings),
+        owning_types=frozenset(recommend.owned_types),
+        withdrawing_types=frozenset(settings.events.withdrawing_types),
+        restoring_types=frozenset(settings.events.restoring_types),
+    )
     config = LearnerConfig(
         dimension=learner.dimension,
         encoder=learner.encoder,
@@ -79,11 +89,26 @@ def build_pipeline(settings: Settings) -> Pipeline:
         negatives=learner.negatives,
         candidates=recommend.candidates,
         ranker_share=learner.ranker_share,
+        slates=SlateRules(
+            max_share_per_source=recommend.max_share_per_source,
+            diversity=recommend.diversity,
+            diversity_strength=recommend.diversity_strength,
+            exploration=ExplorationRules(
+                probability=recommend.exploration,
+                temperature=recommend.exploration_temperature,
+                new_share=recommend.new_share,
+            ),
+        ),
+        filters=FilterRules(
+            owned_s=recommend.owned_s,
+            repeat_last=recommend.repeat_last,
+            max_owned=settings.state.max_owned,
+        ),
+        newness=NewnessRules(age_s=recommend.new_age_s, impressions=recommend.new_impressions),
         ranker_learning_rates=learner.ranker_learning_rates,
         ranker_memory=learner.ranker_memory,
         neighbours=learner.neighbours,
         max_pairs=settings.state.max_pairs,
-        exploration=recommend.exploration,
         exclude_seen=recommend.exclude_seen,
         device=learner.device,
         seed=learner.seed,
@@ -98,7 +123,13 @@ def build_pipeline(settings: Settings) -> Pipeline:
     return Pipeline(
         OnlineLearner(tasks, config),
         batcher,
-        Attribution(tasks, sources, batcher.impression, frozenset(map(batcher.number, ("click", "view")))),
+        Attribution(
+            tasks,
+            sources,
+            batcher.impression,
+            frozenset(map(batcher.number, ("click", "view"))),
+            batcher.catalogue,
+        ),
         max_items=settings.state.max_items,
         slate_size=recommend.slate_size,
     )

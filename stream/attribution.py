@@ -174,6 +174,7 @@ class Attribution:
         sources: For each task its positives.
         impression_type: Number of the event type that only shows.
         noticing_types: Numbers of the event types that answer being shown (click, view).
+        catalogue_types: Numbers of the event types that speak of items, not of anybody's behaviour.
     """
 
     def __init__(
@@ -182,8 +183,10 @@ class Attribution:
         sources: Mapping[str, LabelSource],
         impression_type: int,
         noticing_types: frozenset[int],
+        catalogue_types: frozenset[int] = frozenset(),
     ) -> None:
         self._tasks = tuple(tasks)
+        self._catalogue = catalogue_types
         self._impression = impression_type
         self._windows_ms = np.array([int(task.window_s * 1000) for task in tasks])
         self._value = [task.kind == "regression" for task in tasks]
@@ -256,6 +259,8 @@ class Attribution:
         pending.watermark_ms = max(pending.watermark_ms, at_ms)
         if event_type == self._impression:
             pending.note(pending.open(user, item, as_of, at_ms, position, self._silent), described)
+            return
+        if event_type in self._catalogue:
             return
         answered = self._answers.get(event_type, ())
         number = pending.latest(user, item)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from connectors.event import Event
-from learners.event_batch import BoolArray, EventBatch, FloatArray, Histories, IntArray
+from learners.event_batch import BoolArray, EventBatch, FloatArray, Happenings, Histories, IntArray
 from learners.row_index import RowIndex
 from stream.attribution import LabelRows
 from stream.user_states import EventColumns, UserStates
@@ -41,13 +41,31 @@ class Batcher:
     Args:
         event_types: All declared types; their order is their number.
         target_types: Types by which a user chooses an item.
+        owning_types: Types by which a user comes to own it.
+        withdrawing_types: Types by which an item stops to be available; whose events these are does not matter,
+            and they enter no history.
+        restoring_types: Types by which it is available again.
     """
 
-    def __init__(self, event_types: Sequence[str], target_types: frozenset[str]) -> None:
+    def __init__(
+        self,
+        event_types: Sequence[str],
+        target_types: frozenset[str],
+        *,
+        owning_types: frozenset[str] = frozenset(),
+        withdrawing_types: frozenset[str] = frozenset(),
+        restoring_types: frozenset[str] = frozenset(),
+    ) -> None:
         self.event_types = tuple(event_types)
         self._numbers = {name: number for number, name in enumerate(self.event_types)}
         self._targets = np.array([name in target_types for name in self.event_types])
         self.impression = self._numbers[IMPRESSION]
+        self._owning = np.array([name in owning_types for name in self.event_types])
+        self._supply = np.array(
+            [(name in restoring_types) - (name in withdrawing_types) for name in self.event_types], np.int8
+        )
+        self.catalogue = frozenset(np.flatnonzero(self._supply).tolist())
+        """Numbers of the types that speak of items, not of anybody's behaviour."""
 
     def number(self, event_type: str) -> int:
         """The number of a declared event type."""
@@ -67,7 +85,7 @@ class Batcher:
         users = states.admit([event.user_id for event in events])
         item_rows = items.admit([event.item_id for event in events])
         types = np.array([self._numbers[event.event_type] for event in events], np.int64)
-        remembered = types != self.impression
+        remembered = (types != self.impression) & (self._supply[types] == 0)
         columns = EventColumns(
             users=users,
             items=item_rows,
@@ -82,7 +100,7 @@ class Batcher:
             columns=columns,
             position=np.clip(np.array(position, np.int64), -1, 1_000_000),
             values=np.clip(np.array(values, np.float64), -_LARGEST, _LARGEST).astype(np.float32),
-            target=self._targets[types],
+            target=self._targets[types] & (self._supply[types] == 0),
         )
 
     def moments(self, columns: EventColumns, states: UserStates) -> tuple[Histories, IntArray]:
@@ -126,4 +144,21 @@ class Batcher:
             late=late,
             shown=shown,
             outcomes=labels.outcomes,
+            happenings=self.happenings(columns),
         )
+
+    def happenings(self, columns: EventColumns) -> Happenings:
+        """What the events say of items, whether or not there is anything to learn from them."""
+        return Happenings(
+            users=columns.users,
+            items=columns.items,
+            now_s=columns.times_ms / 1000.0,
+            shown=columns.types == self.impression,
+            acquired=self._owning[columns.types],
+            supply=self._supply[columns.types],
+        )
+
+    def is_behaviour(self, columns: EventColumns) -> BoolArray:
+        """(B,) whether an event is somebody's behaviour, and not news of an item."""
+        behaviour: BoolArray = self._supply[columns.types] == 0
+        return behaviour

@@ -75,6 +75,10 @@ class WorkerObserver:
         metrics.events.inc(step.events)
         metrics.batch_events.observe(step.events)
         metrics.recommendations.inc(len(step.recommendations))
+        for name, count in step.removed.items():
+            metrics.removed[name].inc(count)
+        for name, count in step.placed.items():
+            metrics.places[name].inc(count)
         metrics.users.set(len(states))
         metrics.items.set(items)
         metrics.pending.set(states.pending)

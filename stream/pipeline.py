@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from connectors.event import Event
 from connectors.recommendation import ModelVersion, Recommendation, RecommendedItem
 from learners.candidates import SOURCES
 from learners.event_batch import BoolArray, FloatArray, IntArray
+from learners.exploration import PLACED
+from learners.filters import FILTERS
 from learners.learner import Learner, Lesson, Slates
 from learners.row_index import ABSENT, RowIndex
 from stream.attribution import Attribution
 from stream.batching import Batcher
-from stream.user_states import UserStates
+from stream.user_states import EventColumns, UserStates
+
+Placed = Literal["ranked", "explored", "new"]
 
 _DIGITS = 5
 
@@ -43,6 +47,8 @@ class Step:
         lesson: What the learner reports.
         model_step: The model's step after this one.
         event_time_ms: Newest event time of the step.
+        removed: How many candidates of the slates each filter left out.
+        placed: How many places went to what was composed, tried, and tried because it is new.
     """
 
     events: int
@@ -61,6 +67,8 @@ class Step:
     lesson: Lesson
     model_step: int
     event_time_ms: int
+    removed: Mapping[str, int] = field(default_factory=dict)
+    placed: Mapping[str, int] = field(default_factory=dict)
 
 
 class Pipeline:
@@ -125,11 +133,15 @@ class Pipeline:
         targets = predictions.targets
         retrieved, scores = predictions.candidates.with_rest(predictions.scores)
         chosen = batch.item_rows[targets][:, None]
+        behaviour = np.flatnonzero(self.batcher.is_behaviour(columns))
+        served = (
+            self._recommend(events, behaviour, columns, states, now_ms)
+            if slates and len(behaviour)
+            else _Served()
+        )
         return Step(
             events=len(events),
-            recommendations=self._recommend(events, columns.users, columns.times_ms, states, now_ms)
-            if slates
-            else [],
+            recommendations=served.recommendations,
             ranked_events=np.flatnonzero(arrivals.target)[targets],
             ranks=predictions.ranks,
             known=predictions.known,
@@ -144,26 +156,28 @@ class Pipeline:
             lesson=lesson,
             model_step=self.learner.step,
             event_time_ms=int(columns.times_ms.max()),
+            removed=served.removed,
+            placed=served.placed,
         )
 
     def _recommend(
         self,
         events: Sequence[Event],
-        users: IntArray,
-        times_ms: NDArray[np.int64],
+        behaviour: IntArray,
+        columns: EventColumns,
         states: UserStates,
         now_ms: int,
-    ) -> list[Recommendation]:
-        """One slate for each touched user; its trigger is the user's last event of the step."""
-        touched, last_from_end = np.unique(users[::-1], return_index=True)
-        triggers = len(users) - 1 - last_from_end
-        histories = states.histories(touched, states.remembered(touched), times_ms[triggers])
+    ) -> _Served:
+        """One slate for each user who did something; its trigger is the user's last event of the step."""
+        touched, last_from_end = np.unique(columns.users[behaviour][::-1], return_index=True)
+        triggers = behaviour[len(behaviour) - 1 - last_from_end]
+        histories = states.histories(touched, states.remembered(touched), columns.times_ms[triggers])
         slates = self.learner.recommend(histories, self._slate_size)
         names = {row: self.items.id(row) for row in np.unique(slates.item_rows).tolist() if row != ABSENT}
         names |= {row: self.items.id(row) for row in np.unique(slates.because).tolist() if row != ABSENT}
         trained = slates.trained.tolist()
         tasks = [task.name for task, known in zip(self.learner.tasks, trained, strict=True) if known]
-        columns = _Columns.of(slates)
+        places = _Columns.of(slates)
         model = ModelVersion(version=self.learner.version, step=self.learner.step)
         recommendations = []
         ids = np.empty(len(touched), np.uint64)
@@ -171,7 +185,7 @@ class Pipeline:
             event = events[trigger]
             number = slate_number(event, self.learner.version)
             ids[n] = number
-            items = columns.items(n, names, tasks)
+            items = places.items(n, names, tasks)
             recommendations.append(
                 Recommendation(
                     recommendation_id=f"{number:016x}",
@@ -184,7 +198,12 @@ class Pipeline:
                 )
             )
         states.remember_slates(touched, slates.item_rows, ids, now_ms)
-        return recommendations
+        placed = np.bincount(slates.placed[slates.item_rows != ABSENT], minlength=len(PLACED))
+        return _Served(
+            recommendations,
+            dict(zip(FILTERS, slates.removed.tolist(), strict=True)),
+            dict(zip(PLACED, placed.tolist(), strict=True)),
+        )
 
 
 def slate_number(event: Event, version: str) -> int:
@@ -194,14 +213,25 @@ def slate_number(event: Event, version: str) -> int:
 
 
 @dataclass(frozen=True, slots=True)
+class _Served:
+    """The slates of a step, how many candidates each filter left out, and why places went to their items."""
+
+    recommendations: list[Recommendation] = field(default_factory=list)
+    removed: Mapping[str, int] = field(default_factory=dict)
+    placed: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class _Columns:
     """Slates as Python lists: one conversion for all of them."""
 
     rows: list[list[int]]
     scores: list[list[float]]
     task_scores: list[list[list[float]]]
+    parts: list[list[list[float]]]
     sources: list[list[int]]
     because: list[list[int]]
+    placed: list[list[int]]
     propensity: list[list[float]]
 
     @classmethod
@@ -209,15 +239,18 @@ class _Columns:
         known = slates.task_scores[:, :, slates.trained]
         return cls(
             slates.item_rows.tolist(),
-            np.round(slates.scores.astype(np.float64), _DIGITS).tolist(),
-            np.round(known.astype(np.float64), _DIGITS).tolist(),
+            _rounded(slates.scores),
+            _rounded(known),
+            _rounded(slates.parts[:, :, _told(slates)]),
             slates.sources.tolist(),
             slates.because.tolist(),
-            np.round(slates.propensity.astype(np.float64), _DIGITS).tolist(),
+            slates.placed.tolist(),
+            _rounded(slates.propensity),
         )
 
     def items(self, n: int, names: Mapping[int, str], tasks: Sequence[str]) -> list[RecommendedItem]:
-        """The filled places of slate `n`."""
+        """The filled places of slate `n`; parts that are nothing are not told."""
+        names_of_parts = ("ranker", *tasks, "counts", "diversity")
         return [
             RecommendedItem(
                 item_id=names[row],
@@ -225,9 +258,25 @@ class _Columns:
                 score=self.scores[n][rank],
                 scores=dict(zip(tasks, self.task_scores[n][rank], strict=True)),
                 source=SOURCES[self.sources[n][rank]],
+                parts={
+                    part: value
+                    for part, value in zip(names_of_parts, self.parts[n][rank], strict=True)
+                    if value != 0.0
+                },
+                placed=cast(Placed, PLACED[self.placed[n][rank]]),
                 propensity=self.propensity[n][rank],
                 because=names.get(self.because[n][rank]),
             )
             for rank, row in enumerate(self.rows[n])
             if row != ABSENT
         ]
+
+
+def _told(slates: Slates) -> BoolArray:
+    """(P,) which parts of a score are told: the tasks' where they are trained, all others."""
+    return np.concatenate([[True], slates.trained, [True, True]])
+
+
+def _rounded(numbers: FloatArray) -> list[Any]:
+    rounded: list[Any] = np.round(numbers.astype(np.float64), _DIGITS).tolist()
+    return rounded

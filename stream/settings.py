@@ -115,6 +115,10 @@ class EventSettings(_Section):
     max_context_fields: Positive = 32
     max_future_s: Positive = 86_400
     types: Annotated[dict[str, EventTypeSettings], Field(max_length=100)] = {}
+    withdrawing_types: tuple[str, ...] = ("item_unavailable",)
+    """The item cannot be had from now on; whose event it is does not matter."""
+    restoring_types: tuple[str, ...] = ("item_available",)
+    """And now it can be had again; also how a shop announces an item that nobody has seen yet."""
 
     @field_validator("types")
     @classmethod
@@ -124,10 +128,32 @@ class EventSettings(_Section):
                 raise ValueError(f"event type {name!r} must have 1 to 64 characters")
         return types
 
+    @model_validator(mode="after")
+    def _catalogue_types_are_nothing_else(self) -> Self:
+        catalogue = (*self.withdrawing_types, *self.restoring_types)
+        for name in catalogue:
+            if not name or len(name) > 64:
+                raise ValueError(f"event type {name!r} must have 1 to 64 characters")
+            if name in self.declared:
+                raise ValueError(
+                    f"event type {name!r} says whether an item is available, so it can neither be a standard "
+                    f"type nor stand under [events.types]"
+                )
+        if len(set(catalogue)) != len(catalogue):
+            raise ValueError(
+                f"withdrawing_types and restoring_types must name different event types, got {', '.join(catalogue)}"
+            )
+        return self
+
     @property
     def declared(self) -> tuple[str, ...]:
         """Standard types, then the declared ones: their order is the type axis of the history."""
         return (*STANDARD_TYPES, *(name for name in self.types if name not in STANDARD_TYPES))
+
+    @property
+    def decoded(self) -> tuple[str, ...]:
+        """What is accepted: the declared types, and those that speak of items only, which no history holds."""
+        return (*self.declared, *self.withdrawing_types, *self.restoring_types)
 
 
 class TaskSettings(_Section):
@@ -185,6 +211,7 @@ class StateSettings(_Section):
     max_users: Positive = 2_000_000
     max_items: Positive = 2_000_000
     max_pending: Positive = 500_000
+    max_owned: Positive = 2_000_000
     max_pairs: Positive = 4_000_000
 
 
@@ -255,8 +282,18 @@ class RecommendSettings(_Section):
 
     slate_size: Annotated[int, Field(ge=1, le=200)] = 20
     candidates: Annotated[int, Field(ge=10, le=5_000)] = 400
-    exploration: Share = 0.05
+    exploration: Annotated[float, Field(ge=0.0, le=0.5)] = 0.03
+    exploration_temperature: Annotated[float, Field(gt=0.0)] = 1.0
+    new_share: Annotated[float, Field(ge=0.0, le=0.5)] = 0.02
+    new_age_s: Annotated[float, Field(gt=0.0)] = 7 * 86_400.0
+    new_impressions: Positive = 100
     exclude_seen: bool = False
+    owned_types: tuple[str, ...] = ()
+    owned_s: Annotated[float, Field(ge=0.0)] = 0.0
+    repeat_last: bool = False
+    max_share_per_source: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    diversity: Literal["none", "mmr", "dpp"] = "none"
+    diversity_strength: Annotated[float, Field(gt=0.0, le=100.0)] = 0.5
 
 
 class MonitoringSettings(_Section):
@@ -307,6 +344,12 @@ class Settings(BaseSettings):
                         f"task {task.name!r} waits for event type {event_type!r}, which is neither standard "
                         f"nor declared under [events.types]"
                     )
+        for event_type in self.recommend.owned_types:
+            if event_type not in declared:
+                raise ValueError(
+                    f"recommend.owned_types names event type {event_type!r}, which is neither standard nor "
+                    f"declared under [events.types]"
+                )
         return self
 
     @classmethod

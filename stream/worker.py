@@ -16,6 +16,8 @@ from connectors.file_lock import LockTimeoutError, locked
 from connectors.kafka_client import KafkaClient
 from connectors.publisher import KafkaPublisher
 from connectors.topics import topic_id
+from learners.exploration import PLACED
+from learners.filters import FILTERS
 from monitoring.metrics import Metrics
 from stream.allocator import keep_temporaries
 from stream.app import FreshetApp, create_app
@@ -101,7 +103,7 @@ class _Worker:
         warm_up(settings)
         self._processor = build_processor(settings)
         tasks = self._processor.pipeline.learner.tasks
-        self._metrics = Metrics([task.name for task in tasks], list(Reason))
+        self._metrics = Metrics([task.name for task in tasks], list(Reason), filters=FILTERS, placed=PLACED)
         self._observer = WorkerObserver(
             tasks,
             self._metrics,

@@ -17,6 +17,7 @@ from connectors.event_types import STANDARD_TYPES
 from connectors.recommendation import Recommendation
 from learners.candidates import EVIDENCE, Candidates
 from learners.event_batch import BoolArray, EventBatch, FloatArray, Histories, IntArray
+from learners.filters import FILTERS
 from learners.learner import Lesson, Predictions, Slates
 from learners.row_index import ABSENT
 from learners.task import Task
@@ -106,9 +107,12 @@ class CountingLearner:
             scores=np.zeros((S, size), np.float32),
             task_scores=np.zeros((S, size, len(self.tasks)), np.float32),
             trained=np.ones(len(self.tasks), np.bool_),
+            parts=np.zeros((S, size, len(self.tasks) + 3), np.float32),
             sources=np.zeros((S, size), np.int64),
+            placed=np.zeros((S, size), np.int8),
             because=np.repeat(histories.item_rows[:, -1:], size, axis=1),
             propensity=np.ones((S, size), np.float32),
+            removed=np.zeros(len(FILTERS), np.int64),
         )
 
     def forget_items(self, rows: IntArray) -> None:

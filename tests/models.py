@@ -8,8 +8,11 @@ from typing import Any
 import torch
 from batches import TASKS
 
+from learners.composition import SlateRules
 from learners.event_batch import EventBatch, Histories
+from learners.exploration import ExplorationRules
 from learners.features import PAIR_FEATURES
+from learners.filters import FilterRules
 from learners.learner import Lesson
 from learners.multitask import MultiTaskConfig
 from learners.neural import NeuralModel
@@ -24,7 +27,6 @@ SMALL: dict[str, Any] = {
     "negatives": 16,
     "candidates": 30,
     "nearest": 5,
-    "exploration": 0.0,
     "ranker_memory": 32,
     "ranked_per_step": 4,
     "choices_per_step": 8,
@@ -39,6 +41,9 @@ HEADS = frozenset(field.name for field in fields(MultiTaskConfig)) - {"seed", "l
 def learner(tasks: Any = TASKS, **config: Any) -> OnlineLearner:
     """A learner of the shop's tasks."""
     own = {name: config.pop(name) for name in HEADS & config.keys()}
+    tried = ExplorationRules(probability=config.pop("exploration", 0.0))
+    config.setdefault("filters", FilterRules(repeat_last=True))
+    config.setdefault("slates", SlateRules(exploration=tried))
     return OnlineLearner(tasks, LearnerConfig(**{**SMALL, **config, "multitask": MultiTaskConfig(**own)}))
 
 

@@ -44,7 +44,7 @@ def test_settings_reach_the_learner() -> None:
     config = learner.config
     assert (config.dimension, config.encoder, config.seed) == (12, "gru", 5)
     assert config.multitask.weighting == "equal"
-    assert config.exploration == 0.0
+    assert config.slates.exploration.probability == 0.0
     buy, stars = learner.tasks
     assert (buy.name, buy.kind, buy.value, buy.window_s) == ("buy", "binary", 3.0, 7.0)
     assert (stars.name, stars.kind) == ("stars", "regression")

@@ -306,7 +306,7 @@ def test_compiled_and_interpreted_agree(
             )
             for own in items
         ]
-        limit = max(stay) + 1
+        limit = max(stay) + 2
 
     def retrieved(retrieve: object) -> tuple[np.ndarray, ...]:
         rows = np.full((S, limit), ABSENT, np.int64)
@@ -320,6 +320,7 @@ def test_compiled_and_interpreted_agree(
             moments.now_s,
             counts.popularity.leaders(),
             np.full((S, 1), 7),
+            np.full((S, 1), 8),
             exclude_seen,
             np.zeros(50, np.int64),
             np.zeros(50, np.int64),

@@ -25,7 +25,7 @@ KINDS = [
     ("attention", "mmoe", "balanced"),
     ("gru", "cgc", "random"),
     ("mixed", "shared_bottom", "famo"),
-    ("attention", "single_task", "equal"),
+    ("sasrec", "single_task", "equal"),
 ]
 """Each encoder and each kind of heads at least once; each weighting has laws of its own in `test_weightings.py`."""
 
@@ -46,6 +46,8 @@ def same(one: Any, other: Any) -> bool:
     """Bit for bit, NaN like NaN, through dataclasses of arrays."""
     if isinstance(one, np.ndarray | np.generic):
         return one.dtype == other.dtype and np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
+    if isinstance(one, int):
+        return bool(one == other)
     return all(same(getattr(one, field.name), getattr(other, field.name)) for field in fields(one))
 
 

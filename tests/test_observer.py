@@ -13,6 +13,8 @@ from fakes import TASKS, processor
 from prometheus_client.parser import text_string_to_metric_families
 
 from connectors.dead_letter import Reason
+from learners.exploration import PLACED
+from learners.filters import FILTERS
 from monitoring.drift import DriftFinding
 from monitoring.metrics import Metrics
 from stream.checkpoint import FileRecord, Manifest
@@ -24,7 +26,8 @@ NAN = float("nan")
 
 
 def observer(**settings: Any) -> WorkerObserver:
-    return WorkerObserver(TASKS, Metrics(NAMES, list(Reason)), **{"window": 100, "drift": True, **settings})
+    metrics = Metrics(NAMES, list(Reason), filters=FILTERS, placed=PLACED)
+    return WorkerObserver(TASKS, metrics, **{"window": 100, "drift": True, **settings})
 
 
 def shown(watching: WorkerObserver, name: str, **labels: str) -> float:

@@ -24,6 +24,7 @@ def ranker(
     prior: tuple[float, ...] = (0.0, 0.0, 0.0),
     learning_rates: tuple[float, ...] = (0.02,),
     choices_per_step: int = 16,
+    memory: int = 64,
 ) -> Ranker:
     return Ranker(
         np.array(prior, np.float32),
@@ -32,6 +33,7 @@ def ranker(
         rng=np.random.default_rng(seed),
         candidates=candidates,
         choices_per_step=choices_per_step,
+        memory=memory,
     )
 
 

@@ -115,9 +115,9 @@ def test_an_unknown_key_is_named_with_what_was_meant(
 WRONG = {
     "[learner]\ndimension = 'many'": ("learner.dimension", "'many'", "valid integer"),
     "[learner]\ndimension = 2": ("learner.dimension", "2", "greater than or equal to 4"),
-    "[learner]\nencoder = 'lstm'": ("learner.encoder", "'lstm'", "'attention', 'gru' or 'mixed'"),
+    "[learner]\nencoder = 'lstm'": ("learner.encoder", "'lstm'", "'attention', 'gru', 'mixed' or 'sasrec'"),
     "[learner]\nlearning_rate = nan": ("learner.learning_rate", "nan", "less than or equal to 1"),
-    "[recommend]\nexploration = 1.5": ("recommend.exploration", "1.5", "less than or equal to 1"),
+    "[recommend]\nexploration = 1.5": ("recommend.exploration", "1.5", "less than or equal to 0.5"),
     "[state]\nmax_users = 0": ("state.max_users", "0", "greater than 0"),
     "[worker]\nsession_timeout_s = 1": ("worker.session_timeout_s", "1", "greater than or equal to 6"),
     "[worker]\nhttp = 'here'": ("worker.http", "'here'", "host:port, such as 127.0.0.1:8321"),

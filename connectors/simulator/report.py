@@ -32,7 +32,7 @@ class ClickRates(msgspec.Struct, frozen=True, kw_only=True):
     """Clicks per impression, an empty place being one; None where nothing was shown.
 
     `oracle` is the expectation, by the true model, of the best slate for the same shoppers at the same
-    moments.
+    moments; `informed` that of the best slate for who knows everything but the visit's intent (`Informed`).
     """
 
     recommended: float | None
@@ -40,6 +40,7 @@ class ClickRates(msgspec.Struct, frozen=True, kw_only=True):
     popularity: float | None
     random: float | None
     oracle: float | None
+    informed: float | None = None
 
 
 class WindowReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +67,7 @@ class SimulatorReport(msgspec.Struct, frozen=True, kw_only=True):
         lift_over_popularity: `recommended / popularity - 1`: 0.5 is half as many clicks again.
         lift_over_random: `recommended / random - 1`.
         share_of_oracle: `recommended / oracle`.
+        share_of_informed: `recommended / informed`.
         arms: Counts of each arm.
         windows: The same in stretches of simulated time, at most 60, equally long.
     """
@@ -81,6 +83,7 @@ class SimulatorReport(msgspec.Struct, frozen=True, kw_only=True):
     lift_over_popularity: float | None
     lift_over_random: float | None
     share_of_oracle: float | None
+    share_of_informed: float | None
     arms: dict[str, ArmReport]
     windows: list[WindowReport]
 
@@ -88,13 +91,14 @@ class SimulatorReport(msgspec.Struct, frozen=True, kw_only=True):
 class _Counts:
     """Places, open or filled, and clicks per arm, and the oracle's."""
 
-    __slots__ = ("clicks", "oracle_clicks", "oracle_places", "places")
+    __slots__ = ("clicks", "informed_clicks", "oracle_clicks", "oracle_places", "places")
 
     def __init__(self) -> None:
         self.places: dict[Arm, int] = dict.fromkeys(ARMS, 0)
         self.clicks: dict[Arm, int] = dict.fromkeys(ARMS, 0)
         self.oracle_places = 0
         self.oracle_clicks = 0.0
+        self.informed_clicks = 0.0
 
     def add(self, other: _Counts) -> None:
         for arm in ARMS:
@@ -102,11 +106,13 @@ class _Counts:
             self.clicks[arm] += other.clicks[arm]
         self.oracle_places += other.oracle_places
         self.oracle_clicks += other.oracle_clicks
+        self.informed_clicks += other.informed_clicks
 
     def rates(self) -> ClickRates:
         return ClickRates(
             **{arm: _ratio(self.clicks[arm], self.places[arm]) for arm in ARMS},
             oracle=_ratio(self.oracle_clicks, self.oracle_places),
+            informed=_ratio(self.informed_clicks, self.oracle_places),
         )
 
 
@@ -136,11 +142,12 @@ class Tally:
             counts.places[arm] += impressions + empty
             counts.clicks[arm] += clicks
 
-    def oracle(self, places: int, expected_clicks: float, at_ms: int) -> None:
-        """The best slate of a page at `at_ms` would have got so many clicks."""
+    def oracle(self, places: int, expected_clicks: float, informed_clicks: float, at_ms: int) -> None:
+        """The best slates of a page at `at_ms`, the oracle's and the informed one's, would have got so many clicks."""
         for counts in (self._total, self._window(at_ms)):
             counts.oracle_places += places
             counts.oracle_clicks += expected_clicks
+            counts.informed_clicks += informed_clicks
 
     def follow_up(self, arm: Arm, event_type: str) -> None:
         """A click of `arm` led to `event_type`; other types than cart and purchase are not counted."""

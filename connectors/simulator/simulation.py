@@ -14,6 +14,7 @@ from connectors.event import Event
 from connectors.recommendation import Recommendation
 from connectors.simulator.audience import Audience
 from connectors.simulator.config import SimulatorConfig
+from connectors.simulator.informed import Informed
 from connectors.simulator.popularity import DecayedPopularity
 from connectors.simulator.report import Arm, SimulatorReport, Tally, lift, share
 from connectors.simulator.sessions import (
@@ -52,6 +53,7 @@ class Simulation:
         self._start_ms = self._now_ms = start_ms
         self._rng = np.random.default_rng(config.seed)
         self._world = World(config, start_ms, self._rng)
+        self._informed = Informed(self._world)
         half_life_s = config.popularity_half_life_s
         self._popularity = DecayedPopularity(config.items, half_life_s, start_ms, self._rng)
         self._audience = Audience(self._world, config, start_ms, self._rng)
@@ -142,6 +144,7 @@ class Simulation:
             lift_over_popularity=lift(rates.recommended, rates.popularity),
             lift_over_random=lift(rates.recommended, rates.random),
             share_of_oracle=share(rates.recommended, rates.oracle),
+            share_of_informed=share(rates.recommended, rates.informed),
             arms=self._tally.arms(),
             windows=self._tally.windows(),
         )
@@ -168,6 +171,7 @@ class Simulation:
             shopper, gone = visitor
             if gone is not None:
                 self._slates.pop(gone, None)
+            self._informed.begin_visit(shopper)
             organic = self._rng.random() < self.config.organic_share
             self._sessions += 1
             session = Session(
@@ -245,6 +249,7 @@ class Simulation:
         view = session.planned("view", world.item_ids[found[best]])
         self._ready.append(view)
         self._ready_ms = at_ms
+        self._informed.viewed(session.shopper, int(found[best]), at_ms)
         stay_ms, labels = self._follow_up(session, view, int(found[best]), float(logits[best]), at_ms)
         self._owed -= 1 + labels
         session.searches -= 1
@@ -260,7 +265,8 @@ class Simulation:
         self._tally.page(arm, len(slate), self.config.places - len(slate), len(clicked), at_ms)
         if self._pages % self.config.oracle_every == 0:
             _, expected = world.best_slate(shopper, at_ms)
-            self._tally.oracle(self.config.places, expected, at_ms)
+            informed = world.expected_clicks(shopper, self._informed.best_slate(shopper, at_ms), at_ms)
+            self._tally.oracle(self.config.places, expected, informed, at_ms)
         self._pages += 1
 
         slots = slate.tolist()
@@ -275,6 +281,7 @@ class Simulation:
             click_ms = at_ms + max(1, round(delay_ms))
             click = session.planned("click", world.item_ids[slots[place]], recommendation_id, place)
             self._plan(click_ms, click)
+            self._informed.clicked(shopper, slots[place], at_ms)
             stay_ms, labels = self._follow_up(
                 session, click, slots[place], float(logits[place]), click_ms, arm
             )

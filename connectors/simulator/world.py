@@ -165,12 +165,24 @@ class World:
         return mix
 
     def _set_taste(self, slot: int, intent: int | None = None) -> None:
-        way = self._way[slot]
-        leaning = (1.0 - way) * self._leaning_from[slot] + way * self._leaning_to[slot]
-        taste = self._mix(slot) @ self.categories + leaning
+        taste = self._lasting_taste(slot)
         if intent is not None:
             taste = (1.0 - INTENT) * taste + INTENT * self.categories[intent]
         self.tastes[slot] = _unit(taste)
+
+    def _lasting_taste(self, slot: int) -> Floats:
+        way = self._way[slot]
+        leaning = (1.0 - way) * self._leaning_from[slot] + way * self._leaning_to[slot]
+        taste: Floats = self._mix(slot) @ self.categories + leaning
+        return taste
+
+    def intents(self, slot: int) -> tuple[Floats, Floats]:
+        """What a visit of this shopper can be for now: probabilities (I,), and the tastes (I, D) that go with them."""
+        mix = self._mix(slot)
+        there = np.flatnonzero(mix)
+        tastes = (1.0 - INTENT) * self._lasting_taste(slot) + INTENT * self.categories[there]
+        prior: Floats = mix[there] / mix[there].sum()
+        return prior, _unit(tastes)
 
     def remember_click(self, shopper: int, item: int, at_ms: int) -> None:
         """The shopper has enough of the item for a while."""
@@ -182,18 +194,21 @@ class World:
 
     # The click model
 
-    def logits(self, shopper: int, now_ms: int, items: Slots | None = None) -> Floats:
+    def logits(
+        self, shopper: int, now_ms: int, items: Slots | None = None, *, taste: Floats | None = None
+    ) -> Floats:
         """Attraction of items to a shopper now, as log-odds of a click on an examined place.
 
         Args:
             shopper: Slot of the shopper.
             now_ms: Simulated time, for the satiation.
             items: Slots of the items; every item on sale when None.
+            taste: As if the shopper had this one; the true one of this visit when None.
 
         Returns:
             `BIAS + SHARPNESS * <taste, item> + quality - satiation`, one per item.
         """
-        taste = self.tastes[shopper]
+        taste = self.tastes[shopper] if taste is None else taste
         penalties = self._penalties(shopper, now_ms)
         logits: Floats
         if items is None:

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 from connectors.dead_letter import Reason
 from connectors.event import Event, encode_event
+from learners.exploration import PLACED
+from learners.filters import FILTERS
 from monitoring.metrics import Metrics
 from stream.allocator import keep_temporaries
 from stream.assembly import build_processor
@@ -73,7 +75,7 @@ class _Loop:
         self._topic = settings.topics.events
         self._processor: Processor = build_processor(settings)
         tasks = self._processor.pipeline.learner.tasks
-        metrics = Metrics([task.name for task in tasks], list(Reason))
+        metrics = Metrics([task.name for task in tasks], list(Reason), filters=FILTERS, placed=PLACED)
         self._observer = WorkerObserver(
             tasks, metrics, window=settings.monitoring.progressive_window, drift=settings.monitoring.drift
         )
