@@ -1,4 +1,4 @@
-"""What an event costs in the pipeline: decoding, and whole steps by batch size, with one slate a touched user."""
+"""What an event and a slate cost on one core: decoding, learning, whole steps by batch size, recommending alone."""
 
 from __future__ import annotations
 
@@ -6,55 +6,77 @@ import statistics
 import time
 from typing import Any
 
+import numpy as np
+
 from connectors.event import Event, encode_event
 from connectors.simulator.config import SimulatorConfig
 from connectors.simulator.simulation import Simulation
 from stream.allocator import keep_temporaries
 from stream.assembly import build_decoder, build_pipeline, build_states
+from stream.pipeline import Pipeline
 from stream.settings import Settings, load
+from stream.user_states import UserStates
 
 _START_MS = 1_700_000_000_000
 _WARM_UP = 10_000
 _BATCHES = (1, 16, 64, 512)
+_USERS = (1, 64)
+_SLATES, _SLATES_QUICK = 1_024, 256
+_PLACES = 20
+_LATER_MS = _START_MS + 3_600_000
 
 
 def measure(quick: bool) -> list[dict[str, Any]]:
-    """Microseconds an event, median, least and most of the repetitions, interleaved over the batch sizes."""
+    """Microseconds, median, least and most of the repetitions, which are interleaved.
+
+    Decoding, learning and whole steps are per event, by batch size; slates are per slate, by how many at a time.
+    """
     keep_temporaries()
     settings = load()
     repetitions, events_each = (3, 1_024) if quick else (5, 4_096)
-    needed = _WARM_UP + repetitions * len(_BATCHES) * events_each
-    events = _shop(needed)
-    costs: dict[str, list[float]] = {
-        "decode": [_decoding(settings, events[:events_each]) for _ in range(repetitions)]
-    }
+    events = _shop(_WARM_UP + repetitions * (2 * len(_BATCHES) + 1) * events_each)
     pipeline, states = build_pipeline(settings), build_states(settings)
     for start in range(0, _WARM_UP, 512):
         pipeline.step(events[start : start + 512], states, 0)
     at = _WARM_UP
-    slates = dict.fromkeys(_BATCHES, 0)
+    costs: dict[str, list[float]] = {}
     for _ in range(repetitions):
-        for batch in _BATCHES:
-            began = time.perf_counter()
-            for start in range(at, at + events_each, batch):
-                step = pipeline.step(events[start : start + batch], states, 0)
-                slates[batch] += len(step.recommendations)
-            costs.setdefault(f"step, batches of {batch}", []).append(
-                (time.perf_counter() - began) / events_each * 1e6
-            )
-            at += events_each
-    shares: list[float | str] = ["-", *(slates[batch] / (repetitions * events_each) for batch in _BATCHES)]
+        costs.setdefault("event: decode", []).append(_decoding(settings, events[at : at + events_each]))
+        at += events_each
+        for slates in (False, True):
+            what = "whole step, with a slate a user" if slates else "predict, learn and apply"
+            for batch in _BATCHES:
+                began = time.perf_counter()
+                for start in range(at, at + events_each, batch):
+                    pipeline.step(events[start : start + batch], states, 0, slates=slates)
+                cost = (time.perf_counter() - began) / events_each * 1e6
+                costs.setdefault(f"event: {what}, batches of {batch}", []).append(cost)
+                at += events_each
+        for users in _USERS:
+            cost = _slating(pipeline, states, users, _SLATES_QUICK if quick else _SLATES)
+            costs.setdefault(f"slate: {users} at a time", []).append(cost)
     return [
         {
             "what": name,
-            "us_per_event": statistics.median(values),
+            "us": statistics.median(values),
             "least": min(values),
             "most": max(values),
-            "events_per_s": 1e6 / statistics.median(values),
-            "slates_per_event": share if isinstance(share, str) else round(share, 3),
+            "per_s": 1e6 / statistics.median(values),
         }
-        for (name, values), share in zip(costs.items(), shares, strict=True)
+        for name, values in costs.items()
     ]
+
+
+def _slating(pipeline: Pipeline, states: UserStates, users: int, slates: int) -> float:
+    """Microseconds a slate of recommending to `users` users at a time."""
+    known = np.arange(min(len(states), slates))
+    now_ms = np.full(users, _LATER_MS)
+    began, made = time.perf_counter(), 0
+    for start in range(0, len(known) - users + 1, users):
+        some = known[start : start + users]
+        pipeline.learner.recommend(states.histories(some, states.remembered(some), now_ms), _PLACES)
+        made += users
+    return (time.perf_counter() - began) / made * 1e6
 
 
 def _shop(count: int) -> list[Event]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from builders import event
 
-from learners import candidates, features, slates
+from learners import candidates, features, reasons
 from learners.counts import counts, expectations, neighbours, popularity
 from stream.assembly import build_pipeline, build_states
 from stream.settings import load
@@ -17,7 +17,7 @@ def test_nothing_is_left_to_be_compiled_for_the_first_events() -> None:
         candidates._retrieve,
         candidates._describe,
         features._describe,
-        slates._reasons,
+        reasons._reasons,
         counts._learn_pairwise,
         popularity._learn_many,
         expectations._learn_many,
