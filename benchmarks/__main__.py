@@ -40,7 +40,7 @@ def main(name: str, quick: bool, as_json: bool, logs: tuple[Path, ...], seeds: i
     else:
         rows = module.measure(quick)
     if as_json:
-        click.echo(json.dumps({"benchmark": name, "rows": rows}, indent=2))
+        click.echo(json.dumps({"benchmark": name, "quick": quick, "rows": rows}, indent=2))
         return
     table = Table(*(column.replace("_", " ") for column in rows[0]))
     for row in rows:

@@ -8,6 +8,7 @@ can be cut off and taken up.
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -186,7 +187,7 @@ def _tasks(one: dict[str, Any]) -> Iterator[str]:
 
 
 def _benchmark(one: dict[str, Any]) -> Iterator[str]:
-    yield f"## Benchmark: {one['benchmark']}\n"
+    yield f"## Benchmark: {one['benchmark']}{' (--quick)' if one.get('quick') else ''}\n"
     if one["rows"]:
         columns = list(one["rows"][0])
         yield from _table(
@@ -228,7 +229,9 @@ def _cell(value: object) -> str:
     if value is None:
         return "-"
     if isinstance(value, float):
-        return f"{value:.4f}"
+        if not math.isfinite(value):
+            return "-"
+        return f"{value:,.1f}" if abs(value) >= 100.0 else f"{value:.4f}"
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
