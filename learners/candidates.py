@@ -199,6 +199,24 @@ class CandidateRetrieval:
 
 
 @compiled
+def _meet(
+    row: np.int64,
+    stamps: IntArray,
+    slots: IntArray,
+    stamp: int,
+    rows: IntArray,
+    evidence: FloatArray,
+    bits: NDArray[np.uint8],
+    found: int,
+) -> int:
+    """Let an item in that was not met before; returns how many have been met."""
+    stamps[row], slots[row], rows[found] = stamp, found, row
+    evidence[found] = 0.0
+    bits[found] = 0
+    return found + 1
+
+
+@compiled
 def _gather(
     counts: CountArrays,
     history: IntArray,
@@ -240,10 +258,7 @@ def _gather(
             if stamps[row] != stamp:
                 if not open_to_all:
                     continue
-                stamps[row], slots[row], rows[found] = stamp, found, row
-                evidence[found] = 0.0
-                bits[found] = 0
-                found += 1
+                found = _meet(row, stamps, slots, stamp, rows, evidence, bits, found)
             slot = slots[row]
             bits[slot] |= _TRANSITION
             evidence[slot, _WAYS_0] += 1.0
@@ -270,10 +285,7 @@ def _gather(
             if stamps[row] != stamp:
                 if not open_to_all:
                     continue
-                stamps[row], slots[row], rows[found] = stamp, found, row
-                evidence[found] = 0.0
-                bits[found] = 0
-                found += 1
+                found = _meet(row, stamps, slots, stamp, rows, evidence, bits, found)
             slot = slots[row]
             bits[slot] |= _TOGETHER
             evidence[slot, _WAYS_0 + 1] += 1.0
@@ -303,10 +315,7 @@ def _add(
         if row == ABSENT:
             continue
         if stamps[row] != stamp:
-            stamps[row], slots[row], rows[found] = stamp, found, row
-            evidence[found] = 0.0
-            bits[found] = 0
-            found += 1
+            found = _meet(row, stamps, slots, stamp, rows, evidence, bits, found)
         bits[slots[row]] |= bit
     return found
 
