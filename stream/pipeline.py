@@ -11,7 +11,7 @@ import numpy as np
 
 from connectors.event import Event
 from connectors.recommendation import ModelVersion, Recommendation, RecommendedItem
-from learners.candidates import SOURCES
+from learners.candidates import SOURCES, Candidates
 from learners.event_batch import BoolArray, FloatArray, IntArray
 from learners.exploration import PLACED
 from learners.filters import FILTERS
@@ -37,8 +37,8 @@ class Step:
         ranks: (T,) zero-based ranks of the chosen items, before they were learned; -1 not found.
         known: (T,) whether the chosen item had been chosen before.
         repeats: (T,) whether it stood in the user's own history.
-        candidate_rows: (T, C) item rows that were retrieved, in no order, `ABSENT` where there are fewer.
-        candidate_scores: (T, C) the ranker's scores of these; all that it was not asked about stand behind.
+        candidates: Of the T choices; what else was retrieved stands behind them.
+        scores: (T, C) the ranker's scores of the candidates.
         task_scores: (L, K) what was foreseen where a label became known.
         labels: (L, K) these labels.
         label_mask: (L, K) which of them are known.
@@ -57,8 +57,8 @@ class Step:
     ranks: IntArray
     known: BoolArray
     repeats: BoolArray
-    candidate_rows: IntArray
-    candidate_scores: FloatArray
+    candidates: Candidates
+    scores: FloatArray
     task_scores: FloatArray
     labels: FloatArray
     label_mask: BoolArray
@@ -131,7 +131,6 @@ class Pipeline:
         states.apply(columns)
 
         targets = predictions.targets
-        retrieved, scores = predictions.candidates.with_rest(predictions.scores)
         chosen = batch.item_rows[targets][:, None]
         behaviour = np.flatnonzero(self.batcher.is_behaviour(columns))
         served = (
@@ -146,8 +145,8 @@ class Pipeline:
             ranks=predictions.ranks,
             known=predictions.known,
             repeats=(batch.histories.item_rows[batch.sequence[targets]] == chosen).any(axis=1),
-            candidate_rows=retrieved,
-            candidate_scores=scores,
+            candidates=predictions.candidates,
+            scores=predictions.scores,
             task_scores=predictions.task_scores,
             labels=labels.labels,
             label_mask=labels.mask,

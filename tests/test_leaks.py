@@ -162,8 +162,9 @@ def rankings(steps: list[Step], size: int = 8) -> dict[int, dict[int, float]]:
     """For each ranked event, by its number, the candidates and their scores."""
     found = {}
     for number, step in enumerate(steps):
+        retrieved, ranked = step.candidates.with_rest(step.scores)
         for n, place in enumerate(step.ranked_events.tolist()):
-            rows, scores = step.candidate_rows[n].tolist(), step.candidate_scores[n].tolist()
+            rows, scores = retrieved[n].tolist(), ranked[n].tolist()
             found[number * size + place] = {
                 row: score for row, score in zip(rows, scores, strict=True) if row != ABSENT
             }

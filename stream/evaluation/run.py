@@ -148,7 +148,7 @@ def run_pipeline(
         if len(ranked):
             places = places[ranked]
             chosen = protocol.scored[places]
-            rows, scores = step.candidate_rows[ranked], step.candidate_scores[ranked]
+            rows, scores = step.candidates.take(ranked).with_rest(step.scores[ranked])
             candidates = np.where(rows == ABSENT, ABSENT, numbers[rows])
             if exclude_seen:
                 for n, event in enumerate(chosen.tolist()):
