@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import json
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-_NAMES = ("step", "closed_loop", "encoders", "task_weights")
+_NAMES = ("step", "closed_loop", "encoders", "single_tasks", "task_weights")
 
 
 @click.command()
@@ -21,24 +22,22 @@ _NAMES = ("step", "closed_loop", "encoders", "task_weights")
     "--logs",
     multiple=True,
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="encoders, task_weights: a folder with an event log; may be given several times.",
+    help="A folder with an event log, for those that play one; may be given several times.",
 )
-@click.option("--seeds", type=click.IntRange(min=1), help="task_weights: how many; 5, or 2 with --quick.")
+@click.option(
+    "--seeds", type=click.IntRange(min=1), help="How many, for those that repeat themselves with others."
+)
 def main(name: str, quick: bool, as_json: bool, logs: tuple[Path, ...], seeds: int | None) -> None:
     """Run one benchmark; compare only figures of one run, since machines are noisy."""
-    module = importlib.import_module(f"benchmarks.{name}")
-    if logs and name not in ("task_weights", "encoders"):
-        raise click.UsageError("--logs belongs to task_weights and encoders")
-    if seeds and name != "task_weights":
-        raise click.UsageError("--seeds belongs to task_weights")
-    if name == "task_weights":
-        rows = module.measure(quick, logs, seeds)
-    elif name == "encoders":
-        if not logs:
-            raise click.UsageError("encoders needs --logs")
-        rows = module.measure(quick, logs)
-    else:
-        rows = module.measure(quick)
+    measure = importlib.import_module(f"benchmarks.{name}").measure
+    taken = inspect.signature(measure).parameters
+    given = {"logs": logs, "seeds": seeds}
+    for option, value in given.items():
+        if value and option not in taken:
+            raise click.UsageError(f"{name} takes no --{option}")
+        if not value and option in taken and taken[option].default is inspect.Parameter.empty:
+            raise click.UsageError(f"{name} needs --{option}")
+    rows = measure(quick, **{option: value for option, value in given.items() if value})
     if as_json:
         click.echo(json.dumps({"benchmark": name, "quick": quick, "rows": rows}, indent=2))
         return

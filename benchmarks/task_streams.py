@@ -20,13 +20,13 @@ from connectors.event import Event
 from connectors.simulator.config import SimulatorConfig
 from connectors.simulator.world import World
 from learners.event_batch import FloatArray, Outcomes
-from learners.features import COUNTS, PAIR_FEATURES
+from learners.features import PAIR_FEATURES
 from learners.label_rates import LabelRates, rates_width
 from learners.multitask import TaskLabels
 from learners.online_learner import LearnerConfig, OnlineLearner
 from learners.row_index import RowIndex
 from learners.task import Task
-from stream.attribution import Attribution, LabelRows, LabelSource
+from stream.attribution import Attribution, LabelRows, LabelSource, nothing_settled
 from stream.batching import Arrivals, Batcher
 from stream.settings import TaskSettings
 from stream.user_states import UserStates
@@ -281,34 +281,22 @@ class _Replay:
             delay_s=np.zeros(len(some), np.float32),
             shown=np.zeros((len(some), 0), np.float32),
             outcomes=Outcomes(labels=mask[:0], known=mask[:0]),
+            settled=nothing_settled(K),
         )
 
     def _remember(self, arrivals: Arrivals, states: UserStates) -> None:
         """What the heads would take in for every row that may have been opened by these events."""
-        columns, K = arrivals.columns, len(self._tasks)
-        B = len(columns.users)
-        opened = LabelRows(
-            users=columns.users,
-            items=columns.items,
-            as_of=columns.as_of,
-            moments_ms=columns.times_ms,
-            position=np.full(B, -1),
-            labels=np.zeros((B, K), np.float32),
-            mask=np.ones((B, K), np.bool_),
-            late=np.zeros((B, K), np.bool_),
-            delay_s=np.zeros(B, np.float32),
-            shown=np.zeros((B, 0), np.float32),
-            outcomes=Outcomes(labels=np.zeros((0, K), np.bool_), known=np.zeros((0, K), np.bool_)),
+        columns = arrivals.columns
+        histories, sequence = self._batcher.moments(columns, states)
+        self._learner.describe(histories, sequence, columns.items, arrivals.position)  # makes room
+        users = self._learner._neural.user_vectors(histories)[sequence]
+        neural = self._learner._neural.scores(users, columns.items[:, None])[:, 0]
+        known = self._learner._pairs.describe(histories, sequence, columns.items, neural)
+        known[:, PAIR_FEATURES:] = self._rates.describe(
+            columns.users, columns.items, columns.times_ms / 1000.0
         )
-        batch = self._batcher.batch(arrivals, opened, states, K)
-        batch = replace(batch, target=np.zeros_like(batch.target))
-        predictions = self._learner.predict_many(batch)
-        users = self._learner._neural.user_vectors(batch.histories)[batch.sequence[predictions.labelled]]
-        rates = self._rates.describe(columns.users, columns.items, columns.times_ms / 1000.0)
-        kept = replace(batch, shown=np.concatenate([predictions.pair_features[:, :COUNTS], rates], axis=1))
-        inputs = self._learner._pairs.of_labels(kept, np.arange(B), predictions.pair_features)
-        pairs = self._learner._neural.pairs(users, columns.items, inputs).numpy()
-        self._learner._standardiser.learn_many(predictions.pair_features)
+        pairs = self._learner._neural.pairs(users, columns.items, self._learner._pairs.scaled(known)).numpy()
+        self._learner._pairs.learn_scale(known)
         for n, key in enumerate(_keys(columns.users, columns.items, columns.times_ms)):
             self._inputs.setdefault(key, pairs[n])
 

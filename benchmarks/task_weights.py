@@ -82,13 +82,18 @@ def _compare(streams: Sequence[tuple[Stream, int]]) -> list[dict[str, Any]]:
                 "ratio": "-".join(f"{edge([one.ratio for one in every]):.3f}" for edge in (min, max)),
                 "worst_ece": round(max(one.ece for one in every), 4),
                 "cost_s": round(float(np.mean([run.cost_s for run in runs])), 2),
-                "auc_by_task": " ".join(
-                    f"{task.name}={np.mean([run.scores[k].auc for run in runs]):.4f}"
-                    for k, task in enumerate(streams[0][0].tasks)
-                ),
+                "auc_by_task": _by_task(streams[0][0], runs, "auc"),
+                "log_loss_by_task": _by_task(streams[0][0], runs, "log_loss"),
             }
         )
     return rows
+
+
+def _by_task(stream: Stream, runs: Sequence[_Run], figure: str) -> str:
+    return " ".join(
+        f"{task.name}={np.mean([getattr(run.scores[k], figure) for run in runs]):.4f}"
+        for k, task in enumerate(stream.tasks)
+    )
 
 
 class _Run:
@@ -112,10 +117,12 @@ class _Run:
         model.weighting = watched
         self.foreseen: list[FloatArray] = []
         for rows, given in zip(stream.rows, stream.labels, strict=True):
-            self.foreseen.append(model.foresee(rows, given.position))
+            logits = model.logits(rows, given.position)
+            self.foreseen.append(model.calibrated(logits))
             model.clear()
             if model.learn(rows, given).cosines is not None:
                 model.apply()
+            model.calibrate(logits, given.labels, given.mask, given.late)
         self.path = np.array(watched.path)
         self.scores = scores(stream, self.foreseen)
         self.cost_s = time.perf_counter() - began

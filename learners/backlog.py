@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from learners.event_batch import EventBatch, FloatArray, Histories, IntArray
+from learners.event_batch import EventBatch, Histories, IntArray
 from learners.row_index import ABSENT
 from learners.state_arrays import Arrays, nest, unnest
 
@@ -25,13 +25,11 @@ class Load:
         batch: The rows.
         choices: (T,) which of them are choices.
         labelled: (L,) which of them have labels.
-        features: (L, F) counts of the latter, as they were predicted by.
     """
 
     batch: EventBatch
     choices: IntArray
     labelled: IntArray
-    features: FloatArray
 
 
 class Backlog:
@@ -45,44 +43,30 @@ class Backlog:
     def __init__(self, *, choices_per_step: int, labels_per_step: int) -> None:
         self._choices_per_step, self._labels_per_step = choices_per_step, labels_per_step
         self._batch: EventBatch | None = None
-        self._features: FloatArray = np.zeros((0, 0), np.float32)
 
-    def add(
-        self, batch: EventBatch, choices: IntArray, labelled: IntArray, features: FloatArray
-    ) -> list[Load]:
+    def add(self, batch: EventBatch, choices: IntArray, labelled: IntArray) -> list[Load]:
         """Take in rows; returns the steps that there are enough rows for, after which none wait.
 
         Args:
             batch: Where the rows are.
             choices: (T,) its choices.
             labelled: (L,) its rows with labels; one that is a choice too waits twice.
-            features: (L, F) their counts.
         """
         rows = np.concatenate([choices, labelled])
         if len(rows):
             added = replace(batch.take(rows), target=np.arange(len(rows)) < len(choices))
-            if self._batch is None:
-                self._batch, self._features = added, features
-            else:
-                self._batch = _joined(self._batch, added)
-                self._features = np.concatenate([self._features, features])
+            self._batch = added if self._batch is None else _joined(self._batch, added)
         if self._batch is None:
             return []
         waiting = np.flatnonzero(self._batch.target), np.flatnonzero(~self._batch.target)
         steps = max(len(waiting[0]) // self._choices_per_step, len(waiting[1]) // self._labels_per_step)
         if not steps:
             return []
-        whole, of_labels = self._batch, self._features
-        self._batch = None
-        parts = (np.array_split(part, steps) for part in (*waiting, of_labels))
+        whole, self._batch = self._batch, None
+        parts = (np.array_split(part, steps) for part in waiting)
         return [
-            Load(
-                batch=whole,
-                choices=some_choices,
-                labelled=some_labelled,
-                features=some_features,
-            )
-            for some_choices, some_labelled, some_features in zip(*parts, strict=True)
+            Load(batch=whole, choices=choices, labelled=labelled)
+            for choices, labelled in zip(*parts, strict=True)
         ]
 
     def forget_items(self, rows: IntArray) -> None:
@@ -90,7 +74,6 @@ class Backlog:
         if self._batch is None:
             return
         kept = ~np.isin(self._batch.item_rows, rows)
-        self._features = self._features[kept[~self._batch.target]]
         batch = self._batch.take(np.flatnonzero(kept))
         self._batch = replace(batch, histories=_without(batch.histories, rows)) if len(batch) else None
 
@@ -107,7 +90,6 @@ class Backlog:
                 "histories", {name: getattr(self._batch.histories, name).copy() for name in _OF_HISTORIES}
             ),
             "sequence": self._batch.sequence.copy(),
-            "features": self._features.copy(),
         }
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -121,7 +103,6 @@ class Backlog:
             sequence=arrays["sequence"].copy(),
             **_columns({name: arrays[name].copy() for name in _OF_ROWS if name in arrays}),
         )
-        self._features = arrays["features"].copy()
 
 
 def _joined(one: EventBatch, other: EventBatch) -> EventBatch:

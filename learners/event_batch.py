@@ -66,6 +66,29 @@ class Outcomes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """N impressions whose windows have closed, yes and no side by side: what forecasts are calibrated by.
+
+    Labels come one by one, a yes within minutes and a no when its window closes. In what has come so far there
+    is always more yes than in the end.
+
+    Attributes:
+        shown: (N, R) what `Learner.describe` said of them when they were shown.
+        labels: (N, K) what came.
+        mask: (N, K) which tasks are settled.
+        late: (N, K) which are positives that came after they had been settled as negatives.
+    """
+
+    shown: FloatArray
+    labels: FloatArray
+    mask: BoolArray
+    late: BoolArray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Happenings:
     """What E events say of items, whether or not there is anything to learn from them.
 
@@ -107,6 +130,7 @@ class EventBatch:
         shown: (B, R) what `Learner.describe` said of rows with labels when they were shown; None where nobody
             kept it.
         outcomes: Of impressions that ended in this step; None where nobody knows of any.
+        settled: Impressions whose windows closed in this step; None where nobody knows of any.
         happenings: All events of the step; None where only rows are there to be learned from.
     """
 
@@ -120,13 +144,14 @@ class EventBatch:
     late: BoolArray | None = None
     shown: FloatArray | None = None
     outcomes: Outcomes | None = None
+    settled: Settled | None = None
     happenings: Happenings | None = None
 
     def __len__(self) -> int:
         return len(self.item_rows)
 
     def take(self, rows: IntArray) -> EventBatch:
-        """The rows at `rows`, in this order, with the histories that they need; no outcomes and no happenings."""
+        """The rows at `rows`, in this order, with the histories that they need; nothing of what came of others."""
         sequences, sequence = np.unique(self.sequence[rows], return_inverse=True)
         return EventBatch(
             histories=self.histories.take(sequences),

@@ -22,8 +22,8 @@ class Predictions:
 
     Attributes:
         labelled: (L,) the batch's rows that have labels.
-        task_scores: (L, K) probability of a binary task, expected value of a regression.
-        pair_features: (L, F) counts that speak for the row's user and item, not scaled.
+        shown: (L, R) what `Learner.describe` said of them when they were shown.
+        task_scores: (L, K) part of it: probability of a binary task, expected value of a regression.
         targets: (T,) the batch's rows that are ranked: choices of everything, not from a list that was shown.
         ranks: (T,) zero-based rank of the chosen item among everything retrieved, ties against it; -1 where
             it was not retrieved.
@@ -34,8 +34,8 @@ class Predictions:
     """
 
     labelled: IntArray
+    shown: FloatArray
     task_scores: FloatArray
-    pair_features: FloatArray
     targets: IntArray
     ranks: IntArray
     known: BoolArray
@@ -117,8 +117,10 @@ class Learner(Protocol):
         """(K,) which tasks have ever had a positive."""
         ...
 
-    def describe(self, histories: Histories, sequence: IntArray, items: IntArray) -> FloatArray:
-        """(B, R) what counts say of items (B,) and of the users of sequences (B,) at this moment.
+    def describe(
+        self, histories: Histories, sequence: IntArray, items: IntArray, position: IntArray
+    ) -> FloatArray:
+        """(B, R) what is known and foreseen of items (B,), shown at `position` (B,) to the users of sequences (B,).
 
         It is kept with each impression and comes back as `EventBatch.shown`: a label may be known an hour
         later, and counts of then would tell how long it took, and what else the user did, which no slate knows.

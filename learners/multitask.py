@@ -151,9 +151,17 @@ class MultiTask:
 
     def foresee(self, rows: Tensor, position: IntArray) -> FloatArray:
         """(B, K) probabilities, or expected values, for (B, inputs) rows shown at `position` (B,)."""
+        return self.calibrated(self.logits(rows, position))
+
+    def logits(self, rows: Tensor, position: IntArray) -> FloatArray:
+        """(B, K) the same before they are calibrated."""
         with torch.no_grad():
             outputs = self.heads(rows, self._tensor(position), self._offset())
             logits: FloatArray = self._straight(outputs).cpu().numpy()
+        return logits
+
+    def calibrated(self, logits: FloatArray) -> FloatArray:
+        """(B, K) probabilities from logits (B, K)."""
         if self._calibrated:
             return self.calibration.apply(logits)
         plain: FloatArray = (1.0 / (1.0 + np.exp(-logits))).astype(np.float32)
@@ -187,7 +195,7 @@ class MultiTask:
         outputs = self.heads.towers(leaf, self._tensor(given.position), start)
         with torch.no_grad():
             logits = self._straight(outputs).cpu().numpy()
-            importance = self._importance(logits, given)
+            importance = self._importance(logits, given.labels, given.late)
             gates: FloatArray = mixture.gates.mean(dim=0).cpu().numpy()
         each = self._losses.rows(outputs, labels, mask, weight_of_positive, self._tensor(given.group))
         total = (each * self._tensor(importance)).sum(dim=0)
@@ -209,13 +217,23 @@ class MultiTask:
             scale = self._tensor(coefficients.astype(np.float32))
         mixture.mixed.backward(gradient * scale[None, :, None])  # type: ignore[no-untyped-call]
         self._rates.learn_many(given.labels, given.mask, given.late)
-        self.calibration.learn_many(logits, given.labels, given.mask, importance)
         return TaskLesson(
             losses=reported.astype(np.float32),
             cosines=relatedness(gram).astype(np.float32),
             gates=gates,
             affinity=affinity,
         )
+
+    def calibrate(self, logits: FloatArray, labels: FloatArray, mask: BoolArray, late: BoolArray) -> None:
+        """Follow what came (N, K) of what was foreseen (N, K), once it is settled.
+
+        Args:
+            logits: Foreseen when the item was shown.
+            labels: What came.
+            mask: Which are settled.
+            late: Which are positives that came after they had been settled as negatives.
+        """
+        self.calibration.learn_many(logits, labels, mask, self._importance(logits, labels, late))
 
     @property
     def gradients(self) -> list[Tensor]:
@@ -278,12 +296,12 @@ class MultiTask:
             for k in range(K):
                 self.heads.wide[k, [first + k, first + K + k]] = _BELIEF
 
-    def _importance(self, logits: FloatArray, given: TaskLabels) -> FloatArray:
+    def _importance(self, logits: FloatArray, labels: FloatArray, late: BoolArray) -> FloatArray:
         """(B, K) what each label counts; see `negative_importance`."""
         share = np.where(self._likelihood.cpu().numpy(), self._rates.late_share, 0.0).astype(np.float32)
         if not share.any():
-            return np.ones_like(given.labels)
-        return negative_importance(self.calibration.apply(logits), given.labels, given.late, share)
+            return np.ones_like(labels)
+        return negative_importance(self.calibration.apply(logits), labels, late, share)
 
     def _offset(self) -> Tensor:
         return self._tensor(self._losses.start(self._rates.logits, self._rates.positive_weight))

@@ -135,13 +135,13 @@ class NeuralModel:
         vectors: FloatArray = self._outputs.weight[self._tensor(np.maximum(rows, 0))].cpu().numpy()
         return vectors
 
-    def task_scores(
+    def task_logits(
         self, users: Tensor, rows: IntArray, position: IntArray, pair_features: FloatArray
     ) -> FloatArray:
         """(B, K) what the heads foresee for users (B, D) with items (B,) shown at `position` (B,), given (B, F)."""
         if not len(rows):
             return np.zeros((0, len(self.tasks)), np.float32)
-        return self.multitask.foresee(self.pairs(users, rows, pair_features), position)
+        return self.multitask.logits(self.pairs(users, rows, pair_features), position)
 
     def pairs(self, users: Tensor, rows: IntArray, pair_features: FloatArray) -> Tensor:
         """(B, inputs) what the heads take in: users (B, D), items (B,), their product, and (B, F) counts."""

@@ -166,28 +166,21 @@ class OnlineLearner:
     def predict_many(self, batch: EventBatch) -> Predictions:
         """See `Learner`."""
         self._ensure(batch.item_rows, batch.histories)
-        users = self._neural.user_vectors(batch.histories)
         labelled = np.flatnonzero(batch.label_mask.any(axis=1))
-        pair_features = self._pair_features(batch, labelled, users)
-        task_scores = self._neural.task_scores(
-            users[batch.sequence[labelled]],
-            batch.item_rows[labelled],
-            batch.position[labelled],
-            self._pairs.of_labels(batch, labelled, pair_features),
-        )
+        shown = self._shown(batch, labelled)
         # What was chosen from a list tells what was better than the rest of that list, which is the heads' to
         # learn; to rank everything by it would teach that whatever is shown is wanted.
         targets = self._ranked(np.flatnonzero(batch.target & (batch.position < 0)))
         sequences, sequence = np.unique(batch.sequence[targets], return_inverse=True)
-        candidates, features, scores = self._rank(
-            batch.histories.take(sequences), users[sequences], rest=True
-        )
+        histories = batch.histories.take(sequences)
+        users = self._neural.user_vectors(histories)
+        candidates, features, scores = self._rank(histories, users, rest=True)
         candidates, features, scores = candidates.take(sequence), features[sequence], scores[sequence]
         chosen = batch.item_rows[targets]
         return Predictions(
             labelled=labelled,
-            task_scores=task_scores,
-            pair_features=pair_features,
+            shown=shown,
+            task_scores=self._foreseen(shown),
             targets=targets,
             ranks=pessimistic_ranks(*candidates.with_rest(scores), chosen),
             known=self._counts.popularity.is_known(chosen),
@@ -242,11 +235,14 @@ class OnlineLearner:
         """What the heads say of (S, N) items, (S, N, K), and what they take in beside vectors, (S, N, I)."""
         S, N = rows.shape
         items = np.maximum(rows, 0).ravel()
-        inputs = self._pairs.of_slates(
+        known = self._pairs.with_rates(
             histories, np.repeat(np.arange(S), N), items, features.reshape(S * N, len(NAMES))
         )
-        foreseen = self._neural.task_scores(
-            users.repeat_interleave(N, dim=0), items, np.zeros(S * N, np.int64), inputs
+        inputs = self._pairs.scaled(known)
+        foreseen = self._neural.multitask.calibrated(
+            self._neural.task_logits(
+                users.repeat_interleave(N, dim=0), items, np.zeros(S * N, np.int64), inputs
+            )
         )
         return foreseen.reshape(S, N, len(self.tasks)), inputs.reshape(S, N, inputs.shape[1])
 
@@ -263,17 +259,36 @@ class OnlineLearner:
         features = ranking_features(candidates, histories, self._counts, neural)
         return candidates, features, self._ranker.score(features, candidates.rows != ABSENT)
 
-    def _pair_features(self, batch: EventBatch, rows: IntArray, users: Any) -> FloatArray:
-        """(L, F) the ranker's features for given rows' own items."""
-        if not len(rows):
-            return np.zeros((0, len(NAMES)), np.float32)
-        neural = self._neural.scores(users[batch.sequence[rows]], batch.item_rows[rows][:, None])
-        return self._pairs.features(batch, rows, neural)
-
-    def describe(self, histories: Histories, sequence: IntArray, items: IntArray) -> FloatArray:
-        """See `Learner`."""
+    def describe(
+        self, histories: Histories, sequence: IntArray, items: IntArray, position: IntArray
+    ) -> FloatArray:
+        """See `Learner`: what goes into the heads, then their logits and what these mean when calibrated, K each."""
         self._ensure(items, histories)
-        return self._pairs.describe(histories, sequence, items)
+        users = self._neural.user_vectors(histories)[sequence]
+        neural = self._neural.scores(users, items[:, None])[:, 0]
+        known = self._pairs.describe(histories, sequence, items, neural)
+        logits = self._neural.task_logits(users, items, position, self._pairs.scaled(known))
+        return np.concatenate([known, logits, self._neural.multitask.calibrated(logits)], axis=1)
+
+    def _shown(self, batch: EventBatch, rows: IntArray) -> FloatArray:
+        """(L, R) what was said of rows when they were shown; what there is to say now where nobody kept it."""
+        if batch.shown is not None and batch.shown.shape[1]:
+            return batch.shown[rows]
+        return self.describe(
+            batch.histories, batch.sequence[rows], batch.item_rows[rows], batch.position[rows]
+        )
+
+    def _known(self, shown: FloatArray) -> FloatArray:
+        """(L, R - 2 K) the part of it that goes into the heads."""
+        return shown[:, : self._pairs.width]
+
+    def _logits(self, shown: FloatArray) -> FloatArray:
+        """(L, K) the part of it that is the heads' logits."""
+        return shown[:, self._pairs.width : self._pairs.width + len(self.tasks)]
+
+    def _foreseen(self, shown: FloatArray) -> FloatArray:
+        """(L, K) the part of it that is what they mean."""
+        return shown[:, self._pairs.width + len(self.tasks) :]
 
     def _ranked(self, targets: IntArray) -> IntArray:
         """The share of the choices that is ranked, evenly spread and decided by the events' numbers alone."""
@@ -296,9 +311,12 @@ class OnlineLearner:
         batch = replace(batch, label_mask=batch.label_mask & (self._positives > 0.0))
         kept = np.flatnonzero(batch.label_mask[predictions.labelled].any(axis=1))
         labelled = predictions.labelled[kept]
-        loads = self._backlog.add(batch, choices, labelled, predictions.pair_features[kept])
+        shown = np.zeros((len(batch), predictions.shown.shape[1]), np.float32)
+        shown[labelled] = predictions.shown[kept]
+        batch = replace(batch, shown=shown)
+        loads = self._backlog.add(batch, choices, labelled)
         lessons = [self._learn_load(load) for load in loads]
-        self._learn_places(batch, labelled, predictions.task_scores[kept], predictions.pair_features[kept])
+        self._learn_places(batch, labelled)
         self._pairs.learn_many(batch, labelled)
         ranked = self._learn_ranker(batch, predictions)
         sequence = batch.sequence[choices]
@@ -347,24 +365,31 @@ class OnlineLearner:
 
     def _learn_load(self, load: Load) -> NeuralLesson:
         """One gradient step of the neural model."""
-        if len(load.labelled) >= _FEWEST_ROWS:  # a variance of one row would be zero
-            self._standardiser.learn_many(load.features)
-        inputs = self._pairs.of_labels(load.batch, load.labelled, load.features)
-        return self._neural.learn_many(load.batch, load.choices, load.labelled, inputs)
+        assert load.batch.shown is not None
+        known = self._known(load.batch.shown[load.labelled])
+        if len(known) >= _FEWEST_ROWS:  # a variance of one row would be zero
+            self._pairs.learn_scale(known)
+        return self._neural.learn_many(load.batch, load.choices, load.labelled, self._pairs.scaled(known))
 
-    def _learn_places(
-        self, batch: EventBatch, labelled: IntArray, foreseen: FloatArray, pair_features: FloatArray
-    ) -> None:
-        """What came of shown places, and what happened whether or not there is anything to foresee."""
+    def _learn_places(self, batch: EventBatch, labelled: IntArray) -> None:
+        """What came of shown places, what is settled, and what happened whether or not there is anything to foresee."""
+        settled = batch.settled
+        if settled is not None and settled.shown.shape[1]:  # nobody described impressions otherwise
+            self._neural.multitask.calibrate(
+                self._logits(settled.shown),
+                settled.labels,
+                settled.mask & (self._positives > 0.0),
+                settled.late,
+            )
         if batch.happenings is not None:
             self._filters.learn_many(batch.happenings)
             self._newcomers.learn_many(batch.happenings)
-        shown = np.flatnonzero(batch.position[labelled] >= 0)
-        if len(shown):
-            rows = labelled[shown]
+        rows = labelled[batch.position[labelled] >= 0]
+        if len(rows):
+            assert batch.shown is not None
             self._blend.learn_many(
-                self._pairs.of_labels(batch, rows, pair_features[shown]),
-                foreseen[shown],
+                self._pairs.scaled(self._known(batch.shown[rows])),
+                self._foreseen(batch.shown[rows]),
                 batch.position[rows],
                 batch.labels[rows],
                 batch.label_mask[rows],

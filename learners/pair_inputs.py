@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from learners.candidates import CandidateRetrieval
 from learners.counts.counts import Counts
 from learners.event_batch import EventBatch, FloatArray, Histories, IntArray
-from learners.features import COUNTS, NAMES, PAIR_FEATURES, ranking_features
-from learners.label_rates import LabelRates
+from learners.features import NAMES, PAIR_FEATURES, ranking_features
+from learners.label_rates import LabelRates, rates_width
 from learners.standardiser import Standardiser
 from learners.state_arrays import Arrays
 
@@ -37,39 +37,36 @@ class PairInputs:
         self._retrieval, self._of, self._standardiser = retrieval, counts, standardiser
         self._rates = LabelRates(tasks)
 
-    def describe(self, histories: Histories, sequence: IntArray, items: IntArray) -> FloatArray:
-        """(B, R) see `Learner.describe`: counts, then label rates."""
-        none = np.zeros((len(items), 1), np.float32)
-        counts = self._counts(histories, sequence, items, none)[:, :COUNTS]
-        return np.concatenate([counts, self._rates_of(histories, sequence, items)], axis=1)
+    @property
+    def width(self) -> int:
+        """R, numbers of a pair: `PAIR_FEATURES`, then label rates."""
+        return PAIR_FEATURES + rates_width(self._tasks)
 
-    def features(self, batch: EventBatch, rows: IntArray, neural: FloatArray) -> FloatArray:
-        """(L, F) the ranker's features for rows' own items, as they were shown; as they are where nobody kept them.
+    def describe(
+        self, histories: Histories, sequence: IntArray, items: IntArray, neural: FloatArray
+    ) -> FloatArray:
+        """(N, R) what is known of items (N,) and the users of sequences (N,) now, given neural scores (N,)."""
+        if not len(items):
+            return np.zeros((0, self.width), np.float32)
+        described = self._retrieval.describe(histories, sequence, items)
+        features = ranking_features(described, histories.take(sequence), self._of, neural[:, None])[:, 0]
+        return self.with_rates(histories, sequence, items, features)
 
-        Args:
-            batch: The batch.
-            rows: (L,) rows.
-            neural: (L, 1) the neural model's scores.
-        """
-        if not _is_kept(batch):
-            return self._counts(batch.histories, batch.sequence[rows], batch.item_rows[rows], neural)
-        assert batch.shown is not None
-        features = np.zeros((len(rows), len(NAMES)), np.float32)
-        features[:, :COUNTS], features[:, COUNTS] = batch.shown[rows, :COUNTS], neural[:, 0]
-        return features
-
-    def of_labels(self, batch: EventBatch, rows: IntArray, features: FloatArray) -> FloatArray:
-        """(L, PAIR_FEATURES + R) what the heads take in for rows with labels (L,), given their features (L, F)."""
-        if not _is_kept(batch):
-            return self.of_slates(batch.histories, batch.sequence[rows], batch.item_rows[rows], features)
-        assert batch.shown is not None
-        return self._scaled(features, batch.shown[rows, COUNTS:])
-
-    def of_slates(
+    def with_rates(
         self, histories: Histories, sequence: IntArray, items: IntArray, features: FloatArray
     ) -> FloatArray:
-        """(N, PAIR_FEATURES + R) the same for items (N,) and the users of sequences (N,), as of now."""
-        return self._scaled(features, self._rates_of(histories, sequence, items))
+        """(N, R) the same where the ranker's features (N, F) are there already."""
+        rates = self._rates.describe(histories.users[sequence], items, histories.now_s[sequence])
+        return np.concatenate([features[:, :PAIR_FEATURES], rates], axis=1)
+
+    def scaled(self, known: FloatArray) -> FloatArray:
+        """(N, R) as the heads take in what is known (N, R)."""
+        features = self._standardiser.transform(_padded(known))[:, :PAIR_FEATURES]
+        return np.concatenate([features, known[:, PAIR_FEATURES:]], axis=1)
+
+    def learn_scale(self, known: FloatArray) -> None:
+        """Follow (N, R) rows in what is usual."""
+        self._standardiser.learn_many(_padded(known))
 
     def learn_many(self, batch: EventBatch, rows: IntArray) -> None:
         """Count the labels of rows (L,)."""
@@ -99,22 +96,9 @@ class PairInputs:
         """The inverse of `state_dict`."""
         self._rates.load_state_dict(arrays)
 
-    def _scaled(self, features: FloatArray, rates: FloatArray) -> FloatArray:
-        return np.concatenate([self._standardiser.transform(features)[:, :PAIR_FEATURES], rates], axis=1)
 
-    def _counts(
-        self, histories: Histories, sequence: IntArray, items: IntArray, neural: FloatArray
-    ) -> FloatArray:
-        """(N, F) as of now."""
-        if not len(items):
-            return np.zeros((0, len(NAMES)), np.float32)
-        described = self._retrieval.describe(histories, sequence, items)
-        return ranking_features(described, histories.take(sequence), self._of, neural)[:, 0]
-
-    def _rates_of(self, histories: Histories, sequence: IntArray, items: IntArray) -> FloatArray:
-        """(N, R) as of now."""
-        return self._rates.describe(histories.users[sequence], items, histories.now_s[sequence])
-
-
-def _is_kept(batch: EventBatch) -> bool:
-    return batch.shown is not None and batch.shown.shape[1] > 0
+def _padded(known: FloatArray) -> FloatArray:
+    """(N, F) a pair's features among the ranker's, whose others stay empty."""
+    features = np.zeros((len(known), len(NAMES)), np.float32)
+    features[:, :PAIR_FEATURES] = known[:, :PAIR_FEATURES]
+    return features

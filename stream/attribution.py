@@ -8,11 +8,11 @@ too, marked as late, for as long as its task's `late_s`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from learners.event_batch import BoolArray, FloatArray, IntArray, Outcomes
+from learners.event_batch import BoolArray, FloatArray, IntArray, Outcomes, Settled
 from learners.task import Task
 from stream.pending import PendingImpressions
 from stream.user_states import EventColumns, UserStates
@@ -49,6 +49,7 @@ class LabelRows:
         delay_s: (L,) event time from the impression to the label.
         shown: (L, R) what was known of user and item when the impression was made.
         outcomes: What came of the impressions that nothing more can come of.
+        settled: What came of the impressions for which a window has closed.
     """
 
     users: IntArray
@@ -62,6 +63,7 @@ class LabelRows:
     delay_s: FloatArray
     shown: FloatArray
     outcomes: Outcomes
+    settled: Settled
 
     def __len__(self) -> int:
         return len(self.users)
@@ -84,6 +86,7 @@ class LabelRows:
             delay_s=self.delay_s[kept],
             shown=self.shown[kept],
             outcomes=self.outcomes,
+            settled=replace(self.settled, mask=self.settled.mask & tasks),
         )
 
 
@@ -99,6 +102,7 @@ class _Rows:
     late: list[BoolArray] = field(default_factory=list)
     shown: list[FloatArray] = field(default_factory=list)
     ended: list[tuple[IntArray, IntArray]] = field(default_factory=list)
+    settled: list[tuple[FloatArray, FloatArray, BoolArray, BoolArray]] = field(default_factory=list)
 
     def add(
         self,
@@ -127,6 +131,17 @@ class _Rows:
         self.late.append(mask & late)
         self.shown.append(pending.shown[slots].astype(np.float32))
 
+    def settle(
+        self,
+        pending: PendingImpressions,
+        slots: IntArray,
+        labels: FloatArray,
+        mask: BoolArray,
+        late: bool = False,
+    ) -> None:
+        """Of these impressions' tasks in `mask` nothing more is expected."""
+        self.settled.append((pending.shown[slots].astype(np.float32), labels, mask, mask & late))
+
     def end(self, pending: PendingImpressions, slots: IntArray) -> None:
         """Nothing more can come of these impressions."""
         if len(slots):
@@ -147,7 +162,14 @@ class _Rows:
             late=np.concatenate(self.late) if self.late else empty.astype(np.bool_),
             shown=np.concatenate(self.shown) if self.shown else np.zeros((0, self.described), np.float32),
             outcomes=self._outcomes(),
+            settled=self._settled(),
         )
+
+    def _settled(self) -> Settled:
+        if not self.settled:
+            return nothing_settled(self.tasks, self.described)
+        shown, labels, mask, late = (np.concatenate(column) for column in zip(*self.settled, strict=True))
+        return Settled(shown=shown, labels=labels, mask=mask, late=late)
 
     def _outcomes(self) -> Outcomes:
         positive, negative = (
@@ -157,6 +179,13 @@ class _Rows:
         number = np.arange(self.tasks)
         yes, no = ((bits[:, None] >> number & 1) == 1 for bits in (positive, negative))
         return Outcomes(labels=yes, known=yes | no)
+
+
+def nothing_settled(tasks: int, described: int = 0) -> Settled:
+    """What a step has in which no window closes."""
+    labels = np.zeros((0, tasks), np.float32)
+    none = labels.astype(np.bool_)
+    return Settled(shown=np.zeros((0, described), np.float32), labels=labels, mask=none, late=none)
 
 
 class Attribution:
@@ -273,7 +302,7 @@ class Attribution:
             if self._value[task]:
                 if value == value and at_ms - int(pending.opened_ms[slot]) <= self._windows_ms[task]:
                     scaled = min(max(value / self._scale[task], 0.0), 1.0)
-                    self._label(pending, rows, slot, task, scaled, at_ms)
+                    self._label(pending, rows, slot, task, scaled, at_ms, settled=True)
             else:
                 self._answer(pending, rows, slot, task, at_ms)
 
@@ -307,7 +336,8 @@ class Attribution:
         if int(pending.negative[slot]) & bit and age_ms <= self._latest_ms[task]:
             pending.negative[slot] &= ~bit
             pending.positive[slot] |= bit
-            self._label(pending, rows, slot, task, 1.0, at_ms, late=True)
+            # Where its window is only closing now, it is settled as a yes when that has happened.
+            self._label(pending, rows, slot, task, 1.0, at_ms, late=True, settled=not waits)
 
     def _label(
         self,
@@ -318,11 +348,14 @@ class Attribution:
         value: float,
         at_ms: int,
         late: bool = False,
+        settled: bool = False,
     ) -> None:
         labels = np.zeros((1, len(self._tasks)), np.float32)
         mask = np.zeros((1, len(self._tasks)), np.bool_)
         labels[0, task], mask[0, task] = value, True
         rows.add(pending, np.array([slot]), labels, mask, at_ms, late)
+        if settled:
+            rows.settle(pending, np.array([slot]), labels, mask, late)
 
     def _close(self, pending: PendingImpressions, rows: _Rows) -> None:
         """Windows that ran out make negatives of what is still open."""
@@ -337,5 +370,9 @@ class Attribution:
                 rows.add(pending, slots[some], yes[some].astype(np.float32), mask[some], pending.watermark_ms)
                 pending.resolved[slots] |= int(bits[closing].sum())
                 pending.negative[slots] |= ((mask & ~yes) * bits).sum(axis=1)
+                answered = (pending.positive[slots, None] & bits != 0) & closing
+                known = answered | ((pending.negative[slots, None] & bits != 0) & closing)
+                some = known.any(axis=1)
+                rows.settle(pending, slots[some], answered[some].astype(np.float32), known[some])
         rows.end(pending, slots)
         pending.release((*self._closings, self._kept_ms))

@@ -144,6 +144,7 @@ class Batcher:
             late=late,
             shown=shown,
             outcomes=labels.outcomes,
+            settled=labels.settled,
             happenings=self.happenings(columns),
         )
 

@@ -39,7 +39,7 @@ class Step:
         repeats: (T,) whether it stood in the user's own history.
         candidates: Of the T choices; what else was retrieved stands behind them.
         scores: (T, C) the ranker's scores of the candidates.
-        task_scores: (L, K) what was foreseen where a label became known.
+        task_scores: (L, K) what was foreseen where a label became known, at the moment of its impression.
         labels: (L, K) these labels.
         label_mask: (L, K) which of them are known.
         label_late: (L, K) which are positives that came after their window had closed.
@@ -121,7 +121,7 @@ class Pipeline:
         self.learner.forget_users(states.take_forgotten())
         columns = arrivals.columns
         histories, sequence = self.batcher.moments(columns, states)
-        described = self.learner.describe(histories, sequence, columns.items)
+        described = self.learner.describe(histories, sequence, columns.items, arrivals.position)
         labels = self._attribution.observe(columns, arrivals.position, arrivals.values, states, described)
         # Of a task that nobody ever answered, silence says nothing; its rows would only cost.
         labels = labels.only(self.learner.answered | (labels.labels > 0.0).any(axis=0))

@@ -53,7 +53,9 @@ class CountingLearner:
     def answered(self) -> BoolArray:
         return self.known
 
-    def describe(self, histories: Histories, sequence: IntArray, items: IntArray) -> FloatArray:
+    def describe(
+        self, histories: Histories, sequence: IntArray, items: IntArray, position: IntArray
+    ) -> FloatArray:
         return np.zeros((len(items), 0), np.float32)
 
     def explain(self) -> list[Explanation]:
@@ -72,7 +74,7 @@ class CountingLearner:
         return Predictions(
             labelled=labelled,
             task_scores=np.full((len(labelled), K), 0.5, np.float32),
-            pair_features=np.zeros((len(labelled), 0), np.float32),
+            shown=np.zeros((len(labelled), 0), np.float32),
             targets=targets,
             ranks=np.array(
                 [self._best().index(row) if row in self.counts else -1 for row in chosen.tolist()], np.int64

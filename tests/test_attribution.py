@@ -78,6 +78,7 @@ class Stage:
         self.states = UserStates(history_length=5, max_users=50, slate_size=1, max_pending=max_pending)
         self.states.admit([str(n) for n in range(users)], [partition_of(n) for n in range(users)])
         self.attribution = Attribution(tasks, SOURCES, IMPRESSION, NOTICED)
+        self.observed = 0
 
     def observe(self, *acts: Act) -> LabelRows:
         users = np.array([act.user for act in acts], np.int64)
@@ -92,7 +93,9 @@ class Stage:
         )
         position = np.array([act.position for act in acts], np.int64)
         values = np.array([act.value for act in acts], np.float32)
-        rows = self.attribution.observe(columns, position, values, self.states)
+        number = self.observed + np.arange(len(acts), dtype=np.float32)[:, None]
+        self.observed += len(acts)
+        rows = self.attribution.observe(columns, position, values, self.states, number)
         self.states.apply(columns)
         return rows
 
@@ -459,6 +462,51 @@ def test_what_came_of_an_impression_is_told_when_it_ends(acts: list[Act], tasks:
         for yes, known in zip(outcomes.labels, outcomes.known, strict=True):
             found.append((set(names[yes].tolist()), set(names[known & ~yes].tolist())))
     assert found == reference.ended
+
+
+@given(acts_of(OUT_OF_ORDER), st.sets(st.integers(1, 24)), task_sets)
+@law(100)
+def test_what_is_settled_is_what_the_labels_come_to_in_the_end(
+    acts: list[Act], cut: set[int], tasks: Sequence[Task]
+) -> None:
+    """Each once, and a yes no sooner than a no: forecasts could not be calibrated by a part of what comes."""
+    end = [Act(OTHER, item=9, at_s=1e6, user=user) for user in range(2)]
+    stage, clock = Stage(tasks), {0: -1e12, 1: -1e12}
+    labels: dict[tuple[int, int], float] = {}
+    settled: dict[tuple[int, int], float] = {}
+    for some in [*steps_of(acts, cut), end]:
+        rows = stage.observe(*some)
+        for act in some:
+            clock[partition_of(act.user)] = max(clock[partition_of(act.user)], act.at_s)
+        values = [(n, k) for n, k in zip(*np.nonzero(rows.mask), strict=True) if _is_value(tasks[k])]
+        for n, k in zip(*np.nonzero(rows.mask), strict=True):
+            if not _is_value(tasks[k]):
+                labels[int(rows.shown[n, 0]), int(k)] = float(rows.labels[n, k])
+        known = rows.settled
+        assert known.mask[:, [_is_value(task) for task in tasks]].sum() == len(values), "a value is, at once"
+        for n, k in zip(*np.nonzero(known.mask), strict=True):
+            if _is_value(tasks[k]):
+                continue
+            shown = int(known.shown[n, 0])
+            assert ((shown, int(k)) in settled) == bool(known.late[n, k])
+            settled[shown, int(k)] = float(known.labels[n, k])
+            opener = [*acts, *end][shown]
+            assert clock[partition_of(opener.user)] - opener.at_s > tasks[k].window_s
+    assert settled == labels
+
+
+def _is_value(task: Task) -> bool:
+    return task.kind == "regression"
+
+
+def test_a_yes_is_settled_when_its_window_closes() -> None:
+    stage = Stage(TASKS[:1])
+    assert not len(stage.observe(Act(IMPRESSION), Act(IMPRESSION, item=1), Act(CLICK, at_s=1.0)).settled)
+    settled = stage.observe(Act(OTHER, item=9, at_s=11.0)).settled
+    assert settled.labels.tolist() == [[1.0], [0.0]]
+    assert settled.shown.tolist() == [[0.0], [1.0]]
+    assert settled.mask.all()
+    assert not settled.late.any()
 
 
 # --- late answers

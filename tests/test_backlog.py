@@ -37,13 +37,8 @@ def stream(rows: list[bool], **columns: Any) -> EventBatch:
     )
 
 
-def features_of(items: np.ndarray) -> np.ndarray:
-    return np.stack([items, items + 0.5], axis=1).astype(np.float32)
-
-
 def added(backlog: Backlog, batch: EventBatch) -> list[Load]:
-    labelled = np.flatnonzero(~batch.target)
-    return backlog.add(batch, np.flatnonzero(batch.target), labelled, features_of(batch.item_rows[labelled]))
+    return backlog.add(batch, np.flatnonzero(batch.target), np.flatnonzero(~batch.target))
 
 
 def in_parts(backlog: Backlog, batch: EventBatch, sizes: list[int]) -> list[Load]:
@@ -74,12 +69,8 @@ def rows_of(batch: EventBatch, rows: np.ndarray) -> list[Row]:
     ]
 
 
-def contents(load: Load) -> tuple[list[Row], list[Row], list[list[float]]]:
-    return (
-        rows_of(load.batch, load.choices),
-        rows_of(load.batch, load.labelled),
-        load.features.tolist(),
-    )
+def contents(load: Load) -> tuple[list[Row], list[Row]]:
+    return rows_of(load.batch, load.choices), rows_of(load.batch, load.labelled)
 
 
 def waiting(backlog: Backlog) -> list[int]:
@@ -99,11 +90,6 @@ def test_each_row_is_learned_once_and_in_its_turn_or_waits(
     for kind, own in enumerate((batch.target, ~batch.target)):
         expected = [row for row in np.flatnonzero(own) if batch.item_rows[row] in done]
         assert [row for load in told for row in load[kind]] == rows_of(batch, np.array(expected, int))
-    assert [numbers for load in told for numbers in load[2]] == [
-        numbers
-        for row, numbers in enumerate(features_of(batch.item_rows).tolist())
-        if not batch.target[row] and batch.item_rows[row] in done
-    ]
     still = np.isin(batch.item_rows, left)
     assert (batch.target & still).sum() < choices_per_step
     assert (~batch.target & still).sum() < labels_per_step
@@ -119,7 +105,6 @@ def test_a_step_is_never_twice_as_large_as_it_should_be(
         assert len(load.choices) < 2 * choices_per_step
         assert len(load.labelled) < 2 * labels_per_step
         assert len(load.choices) >= choices_per_step or len(load.labelled) >= labels_per_step
-        assert len(load.features) == len(load.labelled)
 
 
 @pytest.mark.parametrize("sizes", [[1], [2], [4], [8], [24], [1, 3], [2, 1, 1], [8, 4, 4, 8]], ids=str)
@@ -146,18 +131,17 @@ def test_rows_of_one_history_share_it_in_the_backlog_too() -> None:
 
 def test_a_choice_that_has_labels_is_learned_as_both() -> None:
     batch, both = stream([True, False, True]), np.array([1, 2])
-    (load,) = backlog_of(2, 9).add(batch, np.array([0, 2]), both, features_of(both + 10))
+    (load,) = backlog_of(2, 9).add(batch, np.array([0, 2]), both)
     assert [row[2] for row in contents(load)[0]] == [10, 12]
     assert [row[2] for row in contents(load)[1]] == [11, 12]
-    assert contents(load)[2] == features_of(both + 10).tolist()
 
 
 def test_what_is_neither_a_choice_nor_a_label_does_not_wait() -> None:
     backlog, batch = backlog_of(), stream([True, False, True])
     none = np.zeros(0, np.int64)
-    assert backlog.add(batch, none, none, np.zeros((0, 2), np.float32)) == []
+    assert backlog.add(batch, none, none) == []
     assert backlog.state_dict() == {}
-    backlog.add(batch, np.array([2]), none, np.zeros((0, 2), np.float32))
+    backlog.add(batch, np.array([2]), none)
     assert waiting(backlog) == [12]
 
 
@@ -178,7 +162,7 @@ def test_the_shops_rows_come_out_as_they_went_in() -> None:
         targets = np.flatnonzero(batch.target)
         for kind, rows in enumerate((targets, labelled)):
             expected[kind] += rows_of(batch, rows)
-        for load in backlog.add(batch, targets, labelled, features_of(batch.item_rows[labelled])):
+        for load in backlog.add(batch, targets, labelled):
             for kind in range(2):
                 found[kind] += contents(load)[kind]
     assert found == expected
@@ -195,7 +179,6 @@ def test_of_an_item_that_is_gone_nothing_more_is_learned() -> None:
     loads = added(backlog, stream([True] * 6))
     assert [row[2] for row in contents(loads[0])[0]] == [10, 15, *range(10, 16)]
     assert [row[2] for row in contents(loads[0])[1]] == [11, 14]
-    assert contents(loads[0])[2] == features_of(np.array([11, 14])).tolist()
 
 
 def test_an_item_that_is_gone_leaves_the_histories_without_a_gap() -> None:

@@ -17,7 +17,7 @@ from connectors.event import Event
 from connectors.event_types import STANDARD_TYPES
 from learners.event_batch import EventBatch, Outcomes
 from learners.row_index import RowIndex
-from stream.attribution import LabelRows
+from stream.attribution import LabelRows, nothing_settled
 from stream.batching import Arrivals, Batcher
 from stream.user_states import UserStates
 
@@ -40,6 +40,7 @@ def no_labels() -> LabelRows:
         mask=np.zeros((0, K), np.bool_),
         late=np.zeros((0, K), np.bool_),
         outcomes=Outcomes(labels=np.zeros((0, K), np.bool_), known=np.zeros((0, K), np.bool_)),
+        settled=nothing_settled(K),
         delay_s=np.zeros(0, np.float32),
         shown=np.zeros((0, 0), np.float32),
     )
@@ -60,6 +61,7 @@ def labels(*rows: tuple[int, int, int, int]) -> LabelRows:
         mask=mask,
         late=np.zeros_like(mask),
         outcomes=no_labels().outcomes,
+        settled=nothing_settled(K),
         delay_s=np.zeros(len(rows), np.float32),
         shown=np.zeros((len(rows), 0), np.float32),
     )

@@ -112,7 +112,7 @@ def test_every_label_counts_alike_however_it_comes() -> None:
 def test_while_nothing_comes_late_late_answers_cost_nothing() -> None:
     _, labels = given(0)
     with_none = made()
-    assert (with_none._importance(np.zeros((64, K), np.float32), labels) == 1.0).all()
+    assert (with_none._importance(np.zeros((64, K), np.float32), labels.labels, labels.late) == 1.0).all()
 
 
 def late_stream(model: MultiTask, corrected: bool, share: float = 0.5) -> float:
@@ -129,6 +129,8 @@ def late_stream(model: MultiTask, corrected: bool, share: float = 0.5) -> float:
         rows = torch.zeros(len(label), INPUTS)
         model.clear()
         foreseen.append(float(model.foresee(rows[:1], np.zeros(1, np.int64))[0, 0]))
+        logits = model.logits(rows, np.zeros(len(label), np.int64))
+        model.calibrate(logits, label, np.ones_like(label, np.bool_), is_late)
         model.learn(
             rows,
             TaskLabels(

@@ -14,7 +14,8 @@ from fakes import processor
 from models import learner, taught
 
 from connectors.event import Event
-from learners.features import COUNTS
+from learners.event_batch import Settled
+from learners.features import PAIR_FEATURES
 from learners.label_rates import rates_width
 from learners.online_learner import OnlineLearner
 from learners.row_index import ABSENT
@@ -109,15 +110,34 @@ def test_a_label_is_foreseen_from_what_was_known_when_the_item_was_shown() -> No
     batch = take(shop()[4][0], np.arange(len(shop()[4][0])))
     users = np.zeros(len(batch.histories), np.int64)
     moments = replace(batch.histories, users=users)
-    shown = model.describe(moments, batch.sequence, batch.item_rows)
-    assert shown.shape[1] == COUNTS + rates_width(3)
+    shown = model.describe(moments, batch.sequence, batch.item_rows, batch.position)
+    assert shown.shape[1] == PAIR_FEATURES + rates_width(3) + 2 * 3
     kept = replace(batch, histories=moments, shown=shown)
     at_once = model.predict_many(kept)
+    assert np.array_equal(at_once.task_scores, shown[at_once.labelled, -3:])
     taught(model, shop()[4:8])
     later = model.predict_many(kept)
     fresh = model.predict_many(replace(kept, shown=None))
-    assert (later.pair_features[:, :COUNTS] == at_once.pair_features[:, :COUNTS]).all()
-    assert (fresh.pair_features[:, :COUNTS] != at_once.pair_features[:, :COUNTS]).any()
+    assert np.array_equal(later.shown, at_once.shown)
+    assert np.array_equal(later.task_scores, at_once.task_scores)
+    assert (fresh.shown[:, :PAIR_FEATURES] != at_once.shown[:, :PAIR_FEATURES]).any()
+    assert (fresh.task_scores != at_once.task_scores).any()
+
+
+def test_forecasts_are_calibrated_by_what_was_foreseen_when_the_item_was_shown() -> None:
+    """Since then the model has learned of the very rows; what it would say now is no forecast."""
+    model = learner()
+    taught(model, shop()[:4])
+    batch = shop()[4][0]
+    shown = model.describe(batch.histories, batch.sequence, batch.item_rows, batch.position)
+    foreseen = shown[:, -3:].mean(axis=0)
+    labels, mask = np.zeros((len(batch), 3), np.float32), np.ones((len(batch), 3), np.bool_)
+    settled = Settled(shown=shown, labels=labels, mask=mask, late=np.zeros_like(mask))
+    silent = choices([[1]], [2])
+    for _ in range(20):
+        model.learn_many(replace(silent, settled=settled), model.predict_many(silent))
+    again = model.describe(batch.histories, batch.sequence, batch.item_rows, batch.position)
+    assert ((again[:, -3:].mean(axis=0) < 0.5 * foreseen) == model.answered).all()
 
 
 def test_users_who_are_forgotten_leave_no_rates() -> None:
@@ -127,9 +147,9 @@ def test_users_who_are_forgotten_leave_no_rates() -> None:
     batch.label_mask[:, 0], batch.labels[:, 0] = True, 1.0
     model.learn_many(batch, model.predict_many(batch))
     index = np.arange(2)
-    before = model.describe(batch.histories, index, np.array([30, 31]))
+    before = model.describe(batch.histories, index, np.array([30, 31]), np.full(2, -1))
     model.forget_users(np.array([0]))
-    after = model.describe(batch.histories, index, np.array([30, 31]))
+    after = model.describe(batch.histories, index, np.array([30, 31]), np.full(2, -1))
     assert (before[0] != after[0]).any()
     assert (before[1] == after[1]).all()
 

@@ -9,7 +9,6 @@ from learners.peers.line_up import line_up
 from learners.task import Task
 from stream.assembly import build_pipeline, build_states, build_tasks, choice_types
 from stream.evaluation.folds import WithholdingLearner, fold_of_moment, scored_in_fold
-from stream.evaluation.foresight import ForeseeingBatcher
 from stream.evaluation.log import EvaluationLog
 from stream.evaluation.peers import run_peers
 from stream.evaluation.protocol import Ints, Protocol, apply_protocol
@@ -78,8 +77,6 @@ def evaluate(
     def run(what: str, seed: int, fold: int | None = None) -> Run:
         chosen = _with(settings, exclude_seen=exclude_seen, seed=seed)
         pipeline = build_pipeline(chosen)
-        if seed == numbers[0] and fold is None:
-            pipeline.batcher = ForeseeingBatcher(chosen.events.declared, choices, pipeline.learner)
         before = None
         if fold is not None:
             learner = WithholdingLearner(pipeline.learner)

@@ -39,9 +39,11 @@ class WithholdingLearner:
         """See `Learner`."""
         return self._learner.answered
 
-    def describe(self, histories: Histories, sequence: IntArray, items: IntArray) -> FloatArray:
+    def describe(
+        self, histories: Histories, sequence: IntArray, items: IntArray, position: IntArray
+    ) -> FloatArray:
         """See `Learner`."""
-        return self._learner.describe(histories, sequence, items)
+        return self._learner.describe(histories, sequence, items, position)
 
     def predict_many(self, batch: EventBatch) -> Predictions:
         """See `Learner`."""

@@ -29,8 +29,8 @@ _BOOTSTRAP_SEED = 0
 def report(evaluation: Evaluation) -> dict[str, Any]:
     """The figures of an evaluation. What cannot be told is None. All but the speed follows from what was foreseen.
 
-    Where there are several seeds, `ranking`, `slices`, `candidate_recall`, `variety` and `satisfaction` of
-    freshet are means over them, with the standard deviations under `spread`; tasks, windows and paired
+    Where there are several seeds, `ranking`, `slices`, `candidate_recall`, `variety`, `satisfaction` and
+    `tasks` of freshet are means over them, with the standard deviations under `spread`; windows and paired
     statistics are of the first.
     """
     protocol, runs = evaluation.protocol, evaluation.runs
@@ -64,7 +64,6 @@ def report(evaluation: Evaluation) -> dict[str, Any]:
         },
         "paired": {name: _paired(us[0], ranks) for name, ranks in peers.items()},
         "windows": _windows({US: us[0], **peers}, protocol.times_s[scored]),
-        "tasks": _tasks(evaluation.tasks, runs[0].tasks),
         "folds": _folds(evaluation.folds),
     }
     told: dict[str, Any] = _finite(result)
@@ -81,6 +80,7 @@ def _of_run(evaluation: Evaluation, run: Run, ranked: Bools, slices: dict[str, B
         "candidate_recall": {"all": _share(ranks >= 0), "known_items": _share((ranks >= 0)[known])},
         "variety": asdict(variety(top, len(protocol.item_ids))),
         "satisfaction": asdict(satisfaction(evaluation.log.events, protocol, scored, top)),
+        "tasks": _tasks(evaluation.tasks, run.tasks),
     }
 
 
@@ -117,11 +117,13 @@ def _deviation(values: Sequence[float]) -> float:
 
 
 def _combined(figures: Sequence[Any], how: Callable[[Sequence[float]], float]) -> Any:
-    """Equal dicts joined number by number; whole numbers are counts, which are alike in all of them."""
+    """Equal trees joined number by number; whole numbers are counts, and like words they are alike in all of them."""
     first = figures[0]
     if isinstance(first, dict):
         return {name: _combined([one[name] for one in figures], how) for name in first}
-    return first if isinstance(first, int) else how(figures)
+    if isinstance(first, list):
+        return [_combined(some, how) for some in zip(*figures, strict=True)]
+    return first if isinstance(first, int | str) else how(figures)
 
 
 def _paired(us: Ints, peer: Ints) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from connectors.event import Event
 from learners.row_index import ABSENT
 from learners.top_list import pessimistic_top
-from stream.evaluation.foresight import ForeseeingBatcher
 from stream.evaluation.protocol import Bools, Ints, Protocol
 from stream.pipeline import Pipeline, Step
 from stream.user_states import UserStates
@@ -77,10 +76,12 @@ class _Gathered:
     masks: list[Bools] = field(default_factory=list)
     scored: list[Bools] = field(default_factory=list)
 
-    def add(self, step: Step, foresight: ForeseeingBatcher, counts: bool) -> None:
-        self.scores.append(foresight.of_labels)
+    def add(self, step: Step, counts: bool) -> None:
+        if not np.isfinite(step.task_scores).all():
+            raise FloatingPointError("A task's forecast is not finite.")
+        self.scores.append(step.task_scores)
         self.labels.append(step.labels)
-        self.masks.append(step.label_mask & foresight.found[:, None])
+        self.masks.append(step.label_mask)
         self.scored.append(np.full(len(step.labels), counts))
 
     def finish(self, tasks: int) -> TaskRows:
@@ -109,7 +110,7 @@ def run_pipeline(
     is in the history of another.
 
     Args:
-        pipeline: That has learned nothing yet. With a `ForeseeingBatcher`, the tasks are examined too.
+        pipeline: That has learned nothing yet.
         states: Empty.
         events: Those of the protocol.
         protocol: What counts.
@@ -127,7 +128,6 @@ def run_pipeline(
     tasks = _Gathered()
     numbers = np.full(1_024, ABSENT, np.int64)  # from the pipeline's item rows to the protocol's numbers
     hidden = np.zeros(len(protocol.item_ids), np.bool_)
-    foresight = pipeline.batcher
     moments = protocol.moments.tolist()
     item_numbers = protocol.items.tolist()
     started = time.perf_counter()
@@ -141,8 +141,8 @@ def run_pipeline(
             numbers = np.append(numbers, np.full(pipeline.items.size, ABSENT))
         for event in range(begin, end):
             numbers[pipeline.items.row(events[event].item_id)] = item_numbers[event]
-        if isinstance(foresight, ForeseeingBatcher) and len(step.labels):
-            tasks.add(step, foresight, begin >= protocol.warm_up)
+        if len(step.labels):
+            tasks.add(step, begin >= protocol.warm_up)
         places = where[begin + step.ranked_events]
         ranked = np.flatnonzero(places >= 0)
         if len(ranked):
@@ -159,13 +159,10 @@ def run_pipeline(
             top[places], ranks[places] = pessimistic_top(candidates, scores, protocol.items[chosen], LIST)
         if on_progress is not None:
             on_progress(end)
-    seconds = time.perf_counter() - started
-    if isinstance(foresight, ForeseeingBatcher):
-        seconds -= foresight.seconds  # a worker does not forecast twice
     return Run(
         ranks=ranks,
         top=top,
         tasks=tasks.finish(len(pipeline.learner.tasks)),
         events=len(events),
-        seconds=seconds,
+        seconds=time.perf_counter() - started,
     )
