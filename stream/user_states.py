@@ -6,7 +6,7 @@ Kept in columns, one row a user, so that a batch of users is one gather; `UserSt
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from learners.event_batch import BoolArray, Histories, IntArray
 from learners.row_index import ABSENT, RowIndex
 from learners.state_arrays import Arrays, grown, nest, unnest
+from stream.arrangement import Placement, Rearranged, arrange
 from stream.pending import PendingImpressions
 
 NOWHERE = -1
@@ -61,6 +62,7 @@ class EventColumns:
         times_ms: (B,) event times.
         remembered: (B,) whether the event enters the history (impressions do not).
         as_of: (B,) how many history events the user had had before this one.
+        rearranged: Histories of the users, by row, whose events came out of order.
     """
 
     users: IntArray
@@ -69,6 +71,7 @@ class EventColumns:
     times_ms: IntArray
     remembered: BoolArray
     as_of: IntArray
+    rearranged: Mapping[int, Rearranged] = field(default_factory=dict)
 
 
 class UserStates:
@@ -79,10 +82,20 @@ class UserStates:
         max_users: Bound; beyond, the users that were silent for longest are forgotten.
         slate_size: Items remembered of the latest slate.
         max_pending: Bound of pending impressions, for each partition.
+        lateness_ms: How far behind its user's newest event one may lie and enter the history.
     """
 
-    def __init__(self, *, history_length: int, max_users: int, slate_size: int, max_pending: int) -> None:
+    def __init__(
+        self,
+        *,
+        history_length: int,
+        max_users: int,
+        slate_size: int,
+        max_pending: int,
+        lateness_ms: int = 3_600_000,
+    ) -> None:
         self.history_length = history_length
+        self._lateness_ms = lateness_ms
         self.index = RowIndex(max_users)
         self.applied: dict[int, int] = {}
         """Last applied offset of each partition: what makes a replay harmless."""
@@ -98,6 +111,7 @@ class UserStates:
         self._slate: NDArray[np.int32] = np.full((16, slate_size), ABSENT, np.int32)
         self._slate_id: NDArray[np.uint64] = np.zeros(16, np.uint64)
         self._slate_at_ms: IntArray = np.zeros(16, np.int64)
+        self._newest_ms: IntArray = np.zeros(16, np.int64)
 
     def __len__(self) -> int:
         return len(self.index)
@@ -140,8 +154,7 @@ class UserStates:
         row = self.index.row(user_id)
         if row == ABSENT:
             return None
-        count = int(self._remembered[row])
-        slots = np.arange(max(0, count - self.history_length), count) % self.history_length
+        slots = self._kept_slots(row)
         kept = slots[self._items[row, slots] != ABSENT]
         slate = self._slate[row]
         partition = int(self._partition[row])
@@ -162,7 +175,48 @@ class UserStates:
 
     def as_of(self, users: IntArray, remembered: BoolArray) -> IntArray:
         """(B,) history length of each event's user just before the event, earlier events of the batch counted."""
-        return self._remembered[users] + _ordinals(users, remembered)
+        return self._remembered[users] + _ordinals(users, remembered, *_grouped(users))
+
+    def place(self, users: IntArray, times_ms: IntArray, remembered: BoolArray) -> Placement:
+        """Where events that may have come out of order belong.
+
+        Args:
+            users: (B,) user rows.
+            times_ms: (B,) event times.
+            remembered: (B,) whether the event is of a kind that enters the history.
+        """
+        order, starts = _grouped(users)
+        as_of = self._remembered[users] + _ordinals(users, remembered, order, starts)
+        late = np.zeros(len(users), np.bool_)
+        times_in_order = times_ms[order]
+        before_ms = np.concatenate([[0], times_in_order[:-1]])
+        before_ms[starts] = self._newest_ms[users[order[starts]]]
+        back = times_in_order < before_ms
+        if not back.any():
+            return Placement(as_of=as_of, late=late)
+        rearranged = {}
+        for user in np.unique(users[order[back]]).tolist():
+            events = np.flatnonzero(users == user)
+            slots = self._kept_slots(user)
+            rearranged[user], as_of[events], late[events] = arrange(
+                first=int(self._remembered[user]) - len(slots),
+                slots=slots,
+                kept_ms=self._times_ms[user, slots],
+                events=events,
+                times_ms=times_ms[events],
+                entering=remembered[events],
+                newest_ms=int(self._newest_ms[user]),
+                lateness_ms=self._lateness_ms,
+            )
+        return Placement(as_of=as_of, late=late, rearranged=rearranged)
+
+    def make_room(self, batch: EventColumns) -> None:
+        """Waiting impressions learn of history events before them that have come only now: before labels are found."""
+        by_partition: dict[int, list[int]] = {}
+        for user in batch.rearranged:
+            by_partition.setdefault(int(self._partition[user]), []).append(user)
+        for partition, users in by_partition.items():
+            self.pending_of(partition).make_room({user: batch.rearranged[user].entering_ms for user in users})
 
     def histories(
         self, users: IntArray, as_of: IntArray, moments_ms: IntArray, batch: EventColumns | None = None
@@ -193,6 +247,8 @@ class UserStates:
                 items = np.where(ahead, batch.items[index], items)
                 types = np.where(ahead, batch.types[index], types)
                 times_ms = np.where(ahead, batch.times_ms[index], times_ms)
+            for n in np.flatnonzero(np.isin(users, list(batch.rearranged))).tolist():
+                items[n], types[n], times_ms[n] = self._rearranged(int(users[n]), place[n], batch)
         filled = items != ABSENT
         age_s = np.where(filled, np.maximum(moments_ms[:, None] - times_ms, 0) / 1000.0, 0.0)
         return _pushed_right(
@@ -209,10 +265,21 @@ class UserStates:
     def apply(self, batch: EventColumns) -> None:
         """Count the batch's events and remember those that enter the history."""
         np.add.at(self._events, batch.users, 1)
-        events = np.flatnonzero(batch.remembered)
+        np.maximum.at(self._newest_ms, batch.users, batch.times_ms)
+        for user, rearranged in batch.rearranged.items():
+            numbers = rearranged.first + np.arange(len(rearranged.sources))[-self.history_length :]
+            slots = numbers % self.history_length
+            self._items[user, slots], self._types[user, slots], self._times_ms[user, slots] = (
+                self._rearranged(user, numbers, batch)
+            )
+            self._remembered[user] += len(rearranged.entering_ms)
+        appended = batch.remembered
+        if batch.rearranged:
+            appended = appended & ~np.isin(batch.users, list(batch.rearranged))
+        events = np.flatnonzero(appended)
         users = batch.users[events]
         _, group, arrivals = np.unique(users, return_inverse=True, return_counts=True)
-        ordinal = _ordinals(users, np.ones(len(users), np.bool_))
+        ordinal = _ordinals(users, np.ones(len(users), np.bool_), *_grouped(users))
         lasting = (
             ordinal >= arrivals[group] - self.history_length
         )  # earlier ones would be overwritten at once
@@ -226,6 +293,37 @@ class UserStates:
     def remembered(self, users: IntArray) -> IntArray:
         """(N,) length of the users' whole histories."""
         return self._remembered[users]
+
+    def newest_ms(self, users: IntArray) -> IntArray:
+        """(N,) event times of the users' newest history events, 0 where there are none."""
+        newest = self._times_ms[users, (self._remembered[users] - 1) % self.history_length]
+        return np.where(self._remembered[users] > 0, newest, 0)
+
+    def _kept_slots(self, user: int) -> IntArray:
+        """(P,) the slots of the ring that hold a user's history, oldest first."""
+        count = int(self._remembered[user])
+        return np.arange(max(0, count - self.history_length), count) % self.history_length
+
+    def _rearranged(
+        self, user: int, numbers: IntArray, batch: EventColumns
+    ) -> tuple[IntArray, IntArray, IntArray]:
+        """(N,) items, types and times of entries of a rearranged history; `ABSENT`, 0, 0 where nothing is kept."""
+        rearranged = batch.rearranged[user]
+        at = numbers - rearranged.first
+        kept = np.flatnonzero((at >= 0) & (at < len(rearranged.sources)))
+        source = rearranged.sources[at[kept]]
+        event, slot = np.maximum(source, 0), np.maximum(-1 - source, 0)
+
+        def entries(of_step: IntArray, of_ring: NDArray[Any], empty: int) -> IntArray:
+            found = np.full(len(numbers), empty, np.int64)
+            found[kept] = np.where(source >= 0, of_step[event], of_ring[user, slot])
+            return found
+
+        return (
+            entries(batch.items, self._items, ABSENT),
+            entries(batch.types, self._types, 0),
+            entries(batch.times_ms, self._times_ms, 0),
+        )
 
     def remember_slates(
         self, users: IntArray, item_rows: IntArray, ids: NDArray[np.uint64], now_ms: int
@@ -270,6 +368,7 @@ class UserStates:
             (self._slate, ABSENT),
             (self._slate_id, 0),
             (self._slate_at_ms, 0),
+            (self._newest_ms, 0),
         ]
 
     def _grow(self, rows: int) -> None:
@@ -285,6 +384,7 @@ class UserStates:
             self._slate,
             self._slate_id,
             self._slate_at_ms,
+            self._newest_ms,
         ) = (grown(column, rows, fill=empty) for column, empty in self._columns())
 
     # --- state
@@ -302,6 +402,7 @@ class UserStates:
             "slate",
             "slate_id",
             "slate_at_ms",
+            "newest_ms",
         )
         arrays: Arrays = {
             name: column[:size].copy() for name, (column, _) in zip(names, self._columns(), strict=True)
@@ -336,21 +437,24 @@ class UserStates:
         self._slate[:size, :width] = arrays["slate"][:, :width]
         self._slate_id[:size] = arrays["slate_id"]
         self._slate_at_ms[:size] = arrays["slate_at_ms"]
+        self._newest_ms[:size] = arrays["newest_ms"]
         self.applied = {int(partition): int(offset) for partition, offset in arrays["applied"]}
         self._pending = {}
         for partition in arrays["pending_partitions"].tolist():
             self.pending_of(partition).load_state_dict(unnest(f"pending.{partition}", arrays))
 
 
-def _ordinals(users: IntArray, counted: BoolArray) -> IntArray:
-    """(B,) how many counted rows of the same user stand before each row."""
+def _grouped(users: IntArray) -> tuple[IntArray, IntArray]:
+    """(B,) the rows with those of one user side by side, and (N,) where each user's begin there."""
     order = np.argsort(users, kind="stable")
+    if not len(users):
+        return order, order
+    return order, np.flatnonzero(np.concatenate([[True], users[order][1:] != users[order][:-1]]))
+
+
+def _ordinals(users: IntArray, counted: BoolArray, order: IntArray, starts: IntArray) -> IntArray:
+    """(B,) how many counted rows of the same user stand before each row; the last two are `_grouped(users)`."""
     running: IntArray = np.cumsum(counted[order]) - counted[order]
-    starts = (
-        np.flatnonzero(np.concatenate([[True], users[order][1:] != users[order][:-1]]))
-        if len(users)
-        else order
-    )
     group: IntArray = np.repeat(running[starts], np.diff(np.append(starts, len(users))))
     ordinals = np.empty(len(users), np.int64)
     ordinals[order] = running - group
