@@ -154,24 +154,37 @@ class UserStates:
         row = self.index.row(user_id)
         if row == ABSENT:
             return None
-        slots = self._kept_slots(row)
-        kept = slots[self._items[row, slots] != ABSENT]
+        item_rows, types, times_ms = self.history(row)
         slate = self._slate[row]
         partition = int(self._partition[row])
         return UserState(
             user_id=user_id,
             partition=partition,
-            events=int(self._events[row]),
-            item_rows=self._items[row, kept].tolist(),
-            types=self._types[row, kept].tolist(),
-            times_ms=self._times_ms[row, kept].tolist(),
+            events=self.events(row),
+            item_rows=item_rows,
+            types=types,
+            times_ms=times_ms,
             pending=self.pending_of(partition).of_user(row),
             slate_rows=slate[slate != ABSENT].tolist(),
             slate_id=int(self._slate_id[row]),
             slate_at_ms=int(self._slate_at_ms[row]),
         )
 
+    def events(self, row: int) -> int:
+        """How many events of a user row were applied."""
+        return int(self._events[row])
+
     # --- histories
+
+    def history(self, row: int) -> tuple[list[int], list[int], list[int]]:
+        """Item rows, types and times of what is kept of a user row's history, oldest first."""
+        slots = self._kept_slots(row)
+        kept = slots[self._items[row, slots] != ABSENT]
+        return (
+            self._items[row, kept].tolist(),
+            self._types[row, kept].tolist(),
+            self._times_ms[row, kept].tolist(),
+        )
 
     def as_of(self, users: IntArray, remembered: BoolArray) -> IntArray:
         """(B,) history length of each event's user just before the event, earlier events of the batch counted."""
