@@ -6,12 +6,28 @@ the numbers of those behind it up by one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from learners.event_batch import BoolArray, IntArray
+
+
+class Kept(NamedTuple):
+    """What is kept of one user's history.
+
+    Attributes:
+        first: The number of the oldest entry.
+        slots: (P,) the slots of the user's ring that hold the entries, oldest first.
+        times_ms: (P,) their event times.
+    """
+
+    first: int
+    slots: IntArray
+    times_ms: IntArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +43,26 @@ class Rearranged:
     first: int
     sources: IntArray
     entering_ms: IntArray
+
+    def entries(
+        self, numbers: IntArray, of_step: NDArray[Any], of_ring: NDArray[Any], empty: int
+    ) -> IntArray:
+        """(N,) one column of the entries with these numbers.
+
+        Args:
+            numbers: (N,) numbers in the user's whole history.
+            of_step: (B,) the column of the step's events.
+            of_ring: (R,) the column of the user's ring, as it was before the step.
+            empty: Stands for entries that are not kept.
+        """
+        at = numbers - self.first
+        kept = np.flatnonzero((at >= 0) & (at < len(self.sources)))
+        source = self.sources[at[kept]]
+        found = np.full(len(numbers), empty, np.int64)
+        found[kept] = np.where(
+            source >= 0, of_step[np.maximum(source, 0)], of_ring[np.maximum(-1 - source, 0)]
+        )
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,14 +81,56 @@ class Placement:
     rearranged: Mapping[int, Rearranged] = field(default_factory=dict)
 
 
-def arrange(
+def place(
+    users: IntArray,
+    times_ms: IntArray,
+    entering: BoolArray,
     *,
-    first: int,
-    slots: IntArray,
-    kept_ms: IntArray,
+    lengths: IntArray,
+    newest_ms: IntArray,
+    kept: Callable[[int], Kept],
+    lateness_ms: int,
+) -> Placement:
+    """Place a step's events. Users whose time ran forward cost a comparison, all others an `arrange`.
+
+    Args:
+        users: (B,) user rows, in the order of arrival.
+        times_ms: (B,) event times.
+        entering: (B,) which events are of a kind that enters the history.
+        lengths: (B,) length of each event's user's history before the step.
+        newest_ms: (B,) time of the user's newest event before the step.
+        kept: What is kept of a user row's history.
+        lateness_ms: How far behind its user's newest event so far one may lie and enter.
+    """
+    order, starts = grouped(users)
+    as_of = lengths + ordinals(users, entering, order, starts)
+    late = np.zeros(len(users), np.bool_)
+    in_order_ms = times_ms[order]
+    before_ms = np.concatenate([[0], in_order_ms[:-1]])
+    before_ms[starts] = newest_ms[order[starts]]
+    back = in_order_ms < before_ms
+    if not back.any():
+        return Placement(as_of=as_of, late=late)
+    rearranged = {}
+    for user in np.unique(users[order[back]]).tolist():
+        events = np.flatnonzero(users == user)
+        rearranged[user], as_of[events], late[events] = arrange(
+            kept(user),
+            events,
+            times_ms[events],
+            entering[events],
+            newest_ms=int(newest_ms[events[0]]),
+            lateness_ms=lateness_ms,
+        )
+    return Placement(as_of=as_of, late=late, rearranged=rearranged)
+
+
+def arrange(
+    kept: Kept,
     events: IntArray,
     times_ms: IntArray,
     entering: BoolArray,
+    *,
     newest_ms: int,
     lateness_ms: int,
 ) -> tuple[Rearranged, IntArray, BoolArray]:
@@ -62,9 +140,7 @@ def arrange(
     no gaps.
 
     Args:
-        first: Number of the oldest history event that is kept.
-        slots: (P,) slots of the ring that hold what is kept, oldest first.
-        kept_ms: (P,) their event times.
+        kept: What is kept of the user's history.
         events: (M,) the user's events of the step, by their rows there, as they came.
         times_ms: (M,) their times.
         entering: (M,) which of them are of a kind that enters the history.
@@ -74,18 +150,35 @@ def arrange(
     Returns:
         The history; (M,) how many of its events lie before each event; (M,) which events come too late.
     """
-    newest_so_far = np.maximum.accumulate(np.concatenate([[newest_ms], times_ms]))[:-1]
-    late: BoolArray = times_ms < newest_so_far - lateness_ms
+    newest_so_far_ms = np.maximum.accumulate(np.concatenate([[newest_ms], times_ms]))[:-1]
+    late: BoolArray = times_ms < newest_so_far_ms - lateness_ms
     enters = entering & ~late
-    kept = len(slots)
-    order = np.argsort(np.concatenate([kept_ms, times_ms]), kind="stable")
-    counted = np.concatenate([np.ones(kept, np.bool_), enters])[order]
-    place = np.empty(len(order), np.int64)
-    place[order] = np.cumsum(counted) - counted
-    gone = int((enters & (times_ms < kept_ms[0])).sum()) if first else 0
+    entries = len(kept.slots)
+    order = np.argsort(np.concatenate([kept.times_ms, times_ms]), kind="stable")
+    counted = np.concatenate([np.ones(entries, np.bool_), enters])[order]
+    number = np.empty(len(order), np.int64)
+    number[order] = kept.first + np.cumsum(counted) - counted
+    gone = int((enters & (times_ms < kept.times_ms[0])).sum()) if kept.first else 0
     rearranged = Rearranged(
-        first=first + gone,
-        sources=np.concatenate([-1 - slots, events])[order[counted]][gone:],
+        first=kept.first + gone,
+        sources=np.concatenate([-1 - kept.slots, events])[order[counted]][gone:],
         entering_ms=np.sort(times_ms[enters]),
     )
-    return rearranged, first + place[kept:], late
+    return rearranged, number[entries:], late
+
+
+def grouped(users: IntArray) -> tuple[IntArray, IntArray]:
+    """(B,) the rows with those of one user side by side, in order, and (U,) where each user's begin there."""
+    order = np.argsort(users, kind="stable")
+    if not len(users):
+        return order, order
+    return order, np.flatnonzero(np.concatenate([[True], users[order][1:] != users[order][:-1]]))
+
+
+def ordinals(users: IntArray, counted: BoolArray, order: IntArray, starts: IntArray) -> IntArray:
+    """(B,) how many counted rows of the same user stand before each row; the last two are `grouped(users)`."""
+    running: IntArray = np.cumsum(counted[order]) - counted[order]
+    group: IntArray = np.repeat(running[starts], np.diff(np.append(starts, len(users))))
+    found = np.empty(len(users), np.int64)
+    found[order] = running - group
+    return found

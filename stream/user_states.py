@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from learners.event_batch import BoolArray, Histories, IntArray
 from learners.row_index import ABSENT, RowIndex
 from learners.state_arrays import Arrays, grown, nest, unnest
-from stream.arrangement import Placement, Rearranged, arrange
+from stream.arrangement import Kept, Placement, Rearranged, grouped, ordinals, place
 from stream.pending import PendingImpressions
 
 NOWHERE = -1
@@ -188,7 +188,7 @@ class UserStates:
 
     def as_of(self, users: IntArray, remembered: BoolArray) -> IntArray:
         """(B,) history length of each event's user just before the event, earlier events of the batch counted."""
-        return self._remembered[users] + _ordinals(users, remembered, *_grouped(users))
+        return self._remembered[users] + ordinals(users, remembered, *grouped(users))
 
     def place(self, users: IntArray, times_ms: IntArray, remembered: BoolArray) -> Placement:
         """Where events that may have come out of order belong.
@@ -198,30 +198,15 @@ class UserStates:
             times_ms: (B,) event times.
             remembered: (B,) whether the event is of a kind that enters the history.
         """
-        order, starts = _grouped(users)
-        as_of = self._remembered[users] + _ordinals(users, remembered, order, starts)
-        late = np.zeros(len(users), np.bool_)
-        times_in_order = times_ms[order]
-        before_ms = np.concatenate([[0], times_in_order[:-1]])
-        before_ms[starts] = self._newest_ms[users[order[starts]]]
-        back = times_in_order < before_ms
-        if not back.any():
-            return Placement(as_of=as_of, late=late)
-        rearranged = {}
-        for user in np.unique(users[order[back]]).tolist():
-            events = np.flatnonzero(users == user)
-            slots = self._kept_slots(user)
-            rearranged[user], as_of[events], late[events] = arrange(
-                first=int(self._remembered[user]) - len(slots),
-                slots=slots,
-                kept_ms=self._times_ms[user, slots],
-                events=events,
-                times_ms=times_ms[events],
-                entering=remembered[events],
-                newest_ms=int(self._newest_ms[user]),
-                lateness_ms=self._lateness_ms,
-            )
-        return Placement(as_of=as_of, late=late, rearranged=rearranged)
+        return place(
+            users,
+            times_ms,
+            remembered,
+            lengths=self._remembered[users],
+            newest_ms=self._newest_ms[users],
+            kept=self._kept,
+            lateness_ms=self._lateness_ms,
+        )
 
     def make_room(self, batch: EventColumns) -> None:
         """Waiting impressions learn of history events before them that have come only now: before labels are found."""
@@ -292,7 +277,7 @@ class UserStates:
         events = np.flatnonzero(appended)
         users = batch.users[events]
         _, group, arrivals = np.unique(users, return_inverse=True, return_counts=True)
-        ordinal = _ordinals(users, np.ones(len(users), np.bool_), *_grouped(users))
+        ordinal = ordinals(users, np.ones(len(users), np.bool_), *grouped(users))
         lasting = (
             ordinal >= arrivals[group] - self.history_length
         )  # earlier ones would be overwritten at once
@@ -317,25 +302,20 @@ class UserStates:
         count = int(self._remembered[user])
         return np.arange(max(0, count - self.history_length), count) % self.history_length
 
+    def _kept(self, user: int) -> Kept:
+        slots = self._kept_slots(user)
+        first = int(self._remembered[user]) - len(slots)
+        return Kept(first, slots, self._times_ms[user, slots])
+
     def _rearranged(
         self, user: int, numbers: IntArray, batch: EventColumns
     ) -> tuple[IntArray, IntArray, IntArray]:
         """(N,) items, types and times of entries of a rearranged history; `ABSENT`, 0, 0 where nothing is kept."""
-        rearranged = batch.rearranged[user]
-        at = numbers - rearranged.first
-        kept = np.flatnonzero((at >= 0) & (at < len(rearranged.sources)))
-        source = rearranged.sources[at[kept]]
-        event, slot = np.maximum(source, 0), np.maximum(-1 - source, 0)
-
-        def entries(of_step: IntArray, of_ring: NDArray[Any], empty: int) -> IntArray:
-            found = np.full(len(numbers), empty, np.int64)
-            found[kept] = np.where(source >= 0, of_step[event], of_ring[user, slot])
-            return found
-
+        entries = batch.rearranged[user].entries
         return (
-            entries(batch.items, self._items, ABSENT),
-            entries(batch.types, self._types, 0),
-            entries(batch.times_ms, self._times_ms, 0),
+            entries(numbers, batch.items, self._items[user], ABSENT),
+            entries(numbers, batch.types, self._types[user], 0),
+            entries(numbers, batch.times_ms, self._times_ms[user], 0),
         )
 
     def remember_slates(
@@ -455,23 +435,6 @@ class UserStates:
         self._pending = {}
         for partition in arrays["pending_partitions"].tolist():
             self.pending_of(partition).load_state_dict(unnest(f"pending.{partition}", arrays))
-
-
-def _grouped(users: IntArray) -> tuple[IntArray, IntArray]:
-    """(B,) the rows with those of one user side by side, and (N,) where each user's begin there."""
-    order = np.argsort(users, kind="stable")
-    if not len(users):
-        return order, order
-    return order, np.flatnonzero(np.concatenate([[True], users[order][1:] != users[order][:-1]]))
-
-
-def _ordinals(users: IntArray, counted: BoolArray, order: IntArray, starts: IntArray) -> IntArray:
-    """(B,) how many counted rows of the same user stand before each row; the last two are `_grouped(users)`."""
-    running: IntArray = np.cumsum(counted[order]) - counted[order]
-    group: IntArray = np.repeat(running[starts], np.diff(np.append(starts, len(users))))
-    ordinals = np.empty(len(users), np.int64)
-    ordinals[order] = running - group
-    return ordinals
 
 
 def _pushed_right(histories: Histories) -> Histories:
