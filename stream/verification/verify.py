@@ -170,13 +170,8 @@ async def _applied_records(
     from connectors.sources.kafka import KafkaSource
     from connectors.topics import beginning_offsets, end_offsets
 
-    first = await asyncio.to_thread(beginning_offsets, client, topic)
     ends = await asyncio.to_thread(end_offsets, client, topic)
-    missing = {
-        partition
-        for partition, last in applied.items()
-        if first.get(partition, last + 1) <= last < ends[partition]
-    }
+    missing = {partition for partition, last in applied.items() if last < ends.get(partition, 0)}
     async with KafkaSource(client, topic, start="earliest") as source:
         while missing:
             records = await source.read()
@@ -184,6 +179,9 @@ async def _applied_records(
             missing -= {
                 record.partition for record in records if record.offset >= applied.get(record.partition, -1)
             }
+            if not records:  # nothing comes of what is not kept any more
+                first = await asyncio.to_thread(beginning_offsets, client, topic)
+                missing -= {partition for partition in missing if first[partition] > applied[partition]}
 
 
 def _verdict(
