@@ -13,6 +13,7 @@ from connectors.simulator.config import SimulatorConfig
 from connectors.simulator.simulation import Simulation
 from stream.allocator import keep_temporaries
 from stream.assembly import build_decoder, build_pipeline, build_states
+from stream.duplicates import RecentIds
 from stream.pipeline import Pipeline
 from stream.settings import Settings, load
 from stream.user_states import UserStates
@@ -29,7 +30,8 @@ _LATER_MS = _START_MS + 3_600_000
 def measure(quick: bool) -> list[dict[str, Any]]:
     """Microseconds, median, least and most of the repetitions, which are interleaved.
 
-    Decoding, learning and whole steps are per event, by batch size; slates are per slate, by how many at a time.
+    Decoding, telling duplicates, learning and whole steps are per event, by batch size; slates are per slate, by how
+    many at a time.
     """
     keep_temporaries()
     settings = load()
@@ -42,6 +44,7 @@ def measure(quick: bool) -> list[dict[str, Any]]:
     costs: dict[str, list[float]] = {}
     for _ in range(repetitions):
         costs.setdefault("event: decode", []).append(_decoding(settings, events[at : at + events_each]))
+        costs.setdefault("event: is it a duplicate", []).append(_recognising(events[at : at + events_each]))
         at += events_each
         for slates in (False, True):
             what = "whole step, with a slate a user" if slates else "predict, learn and apply"
@@ -97,3 +100,12 @@ def _decoding(settings: Settings, events: list[Event]) -> float:
     for value in values:
         decoder.read(value, _START_MS, "none")
     return (time.perf_counter() - began) / len(values) * 1e6
+
+
+def _recognising(events: list[Event]) -> float:
+    """Microseconds an event, once the window is full."""
+    ids = RecentIds(len(events) // 2)
+    began = time.perf_counter()
+    for event in events:
+        ids.admit(0, event)
+    return (time.perf_counter() - began) / len(events) * 1e6

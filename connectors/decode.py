@@ -24,6 +24,7 @@ _MAX_POSITION = 2**31 - 1
 _MAX_ITEMS = 500  # of one record, so that no single one fills a step
 _MAX_CONTEXT_KEY = 64
 _MAX_CONTEXT_TEXT = 1_024
+_LOG_APPEND_TIME = 1
 
 
 class RawRecord(Protocol):
@@ -48,6 +49,19 @@ class RawRecord(Protocol):
     @property
     def value(self) -> bytes | None:
         """Its value."""
+
+
+def generated_id(record: RawRecord) -> str:
+    """What names an event whose producer gave it no id: its place. Of a list's entries it is the beginning."""
+    return f"{record.topic}/{record.partition}/{record.offset}"
+
+
+def arrival_ms(record: RawRecord) -> int | None:
+    """When the broker got the record, UTC milliseconds; None where the producer stamped it, or nobody did."""
+    if getattr(record, "timestamp_type", None) != _LOG_APPEND_TIME:
+        return None
+    arrived_ms: int | None = getattr(record, "timestamp", None)
+    return arrived_ms
 
 
 class _Item(msgspec.Struct):
@@ -90,12 +104,16 @@ class Refusal:
 class EventDecoder:
     """Turns records into events, or into the reason why they are none.
 
+    Nothing happened after it arrived: where the broker says when it got a record, an event whose time lies ahead
+    of that is taken to have happened then. So what becomes of such a record does not depend on when it is read.
+
     Args:
         event_types: The declared types, standard ones included; aliases lead to them.
         max_bytes: Largest accepted record value, bytes.
         max_id_length: Longest accepted id, characters.
         max_context_fields: Context fields kept of one event; further ones are kept out.
-        max_future_s: How far an event may lie ahead of the clock, seconds.
+        max_future_s: How far an event may lie ahead of its arrival, seconds; of the clock where the broker does
+            not say when it arrived.
     """
 
     def __init__(
@@ -118,7 +136,9 @@ class EventDecoder:
 
         Never raises for what the record holds.
         """
-        events = self.read(record.value, now_ms, f"{record.topic}/{record.partition}/{record.offset}")
+        arrived_ms = arrival_ms(record)
+        clock_ms = now_ms if arrived_ms is None else arrived_ms
+        events = self.read(record.value, clock_ms, generated_id(record), arrived_ms)
         if isinstance(events, Refusal):
             return DeadLetter(
                 reason=events.reason,
@@ -132,8 +152,17 @@ class EventDecoder:
             )
         return events
 
-    def read(self, value: bytes | None, now_ms: int, default_id: str) -> list[Event] | Refusal:
-        """The events in `value`; `default_id` names an event whose producer gave it no id."""
+    def read(
+        self, value: bytes | None, now_ms: int, default_id: str, latest_ms: int | None = None
+    ) -> list[Event] | Refusal:
+        """The events in `value`.
+
+        Args:
+            value: One JSON object.
+            now_ms: The clock, UTC milliseconds.
+            default_id: Names an event whose producer gave it no id.
+            latest_ms: An event that claims to have happened later is taken to have happened then.
+        """
         if not value:
             return Refusal(Reason.NOT_JSON, "The record is empty; send one JSON object.")
         if len(value) > self._max_bytes:
@@ -145,9 +174,11 @@ class EventDecoder:
             wire = _decode_wire(value)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
             return _explain(value, error)
-        return self._check(wire, now_ms, default_id)
+        return self._check(wire, now_ms, default_id, latest_ms)
 
-    def _check(self, wire: _Wire, now_ms: int, default_id: str) -> list[Event] | Refusal:
+    def _check(
+        self, wire: _Wire, now_ms: int, default_id: str, latest_ms: int | None
+    ) -> list[Event] | Refusal:
         if wire.schema_version != SCHEMA_VERSION:
             return Refusal(
                 Reason.UNSUPPORTED_VERSION,
@@ -167,6 +198,8 @@ class EventDecoder:
         occurred_at_ms = self._time(wire, now_ms)
         if isinstance(occurred_at_ms, Refusal):
             return occurred_at_ms
+        if latest_ms is not None:
+            occurred_at_ms = min(occurred_at_ms, latest_ms)
         if wire.items and len(wire.items) > _MAX_ITEMS:
             return Refusal(
                 Reason.OVERSIZED, f"items has {len(wire.items)} entries, at most {_MAX_ITEMS} are accepted."

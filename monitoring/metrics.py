@@ -56,7 +56,13 @@ class Metrics:
         self.removed = {name: removed.labels(name) for name in filters}
         places = counter("places_total", "Places of slates, by why their items stand there.", ["placed"])
         self.places = {name: places.labels(name) for name in placed}
-        self.skipped = counter("records_skipped_total", "Records that had been applied before.")
+        self.skipped = counter("records_skipped_total", "Records that had been applied and were read again.")
+        self.duplicates = counter(
+            "duplicates_total", "Events that had been applied and were sent again, told by their ids."
+        )
+        self.late_events = counter(
+            "late_events_total", "Applied events that came too late for their user's history."
+        )
         dead = counter("dead_letters_total", "Records that were no events, by reason.", ["reason"])
         self.dead_letters = {reason: dead.labels(reason) for reason in reasons}
         self.freshness = histogram(

@@ -8,6 +8,7 @@ from learners.task import Task
 from stream.attribution import Attribution, LabelSource
 from stream.batching import Batcher
 from stream.checkpoint import CheckpointStore
+from stream.duplicates import RecentIds
 from stream.pipeline import Pipeline
 from stream.processor import Processor
 from stream.settings import Settings
@@ -36,7 +37,13 @@ def build_states(settings: Settings) -> UserStates:
         max_users=settings.state.max_users,
         slate_size=settings.recommend.slate_size,
         max_pending=settings.state.max_pending,
+        lateness_ms=lateness_ms(settings),
     )
+
+
+def lateness_ms(settings: Settings) -> int:
+    """How far behind its user's newest event one may lie, milliseconds."""
+    return int(settings.events.lateness_s * 1000)
 
 
 def checkpoint_store(settings: Settings) -> CheckpointStore:
@@ -46,7 +53,12 @@ def checkpoint_store(settings: Settings) -> CheckpointStore:
 
 def build_processor(settings: Settings) -> Processor:
     """A processor that has learned nothing yet."""
-    return Processor(build_decoder(settings), build_pipeline(settings), build_states(settings))
+    return Processor(
+        build_decoder(settings),
+        build_pipeline(settings),
+        build_states(settings),
+        RecentIds(settings.events.duplicates_window),
+    )
 
 
 def build_pipeline(settings: Settings) -> Pipeline:
@@ -64,13 +76,6 @@ def build_pipeline(settings: Settings) -> Pipeline:
 
     tasks = build_tasks(settings)
     learner, recommend = settings.learner, settings.recommend
-    batcher = Batcher(
-        settings.events.decoded,
-        choice_types(settings),
-        owning_types=frozenset(recommend.owned_types),
-        withdrawing_types=frozenset(settings.events.withdrawing_types),
-        restoring_types=frozenset(settings.events.restoring_types),
-    )
     config = LearnerConfig(
         dimension=learner.dimension,
         encoder=learner.encoder,
@@ -113,6 +118,29 @@ def build_pipeline(settings: Settings) -> Pipeline:
         device=learner.device,
         seed=learner.seed,
     )
+    batcher = build_batcher(settings)
+    return Pipeline(
+        OnlineLearner(tasks, config),
+        batcher,
+        build_attribution(settings, batcher),
+        max_items=settings.state.max_items,
+        slate_size=recommend.slate_size,
+    )
+
+
+def build_batcher(settings: Settings) -> Batcher:
+    """What turns events into columns."""
+    return Batcher(
+        settings.events.decoded,
+        choice_types(settings),
+        owning_types=frozenset(settings.recommend.owned_types),
+        withdrawing_types=frozenset(settings.events.withdrawing_types),
+        restoring_types=frozenset(settings.events.restoring_types),
+    )
+
+
+def build_attribution(settings: Settings, batcher: Batcher) -> Attribution:
+    """What finds labels."""
     sources = {
         task.name: LabelSource(
             event_types=frozenset(batcher.number(event_type) for event_type in task.event_types),
@@ -120,18 +148,12 @@ def build_pipeline(settings: Settings) -> Pipeline:
         )
         for task in settings.tasks
     }
-    return Pipeline(
-        OnlineLearner(tasks, config),
-        batcher,
-        Attribution(
-            tasks,
-            sources,
-            batcher.impression,
-            frozenset(map(batcher.number, ("click", "view"))),
-            batcher.catalogue,
-        ),
-        max_items=settings.state.max_items,
-        slate_size=recommend.slate_size,
+    return Attribution(
+        build_tasks(settings),
+        sources,
+        batcher.impression,
+        frozenset(map(batcher.number, ("click", "view"))),
+        batcher.catalogue,
     )
 
 

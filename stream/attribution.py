@@ -285,7 +285,8 @@ class Attribution:
         position: int,
         value: float,
     ) -> None:
-        pending.watermark_ms = max(pending.watermark_ms, at_ms)
+        before_ms = pending.watermark_ms
+        pending.watermark_ms = max(before_ms, at_ms)
         if event_type == self._impression:
             pending.note(pending.open(user, item, as_of, at_ms, position, self._silent), described)
             return
@@ -293,7 +294,7 @@ class Attribution:
             return
         answered = self._answers.get(event_type, ())
         number = pending.latest(user, item)
-        if number is None or not self._belongs(pending, pending.slot(number), answered, at_ms):
+        if number is None or not self._belongs(pending, pending.slot(number), answered, at_ms, before_ms):
             own = sum(1 << task for task in answered)
             number = pending.open(user, item, as_of, at_ms, position, self._standing | own)
             pending.note(number, described)
@@ -304,10 +305,18 @@ class Attribution:
                     scaled = min(max(value / self._scale[task], 0.0), 1.0)
                     self._label(pending, rows, slot, task, scaled, at_ms, settled=True)
             else:
-                self._answer(pending, rows, slot, task, at_ms)
+                self._answer(pending, rows, slot, task, at_ms, before_ms)
 
-    def _belongs(self, pending: PendingImpressions, slot: int, answered: tuple[int, ...], at_ms: int) -> bool:
-        """Whether an event is about this impression: inside the longest window, or a late answer to it."""
+    def _belongs(
+        self, pending: PendingImpressions, slot: int, answered: tuple[int, ...], at_ms: int, before_ms: int
+    ) -> bool:
+        """Whether an event is about this impression: inside the longest window, or a late answer to it.
+
+        `before_ms` is the watermark before the event. What that has closed is closed, although it is noticed only
+        at the end of the step: labels must not depend on how the stream is cut into steps.
+        """
+        if int(pending.order_ms[slot]) < before_ms - self._kept_ms:
+            return False  # it would have been let go
         age_ms = at_ms - int(pending.opened_ms[slot])
         no = int(pending.negative[slot]) | ~int(
             pending.resolved[slot]
@@ -316,12 +325,15 @@ class Attribution:
             age_ms <= self._latest_ms[task] and no >> task & 1 for task in answered
         )
 
-    def _answer(self, pending: PendingImpressions, rows: _Rows, slot: int, task: int, at_ms: int) -> None:
+    def _answer(
+        self, pending: PendingImpressions, rows: _Rows, slot: int, task: int, at_ms: int, before_ms: int
+    ) -> None:
         """A yes: in time, late, or too late."""
         bit = 1 << task
         age_ms = at_ms - int(pending.opened_ms[slot])
         waits = not int(pending.resolved[slot]) & bit
-        if waits and age_ms <= self._windows_ms[task]:
+        closed = self._closes[task] and int(pending.order_ms[slot]) < before_ms - self._windows_ms[task]
+        if waits and not closed and age_ms <= self._windows_ms[task]:
             pending.positive[slot] |= bit
             if not self._ranking[task]:
                 pending.resolved[slot] |= bit
@@ -329,7 +341,7 @@ class Attribution:
             return
         if (
             waits and self._closes[task] and self._latest_ms[task] >= 0
-        ):  # its window closes with this very event
+        ):  # its window closes with this very event, or has in this very step
             pending.resolved[slot] |= bit
             pending.negative[slot] |= bit
             self._label(pending, rows, slot, task, 0.0, at_ms)

@@ -10,6 +10,7 @@ import numpy as np
 from connectors.event import Event
 from learners.event_batch import BoolArray, EventBatch, FloatArray, Happenings, Histories, IntArray
 from learners.row_index import RowIndex
+from stream.arrangement import Placement
 from stream.attribution import LabelRows
 from stream.user_states import EventColumns, UserStates
 
@@ -27,12 +28,14 @@ class Arrivals:
         position: (B,) zero-based places, -1 where not known.
         values: (B,) values, NaN where there are none.
         target: (B,) whether the event is a choice: what the ranking learns to foresee.
+        late: (B,) whether it came too late to enter the history and to be learned as a choice.
     """
 
     columns: EventColumns
     position: IntArray
     values: FloatArray
     target: BoolArray
+    late: BoolArray
 
 
 class Batcher:
@@ -80,19 +83,26 @@ class Batcher:
             events: Of one step.
             states: The users.
             items: The items.
-            simultaneous: The events happened at one moment: no event has another one of the step in its history.
+            simultaneous: The events happened at one moment, later than all before: no event has another one of
+                the step in its history.
         """
         users = states.admit([event.user_id for event in events])
         item_rows = items.admit([event.item_id for event in events])
         types = np.array([self._numbers[event.event_type] for event in events], np.int64)
+        times_ms = np.array([event.occurred_at_ms for event in events], np.int64)
         remembered = (types != self.impression) & (self._supply[types] == 0)
+        if simultaneous:
+            placement = Placement(as_of=states.remembered(users), late=np.zeros(len(users), np.bool_))
+        else:
+            placement = states.place(users, times_ms, remembered)
         columns = EventColumns(
             users=users,
             items=item_rows,
             types=types,
-            times_ms=np.array([event.occurred_at_ms for event in events], np.int64),
-            remembered=remembered,
-            as_of=states.remembered(users) if simultaneous else states.as_of(users, remembered),
+            times_ms=times_ms,
+            remembered=remembered & ~placement.late,
+            as_of=placement.as_of,
+            rearranged=placement.rearranged,
         )
         position = [-1 if event.position is None else event.position for event in events]
         values = [np.nan if event.value is None else event.value for event in events]
@@ -100,7 +110,8 @@ class Batcher:
             columns=columns,
             position=np.clip(np.array(position, np.int64), -1, 1_000_000),
             values=np.clip(np.array(values, np.float64), -_LARGEST, _LARGEST).astype(np.float32),
-            target=self._targets[types] & (self._supply[types] == 0),
+            target=self._targets[types] & (self._supply[types] == 0) & ~placement.late,
+            late=placement.late,
         )
 
     def moments(self, columns: EventColumns, states: UserStates) -> tuple[Histories, IntArray]:

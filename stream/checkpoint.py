@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-FORMAT = 1
+FORMAT = 2
 _MANIFEST = "manifest.json"
 _CHUNK = 1 << 20
 

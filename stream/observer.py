@@ -63,6 +63,7 @@ class WorkerObserver:
         metrics = self.metrics
         metrics.decode.observe(processed.decode_s)
         metrics.skipped.inc(processed.skipped)
+        metrics.duplicates.inc(processed.duplicates)
         for letter in processed.dead_letters:
             metrics.dead_letters[letter.reason].inc()
         for partition, offset in states.applied.items():
@@ -73,6 +74,7 @@ class WorkerObserver:
         step = processed.step
         metrics.step.observe(processed.step_s)
         metrics.events.inc(step.events)
+        metrics.late_events.inc(step.late)
         metrics.batch_events.observe(step.events)
         metrics.recommendations.inc(len(step.recommendations))
         for name, count in step.removed.items():

@@ -117,6 +117,18 @@ class PendingImpressions:
         slots = slots[self.user[slots] == user]
         return self.item[slots].tolist(), self.opened_ms[slots].tolist()
 
+    def make_room(self, entering_ms: Mapping[int, IntArray]) -> None:
+        """History events have come that lie before impressions which wait: these have one more before them each.
+
+        Args:
+            entering_ms: By user row, (M,) the events' times, ascending.
+        """
+        slots = np.arange(self.first, self.next) % len(self.user)
+        slots = slots[np.isin(self.user[slots], list(entering_ms))]
+        for user in np.unique(self.user[slots]).tolist():
+            mine = slots[self.user[slots] == user]
+            self.as_of[mine] += np.searchsorted(entering_ms[user], self.opened_ms[mine], side="left")
+
     def forget(self, users: IntArray | None = None, items: IntArray | None = None) -> None:
         """Nothing more will be learned from impressions of users or items that are gone."""
         numbers = np.arange(self.first, self.next)

@@ -19,6 +19,7 @@ from learners.learner import Learner, Lesson, Slates
 from learners.row_index import ABSENT, RowIndex
 from stream.attribution import Attribution
 from stream.batching import Batcher
+from stream.ledger import Ledger
 from stream.user_states import EventColumns, UserStates
 
 Placed = Literal["ranked", "explored", "new"]
@@ -32,6 +33,7 @@ class Step:
 
     Attributes:
         events: How many events were applied.
+        late: How many of them came too late to enter a history and to be learned as a choice.
         recommendations: One for each user whom the step touched; none where no slates were asked for.
         ranked_events: (T,) which of the step's events were ranked: the choices that no list had shown.
         ranks: (T,) zero-based ranks of the chosen items, before they were learned; -1 not found.
@@ -52,6 +54,7 @@ class Step:
     """
 
     events: int
+    late: int
     recommendations: list[Recommendation]
     ranked_events: IntArray
     ranks: IntArray
@@ -88,6 +91,7 @@ class Pipeline:
         self.learner = learner
         self.batcher = batcher
         self.items = RowIndex(max_items)
+        self.ledger = Ledger(len(learner.tasks))
         self._attribution = attribution
         self._slate_size = slate_size
 
@@ -118,11 +122,14 @@ class Pipeline:
         if len(evicted):
             states.forget_items(evicted)
             self.learner.forget_items(evicted)
+            self.ledger.forget_items(evicted)
         self.learner.forget_users(states.take_forgotten())
         columns = arrivals.columns
+        states.make_room(columns)
         histories, sequence = self.batcher.moments(columns, states)
         described = self.learner.describe(histories, sequence, columns.items, arrivals.position)
         labels = self._attribution.observe(columns, arrivals.position, arrivals.values, states, described)
+        self.ledger.count(columns.items, labels)
         # Of a task that nobody ever answered, silence says nothing; its rows would only cost.
         labels = labels.only(self.learner.answered | (labels.labels > 0.0).any(axis=0))
         batch = self.batcher.batch(arrivals, labels, states, len(self.learner.tasks))
@@ -140,6 +147,7 @@ class Pipeline:
         )
         return Step(
             events=len(events),
+            late=int(arrivals.late.sum()),
             recommendations=served.recommendations,
             ranked_events=np.flatnonzero(arrivals.target)[targets],
             ranks=predictions.ranks,
@@ -170,7 +178,8 @@ class Pipeline:
         """One slate for each user who did something; its trigger is the user's last event of the step."""
         touched, last_from_end = np.unique(columns.users[behaviour][::-1], return_index=True)
         triggers = behaviour[len(behaviour) - 1 - last_from_end]
-        histories = states.histories(touched, states.remembered(touched), columns.times_ms[triggers])
+        moments_ms = np.maximum(columns.times_ms[triggers], states.newest_ms(touched))
+        histories = states.histories(touched, states.remembered(touched), moments_ms)
         slates = self.learner.recommend(histories, self._slate_size)
         names = {row: self.items.id(row) for row in np.unique(slates.item_rows).tolist() if row != ABSENT}
         names |= {row: self.items.id(row) for row in np.unique(slates.because).tolist() if row != ABSENT}

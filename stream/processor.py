@@ -1,4 +1,4 @@
-"""From records to a step: skip what was applied, decode, run the pipeline, remember the offsets."""
+"""From records to a step: skip what was applied, decode, drop duplicates, run the pipeline, remember the offsets."""
 
 from __future__ import annotations
 
@@ -10,22 +10,34 @@ from typing import Any
 from numpy.typing import NDArray
 
 from connectors.dead_letter import DeadLetter
-from connectors.decode import EventDecoder, RawRecord
+from connectors.decode import EventDecoder, RawRecord, generated_id
 from connectors.event import Event
 from connectors.recommendation import Recommendation
-from learners.state_arrays import Arrays
+from learners.state_arrays import Arrays, nest, unnest
+from stream.duplicates import RecentIds
 from stream.pipeline import Pipeline, Step
 from stream.user_states import UserStates
 
 
 @dataclass(slots=True)
 class Totals:
-    """Counted once each, replays left out."""
+    """Counted once each, records that were read again left out.
+
+    Attributes:
+        events_learned: Events that were applied.
+        recommendations: Slates.
+        dead_letters: Records that were no events.
+        records_skipped: Records that had been applied and were read again, told by their offsets.
+        duplicates: Events that had been applied and were sent again, told by their ids.
+        late_events: Of those that were applied, the ones that came too late for their user's history.
+    """
 
     events_learned: int = 0
     recommendations: int = 0
     dead_letters: int = 0
-    duplicates_skipped: int = 0
+    records_skipped: int = 0
+    duplicates: int = 0
+    late_events: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +47,8 @@ class Processed:
     Attributes:
         step: None where no record was an event.
         dead_letters: Records that were none.
-        skipped: Records that had been applied before.
+        skipped: Records that had been applied and were read again.
+        duplicates: Events that had been applied and were sent again.
         decode_s: Time spent on decoding.
         step_s: Time spent in the pipeline.
     """
@@ -43,6 +56,7 @@ class Processed:
     step: Step | None
     dead_letters: list[DeadLetter]
     skipped: int
+    duplicates: int
     decode_s: float
     step_s: float
 
@@ -63,6 +77,7 @@ class Processor:
     decoder: EventDecoder
     pipeline: Pipeline
     states: UserStates
+    recent: RecentIds = field(default_factory=RecentIds)
     totals: Totals = field(default_factory=Totals)
 
     def process(self, records: Sequence[RawRecord], now_ms: int) -> Processed:
@@ -78,19 +93,27 @@ class Processor:
         partitions: list[int] = []
         dead_letters: list[DeadLetter] = []
         reached: dict[int, int] = {}
-        skipped = 0
+        skipped = duplicates = 0
         for record in records:
             partition, offset = record.partition, record.offset
             if offset <= reached.get(partition, applied.get(partition, -1)):
                 skipped += 1
                 continue
+            if partition not in reached:
+                self.pipeline.ledger.reached(partition, offset)
             reached[partition] = offset
             outcome = self.decoder.decode(record, now_ms)
             if isinstance(outcome, DeadLetter):
                 dead_letters.append(outcome)
-            else:
-                events += outcome
-                partitions += [partition] * len(outcome)
+                continue
+            generated = generated_id(record)
+            for event in outcome:
+                # An id that is a place means nothing elsewhere: not on a topic that was made anew.
+                if event.event_id.startswith(generated) or self.recent.admit(partition, event):
+                    events.append(event)
+                    partitions.append(partition)
+                else:
+                    duplicates += 1
         decoded = time.perf_counter()
         step = None
         if events:
@@ -100,21 +123,25 @@ class Processor:
         self.totals.events_learned += len(events)
         self.totals.recommendations += len(step.recommendations) if step is not None else 0
         self.totals.dead_letters += len(dead_letters)
-        self.totals.duplicates_skipped += skipped
+        self.totals.records_skipped += skipped
+        self.totals.duplicates += duplicates
+        self.totals.late_events += step.late if step is not None else 0
         return Processed(
             step=step,
             dead_letters=dead_letters,
             skipped=skipped,
+            duplicates=duplicates,
             decode_s=decoded - started,
             step_s=time.perf_counter() - decoded,
         )
 
     def state_dicts(self) -> dict[str, Arrays]:
-        """The pieces of a checkpoint: users, the catalogue, the learner."""
+        """The pieces of a checkpoint: users, the catalogue, the learner, the ledger with the recent ids."""
         return {
             "users": self.states.state_dict(),
             "items": self.pipeline.items.state_dict(),
             "learner": self.pipeline.learner.state_dict(),
+            "ledger": self.pipeline.ledger.state_dict() | nest("recent", self.recent.state_dict()),
         }
 
     def load(self, pieces: Mapping[str, Mapping[str, NDArray[Any]]], totals: Mapping[str, int]) -> None:
@@ -126,7 +153,14 @@ class Processor:
         self.states.load_state_dict(pieces["users"])
         self.pipeline.items.load_state_dict(pieces["items"])
         self.pipeline.learner.load_state_dict(pieces["learner"])
+        self.pipeline.ledger.load_state_dict(pieces["ledger"])
+        self.recent.load_state_dict(unnest("recent", pieces["ledger"]))
         self.totals = Totals(**totals)
+
+    def begin_anew(self) -> None:
+        """The topic is another one from now on: what was learned stays, and all offsets count as new."""
+        self.states.applied.clear()
+        self.pipeline.ledger.begin_anew()
 
     def totals_dict(self) -> dict[str, int]:
         """The totals by name."""

@@ -114,6 +114,10 @@ class EventSettings(_Section):
     max_id_length: Positive = 256
     max_context_fields: Positive = 32
     max_future_s: Positive = 86_400
+    duplicates_window: Annotated[int, Field(ge=0, le=100_000_000)] = 100_000
+    """Events of a partition among which an id counts once; 0 for no looking back."""
+    lateness_s: Annotated[float, Field(ge=0.0)] = 3_600.0
+    """How far behind its user's newest event one may lie and still be put where it belongs."""
     types: Annotated[dict[str, EventTypeSettings], Field(max_length=100)] = {}
     withdrawing_types: tuple[str, ...] = ("item_unavailable",)
     """The item cannot be had from now on; whose event it is does not matter."""

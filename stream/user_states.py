@@ -6,7 +6,7 @@ Kept in columns, one row a user, so that a batch of users is one gather; `UserSt
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from learners.event_batch import BoolArray, Histories, IntArray
 from learners.row_index import ABSENT, RowIndex
 from learners.state_arrays import Arrays, grown, nest, unnest
+from stream.arrangement import Kept, Placement, Rearranged, grouped, ordinals, place
 from stream.pending import PendingImpressions
 
 NOWHERE = -1
@@ -61,6 +62,7 @@ class EventColumns:
         times_ms: (B,) event times.
         remembered: (B,) whether the event enters the history (impressions do not).
         as_of: (B,) how many history events the user had had before this one.
+        rearranged: Histories of the users, by row, whose events came out of order.
     """
 
     users: IntArray
@@ -69,6 +71,7 @@ class EventColumns:
     times_ms: IntArray
     remembered: BoolArray
     as_of: IntArray
+    rearranged: Mapping[int, Rearranged] = field(default_factory=dict)
 
 
 class UserStates:
@@ -79,10 +82,20 @@ class UserStates:
         max_users: Bound; beyond, the users that were silent for longest are forgotten.
         slate_size: Items remembered of the latest slate.
         max_pending: Bound of pending impressions, for each partition.
+        lateness_ms: How far behind its user's newest event one may lie and enter the history.
     """
 
-    def __init__(self, *, history_length: int, max_users: int, slate_size: int, max_pending: int) -> None:
+    def __init__(
+        self,
+        *,
+        history_length: int,
+        max_users: int,
+        slate_size: int,
+        max_pending: int,
+        lateness_ms: int = 3_600_000,
+    ) -> None:
         self.history_length = history_length
+        self._lateness_ms = lateness_ms
         self.index = RowIndex(max_users)
         self.applied: dict[int, int] = {}
         """Last applied offset of each partition: what makes a replay harmless."""
@@ -98,6 +111,7 @@ class UserStates:
         self._slate: NDArray[np.int32] = np.full((16, slate_size), ABSENT, np.int32)
         self._slate_id: NDArray[np.uint64] = np.zeros(16, np.uint64)
         self._slate_at_ms: IntArray = np.zeros(16, np.int64)
+        self._newest_ms: IntArray = np.zeros(16, np.int64)
 
     def __len__(self) -> int:
         return len(self.index)
@@ -140,29 +154,67 @@ class UserStates:
         row = self.index.row(user_id)
         if row == ABSENT:
             return None
-        count = int(self._remembered[row])
-        slots = np.arange(max(0, count - self.history_length), count) % self.history_length
-        kept = slots[self._items[row, slots] != ABSENT]
+        item_rows, types, times_ms = self.history(row)
         slate = self._slate[row]
         partition = int(self._partition[row])
         return UserState(
             user_id=user_id,
             partition=partition,
-            events=int(self._events[row]),
-            item_rows=self._items[row, kept].tolist(),
-            types=self._types[row, kept].tolist(),
-            times_ms=self._times_ms[row, kept].tolist(),
+            events=self.events(row),
+            item_rows=item_rows,
+            types=types,
+            times_ms=times_ms,
             pending=self.pending_of(partition).of_user(row),
             slate_rows=slate[slate != ABSENT].tolist(),
             slate_id=int(self._slate_id[row]),
             slate_at_ms=int(self._slate_at_ms[row]),
         )
 
+    def events(self, row: int) -> int:
+        """How many events of a user row were applied."""
+        return int(self._events[row])
+
     # --- histories
+
+    def history(self, row: int) -> tuple[list[int], list[int], list[int]]:
+        """Item rows, types and times of what is kept of a user row's history, oldest first."""
+        slots = self._kept_slots(row)
+        kept = slots[self._items[row, slots] != ABSENT]
+        return (
+            self._items[row, kept].tolist(),
+            self._types[row, kept].tolist(),
+            self._times_ms[row, kept].tolist(),
+        )
 
     def as_of(self, users: IntArray, remembered: BoolArray) -> IntArray:
         """(B,) history length of each event's user just before the event, earlier events of the batch counted."""
-        return self._remembered[users] + _ordinals(users, remembered)
+        return self._remembered[users] + ordinals(users, remembered, *grouped(users))
+
+    def place(self, users: IntArray, times_ms: IntArray, remembered: BoolArray) -> Placement:
+        """Where events that may have come out of order belong.
+
+        Args:
+            users: (B,) user rows.
+            times_ms: (B,) event times.
+            remembered: (B,) whether the event is of a kind that enters the history.
+        """
+        return place(
+            users,
+            times_ms,
+            remembered,
+            lengths=self._remembered[users],
+            newest_ms=self._newest_ms[users],
+            kept=self._kept,
+            lateness_ms=self._lateness_ms,
+        )
+
+    def make_room(self, batch: EventColumns) -> None:
+        """Waiting impressions learn of history events before them that have come only now: before labels are found."""
+        by_partition: dict[int, list[int]] = {}
+        for user in batch.rearranged:
+            by_partition.setdefault(int(self._partition[user]), []).append(user)
+        for partition, users in by_partition.items():
+            self.pending_of(partition).make_room({user: batch.rearranged[user].entering_ms for user in users})
 
     def histories(
         self, users: IntArray, as_of: IntArray, moments_ms: IntArray, batch: EventColumns | None = None
@@ -193,6 +245,8 @@ class UserStates:
                 items = np.where(ahead, batch.items[index], items)
                 types = np.where(ahead, batch.types[index], types)
                 times_ms = np.where(ahead, batch.times_ms[index], times_ms)
+            for n in np.flatnonzero(np.isin(users, list(batch.rearranged))).tolist():
+                items[n], types[n], times_ms[n] = self._rearranged(int(users[n]), place[n], batch)
         filled = items != ABSENT
         age_s = np.where(filled, np.maximum(moments_ms[:, None] - times_ms, 0) / 1000.0, 0.0)
         return _pushed_right(
@@ -209,10 +263,21 @@ class UserStates:
     def apply(self, batch: EventColumns) -> None:
         """Count the batch's events and remember those that enter the history."""
         np.add.at(self._events, batch.users, 1)
-        events = np.flatnonzero(batch.remembered)
+        np.maximum.at(self._newest_ms, batch.users, batch.times_ms)
+        for user, rearranged in batch.rearranged.items():
+            numbers = rearranged.first + np.arange(len(rearranged.sources))[-self.history_length :]
+            slots = numbers % self.history_length
+            self._items[user, slots], self._types[user, slots], self._times_ms[user, slots] = (
+                self._rearranged(user, numbers, batch)
+            )
+            self._remembered[user] += len(rearranged.entering_ms)
+        appended = batch.remembered
+        if batch.rearranged:
+            appended = appended & ~np.isin(batch.users, list(batch.rearranged))
+        events = np.flatnonzero(appended)
         users = batch.users[events]
         _, group, arrivals = np.unique(users, return_inverse=True, return_counts=True)
-        ordinal = _ordinals(users, np.ones(len(users), np.bool_))
+        ordinal = ordinals(users, np.ones(len(users), np.bool_), *grouped(users))
         lasting = (
             ordinal >= arrivals[group] - self.history_length
         )  # earlier ones would be overwritten at once
@@ -226,6 +291,32 @@ class UserStates:
     def remembered(self, users: IntArray) -> IntArray:
         """(N,) length of the users' whole histories."""
         return self._remembered[users]
+
+    def newest_ms(self, users: IntArray) -> IntArray:
+        """(N,) event times of the users' newest history events, 0 where there are none."""
+        newest = self._times_ms[users, (self._remembered[users] - 1) % self.history_length]
+        return np.where(self._remembered[users] > 0, newest, 0)
+
+    def _kept_slots(self, user: int) -> IntArray:
+        """(P,) the slots of the ring that hold a user's history, oldest first."""
+        count = int(self._remembered[user])
+        return np.arange(max(0, count - self.history_length), count) % self.history_length
+
+    def _kept(self, user: int) -> Kept:
+        slots = self._kept_slots(user)
+        first = int(self._remembered[user]) - len(slots)
+        return Kept(first, slots, self._times_ms[user, slots])
+
+    def _rearranged(
+        self, user: int, numbers: IntArray, batch: EventColumns
+    ) -> tuple[IntArray, IntArray, IntArray]:
+        """(N,) items, types and times of entries of a rearranged history; `ABSENT`, 0, 0 where nothing is kept."""
+        entries = batch.rearranged[user].entries
+        return (
+            entries(numbers, batch.items, self._items[user], ABSENT),
+            entries(numbers, batch.types, self._types[user], 0),
+            entries(numbers, batch.times_ms, self._times_ms[user], 0),
+        )
 
     def remember_slates(
         self, users: IntArray, item_rows: IntArray, ids: NDArray[np.uint64], now_ms: int
@@ -270,6 +361,7 @@ class UserStates:
             (self._slate, ABSENT),
             (self._slate_id, 0),
             (self._slate_at_ms, 0),
+            (self._newest_ms, 0),
         ]
 
     def _grow(self, rows: int) -> None:
@@ -285,6 +377,7 @@ class UserStates:
             self._slate,
             self._slate_id,
             self._slate_at_ms,
+            self._newest_ms,
         ) = (grown(column, rows, fill=empty) for column, empty in self._columns())
 
     # --- state
@@ -302,6 +395,7 @@ class UserStates:
             "slate",
             "slate_id",
             "slate_at_ms",
+            "newest_ms",
         )
         arrays: Arrays = {
             name: column[:size].copy() for name, (column, _) in zip(names, self._columns(), strict=True)
@@ -336,25 +430,11 @@ class UserStates:
         self._slate[:size, :width] = arrays["slate"][:, :width]
         self._slate_id[:size] = arrays["slate_id"]
         self._slate_at_ms[:size] = arrays["slate_at_ms"]
+        self._newest_ms[:size] = arrays["newest_ms"]
         self.applied = {int(partition): int(offset) for partition, offset in arrays["applied"]}
         self._pending = {}
         for partition in arrays["pending_partitions"].tolist():
             self.pending_of(partition).load_state_dict(unnest(f"pending.{partition}", arrays))
-
-
-def _ordinals(users: IntArray, counted: BoolArray) -> IntArray:
-    """(B,) how many counted rows of the same user stand before each row."""
-    order = np.argsort(users, kind="stable")
-    running: IntArray = np.cumsum(counted[order]) - counted[order]
-    starts = (
-        np.flatnonzero(np.concatenate([[True], users[order][1:] != users[order][:-1]]))
-        if len(users)
-        else order
-    )
-    group: IntArray = np.repeat(running[starts], np.diff(np.append(starts, len(users))))
-    ordinals = np.empty(len(users), np.int64)
-    ordinals[order] = running - group
-    return ordinals
 
 
 def _pushed_right(histories: Histories) -> Histories:

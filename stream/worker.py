@@ -90,7 +90,7 @@ def restore(processor: Processor, store: CheckpointStore, topic: str, id_now: st
         ) from error
     if not checkpoint.manifest.is_of(id_now):
         logger.warning("topic=%s was made anew since the checkpoint; all that it holds counts as new", topic)
-        processor.states.applied.clear()
+        processor.begin_anew()
     return checkpoint.manifest
 
 

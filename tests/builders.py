@@ -68,8 +68,8 @@ def records(
     ]
 
 
-def numbered(events: Sequence[Event]) -> list[Event]:
-    """The same events with ids of their own and a second between them, where they all have the builders' own."""
+def numbered(events: Sequence[Event], first: int = 0) -> list[Event]:
+    """The same events with ids of their own, `first` on, and a second between them; the builders' are all alike."""
     return [
         Event(
             event_id=f"e{n}",
@@ -80,5 +80,5 @@ def numbered(events: Sequence[Event]) -> list[Event]:
             position=one.position,
             value=one.value,
         )
-        for n, one in enumerate(events)
+        for n, one in enumerate(events, first)
     ]

@@ -144,7 +144,7 @@ def empty_manifest(folder: Path) -> None:
 
 def later_format(folder: Path) -> None:
     manifest = json.loads((folder / "manifest.json").read_bytes())
-    (folder / "manifest.json").write_text(json.dumps(manifest | {"format": 2}))
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"format": manifest["format"] + 1}))
 
 
 def lie_about_the_content(folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -377,3 +378,39 @@ def test_a_record_cannot_fan_out_without_bound() -> None:
     assert isinstance(refused, Refusal)
     assert refused.reason == Reason.OVERSIZED
     assert len(accepted) == 500  # type: ignore[arg-type]
+
+
+# --- when a record arrived
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stamped(Record):
+    """A record of which the broker says when it came (1), or of which its producer does (0)."""
+
+    timestamp_type: int = 1
+
+
+def times_of(record: Record, now_ms: int) -> list[int]:
+    found = decoder().decode(record, now_ms)
+    assert isinstance(found, list)
+    return [one.occurred_at_ms for one in found]
+
+
+def test_nothing_happened_after_it_arrived() -> None:
+    ahead = Stamped(value=wire(occurred_at_ms=NOW_MS + 60_000))
+    assert times_of(ahead, NOW_MS) == [NOW_MS]
+    assert times_of(ahead, NOW_MS + 86_400_000) == [NOW_MS], "whenever it is read"
+    assert times_of(Stamped(value=wire(occurred_at_ms=NOW_MS - 5)), NOW_MS) == [NOW_MS - 5]
+
+
+def test_how_far_ahead_is_absurd_is_told_by_the_arrival() -> None:
+    absurd = Stamped(value=wire(occurred_at_ms=NOW_MS + 86_400_001))
+    letter = decoder().decode(absurd, NOW_MS + 10_000_000)
+    assert isinstance(letter, DeadLetter)
+    assert letter.reason is Reason.ABSURD_TIME
+
+
+def test_where_the_broker_does_not_say_when_a_record_came_its_time_is_believed() -> None:
+    ahead = wire(occurred_at_ms=NOW_MS + 60_000)
+    assert times_of(Record(value=ahead), NOW_MS) == [NOW_MS + 60_000]
+    assert times_of(Stamped(value=ahead, timestamp_type=0), NOW_MS) == [NOW_MS + 60_000]

@@ -109,7 +109,9 @@ class Stage:
 
 def some(count: int, first: int = 0, partition: int = 0) -> list[Record]:
     """Clicks of one user."""
-    return records(numbered([event(item=f"i{n}") for n in range(count)]), first=first, partition=partition)
+    return records(
+        numbered([event(item=f"i{n}") for n in range(count)], first), first=first, partition=partition
+    )
 
 
 # --- batches
@@ -452,4 +454,4 @@ async def test_a_restarted_engine_goes_on_from_the_checkpoint(tmp_path: Path) ->
         await restarted.publisher.wait_for(1)
     assert [slate.trigger_event_id for slate in restarted.publisher.recommendations] == ["e5"]
     assert restarted.engine.processor.totals.events_learned == 6
-    assert restarted.engine.processor.totals.duplicates_skipped == 4
+    assert restarted.engine.processor.totals.records_skipped == 4

@@ -89,9 +89,20 @@ def test_records_that_were_seen_before_are_counted_as_such() -> None:
     assert shown(watching, "events_learned_total") == 0.0
 
 
+def test_what_was_read_again_sent_again_and_late_is_told_apart() -> None:
+    working, watching = processor(), observer()
+    some = [event(event_id="new"), event(event_id="old", occurred_at_ms=NOW_MS - 3_600_001)]
+    for first in (0, 0, 2):
+        watching.step(working.process(records(some, first=first), NOW_MS), working.states, 1)
+    assert shown(watching, "records_skipped_total") == 2.0
+    assert shown(watching, "duplicates_total") == 2.0
+    assert shown(watching, "late_events_total") == 1.0
+    assert shown(watching, "events_learned_total") == 2.0
+
+
 def test_ranks_become_hit_rates() -> None:
     working, done = worked(
-        numbered([event(item="a")]), numbered([event(item="a")]), numbered([event(item="new")])
+        numbered([event(item="a")]), numbered([event(item="a")], 1), numbered([event(item="new")], 2)
     )
     watching = observer()
     for processed in done:

@@ -114,7 +114,7 @@ def test_a_crash_anywhere_neither_loses_nor_repeats(entries: Entries, data: st.D
     undisturbed = processor()
     run(undisturbed, some, [*range(0, len(some), step), len(some)])
     assert outcome(restarted) == outcome(undisturbed)
-    assert restarted.totals.duplicates_skipped == saved_at - again_from
+    assert restarted.totals.records_skipped == saved_at - again_from
 
 
 def test_the_same_records_again_change_nothing() -> None:
@@ -126,7 +126,7 @@ def test_the_same_records_again_change_nothing() -> None:
     assert (again.step, again.dead_letters, again.skipped, again.recommendations) == (None, [], 3, [])
     assert outcome(worked) == before
     assert len(worked.pipeline.learner.diary) == calls  # type: ignore[attr-defined]
-    assert worked.totals.duplicates_skipped == 3
+    assert worked.totals.records_skipped == 3
 
 
 def test_a_record_that_comes_twice_in_one_batch_counts_once() -> None:
@@ -188,7 +188,9 @@ def test_the_entries_of_an_items_list_are_events_of_one_record() -> None:
         "events_learned": 2,
         "recommendations": 1,
         "dead_letters": 0,
-        "duplicates_skipped": 0,
+        "records_skipped": 0,
+        "duplicates": 0,
+        "late_events": 0,
     }
 
 
@@ -213,10 +215,10 @@ def test_the_state_is_a_moment_not_a_window() -> None:
         piece: {name: array.tobytes() for name, array in arrays.items()} for piece, arrays in pieces.items()
     }
     worked.process(
-        records(numbered([event(item="b"), event("bob", "a"), event(kind="impression")]), first=1), NOW_MS
+        records(numbered([event(item="b"), event("bob", "a"), event(kind="impression")], 1), first=1), NOW_MS
     )
     assert {piece: {n: a.tobytes() for n, a in arrays.items()} for piece, arrays in pieces.items()} == kept
-    assert set(pieces) == {"users", "items", "learner"}
+    assert set(pieces) == {"users", "items", "learner", "ledger"}
 
 
 def test_another_history_length_is_refused() -> None:

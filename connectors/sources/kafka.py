@@ -24,6 +24,14 @@ class Record(NamedTuple):
     timestamp_ms: int
     key: bytes | None
     value: bytes | None
+    topic: str = ""
+    timestamp_type: int = 0
+    """1 where the broker stamped it on arrival, 0 where its producer did."""
+
+    @property
+    def timestamp(self) -> int:
+        """The same as `timestamp_ms`, by the client's own name."""
+        return self.timestamp_ms
 
 
 class KafkaSource:
@@ -100,7 +108,15 @@ class KafkaSource:
             raise RuntimeError("a KafkaSource is used inside `async with`")
         polled = await self._consumer.getmany(timeout_ms=round(1_000 * timeout_s), max_records=_MAX_RECORDS)
         return [
-            Record(record.partition, record.offset, record.timestamp, record.key, record.value)
+            Record(
+                record.partition,
+                record.offset,
+                record.timestamp,
+                record.key,
+                record.value,
+                record.topic,
+                record.timestamp_type,
+            )
             for records in polled.values()
             for record in records
         ]

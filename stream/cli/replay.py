@@ -63,7 +63,7 @@ def replay(ctx: click.Context, path: Path, speed: float, limit: int | None, as_j
 
     PATH is a .csv, .csv.gz, .jsonl, .jsonl.gz or .parquet file, or a folder with events.csv.gz and, where
     there is one, context.csv.gz. The events keep their original times, and an event without an id gets one
-    from the log's name and its row: replaying a log twice sends the same ids again.
+    from the log's name and its row: replaying a log twice sends the same ids again, and these count once.
     """
     settings = effective_settings(ctx)
     client = kafka_client(settings)

@@ -1,0 +1,81 @@
+"""What was applied, in numbers that can be counted again from the topic: see `freshet verify`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learners.event_batch import IntArray
+from learners.state_arrays import Arrays, grown
+from stream.attribution import LabelRows
+
+LABELS = ("yes", "no", "late")
+"""Columns of the label counts; `late` are positives that corrected a negative, and are not among `yes`."""
+
+
+class Ledger:
+    """Counts that nothing learns from.
+
+    Labels are counted as they become known, those of tasks that nobody ever answered too, although nothing is taught
+    of these. A regression's label is a `yes` where it is above 0.
+
+    Args:
+        tasks: K, how many tasks there are.
+    """
+
+    def __init__(self, tasks: int) -> None:
+        self.items: IntArray = np.zeros(16, np.int64)
+        """(at least I,) applied events of each item row, of whatever type."""
+        self.labels: IntArray = np.zeros((tasks, len(LABELS)), np.int64)
+        """(K, 3) labels of each task."""
+        self.first: dict[int, int] = {}
+        """The first offset that was ever applied of each partition."""
+        self.inherited = False
+        """Whether there are counts from a topic before this one, which cannot be counted again."""
+
+    def count(self, items: IntArray, labels: LabelRows) -> None:
+        """Count (B,) the item rows of a step's events, and the labels that became known in it."""
+        if len(items):
+            self.items = grown(self.items, int(items.max()) + 1)
+            np.add.at(self.items, items, 1)
+        yes = labels.mask & (labels.labels > 0.0)
+        late = yes & labels.late
+        self.labels += np.stack([(yes & ~late).sum(0), (labels.mask & ~yes).sum(0), late.sum(0)], axis=1)
+
+    def reached(self, partition: int, first: int) -> None:
+        """Records of a partition were applied, beginning with offset `first`."""
+        self.first.setdefault(partition, first)
+
+    def begin_anew(self) -> None:
+        """Offsets begin again: the topic is another one from now on."""
+        self.first.clear()
+        self.inherited = True
+
+    def forget_items(self, rows: IntArray) -> None:
+        """These rows will be other items'."""
+        self.items[rows[rows < len(self.items)]] = 0
+
+    def state_dict(self) -> Arrays:
+        """All counts."""
+        return {
+            "items": self.items.copy(),
+            "labels": self.labels.copy(),
+            "first": np.array(sorted(self.first.items()), np.int64).reshape(-1, 2),
+            "inherited": np.array([self.inherited]),
+        }
+
+    def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """The inverse of `state_dict`.
+
+        Raises:
+            ValueError: Saved with another number of tasks.
+        """
+        if len(arrays["labels"]) != len(self.labels):
+            raise ValueError(f"saved with {len(arrays['labels'])} tasks, configured are {len(self.labels)}")
+        self.items = arrays["items"].astype(np.int64)
+        self.labels = arrays["labels"].astype(np.int64)
+        self.first = {int(partition): int(offset) for partition, offset in arrays["first"]}
+        self.inherited = bool(arrays["inherited"][0])
