@@ -58,7 +58,8 @@ class Stream:
         rows, labels = [], []
         K, width = len(self.tasks), self.rows[0].shape[1]
         first = width - rates_width(K)
-        seen = [*range(first), first + task, first + K + task, width - 2, width - 1]
+        own_rates = [first + task, first + K + task]
+        seen = [*range(first), *own_rates, *own_rates, width - 2, width - 1]
         for some, given in zip(self.rows, self.labels, strict=True):
             kept = np.flatnonzero(given.mask[:, task])
             if len(kept):

@@ -12,6 +12,7 @@ from learners.event_batch import BoolArray, FloatArray, IntArray
 from learners.state_arrays import Arrays, grown, nest, unnest
 
 _SHRINKAGE = 10.0  # labels of the common rate that a user or an item begins with
+_POOLED = 1.0  # positives of all tasks together that a user or an item begins with
 _MOST_LIFT = 4.0
 
 
@@ -32,7 +33,9 @@ class LabelRates:
         self._common = np.full((2, tasks), [[0.5], [1.0]])
 
     def describe(self, users: IntArray, items: IntArray, now_s: NDArray[np.float64]) -> FloatArray:
-        """(B, R): log lifts of the user (K) and of the item (K), and logarithms of how many labels stand behind them.
+        """(B, R): log lifts of user (K) and item (K), both over all tasks, and logs of how many labels there are.
+
+        A rare task learns more from what a user does with all others than from its own few positives.
 
         Args:
             users: (B,) user rows.
@@ -41,13 +44,15 @@ class LabelRates:
         """
         rate = self._common[0] / self._common[1]
         columns: list[NDArray[Any]] = []
-        sizes = []
+        pooled, sizes = [], []
         for counts, rows in ((self._users, users), (self._items, items)):
             positives, known = counts.at(rows, now_s)
             lift = np.log((positives / rate + _SHRINKAGE) / (known + _SHRINKAGE))
             columns.append(np.clip(lift, -_MOST_LIFT, _MOST_LIFT))
+            total = np.log((positives.sum(axis=1) + _POOLED) / ((known * rate).sum(axis=1) + _POOLED))
+            pooled.append(np.clip(total, -_MOST_LIFT, _MOST_LIFT)[:, None])
             sizes.append(np.log1p(known.max(axis=1, initial=0.0))[:, None] / 4.0)
-        return np.concatenate([*columns, *sizes], axis=1).astype(np.float32)
+        return np.concatenate([*columns, *pooled, *sizes], axis=1).astype(np.float32)
 
     def learn_many(
         self,
@@ -98,8 +103,8 @@ class LabelRates:
 
 
 def rates_width(tasks: int) -> int:
-    """R, numbers of a row: a lift of the user and one of the item for each of K tasks, and the labels behind them."""
-    return 2 * tasks + 2
+    """R, numbers of a row: a lift of the user and one of the item for each of K tasks and for all, and their labels."""
+    return 2 * tasks + 4
 
 
 class _Counts:

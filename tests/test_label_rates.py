@@ -32,26 +32,34 @@ def described(rates: LabelRates, user: int, item: int, at_s: float = 0.0) -> lis
 def test_strangers_have_no_lift() -> None:
     rates = LabelRates(2)
     taught(rates, [0] * 5, [0] * 5, [[1.0, 0.0]] * 5)
-    assert described(rates, 999, 999) == [0.0] * 6
-    assert rates_width(2) == 6
+    assert described(rates, 999, 999) == [0.0] * 8
+    assert rates_width(2) == 8
 
 
 def test_a_lift_is_the_shrunk_rate_over_the_common_one() -> None:
     rates = LabelRates(1)
     taught(rates, [0] * 4 + [1] * 4, list(range(8)), [[1.0]] * 3 + [[0.0]] * 5)
     common = (0.5 + 3.0) / (1.0 + 8.0)
-    user, item, labels_of_user, labels_of_item = described(rates, 0, 7)
+    user, item, _, _, labels_of_user, labels_of_item = described(rates, 0, 7)
     assert user == pytest.approx(math.log((3.0 + 10.0 * common) / (4.0 + 10.0) / common))
     assert item == pytest.approx(math.log((0.0 + 10.0 * common) / (1.0 + 10.0) / common))
     assert labels_of_user == pytest.approx(math.log1p(4.0) / 4.0)
     assert labels_of_item == pytest.approx(math.log1p(1.0) / 4.0)
 
 
+def test_a_lift_over_all_tasks_compares_what_came_with_what_was_to_be_expected() -> None:
+    rates = LabelRates(2)
+    taught(rates, [0] * 4 + [1] * 4, list(range(8)), [[1.0, 0.0], [0.0, 1.0]] * 2 + [[0.0, 0.0]] * 4)
+    common = (0.5 + 2.0) / (1.0 + 8.0)
+    expected = math.log((4.0 + 1.0) / (2.0 * 4.0 * common + 1.0)), math.log(1.0 / (2.0 * common + 1.0))
+    assert described(rates, 0, 7)[4:6] == pytest.approx(expected)
+
+
 def test_after_a_half_life_a_label_counts_half() -> None:
     fresh, old = LabelRates(1, half_life_s=DAY_S), LabelRates(1, half_life_s=DAY_S)
     taught(fresh, [0] * 4, [0] * 4, [[1.0]] * 4)
     taught(old, [0] * 8, [0] * 8, [[1.0]] * 8)
-    assert described(fresh, 0, 0)[2:] == pytest.approx(described(old, 0, 0, DAY_S)[2:])
+    assert described(fresh, 0, 0)[4:] == pytest.approx(described(old, 0, 0, DAY_S)[4:])
 
 
 def test_a_late_positive_takes_its_negative_back() -> None:
@@ -76,7 +84,7 @@ def test_who_is_forgotten_is_a_stranger() -> None:
     rates = LabelRates(1)
     taught(rates, [0, 1], [0, 1], [[1.0], [1.0]])
     rates.forget(users=np.array([0, 500]), items=np.array([1]))
-    assert described(rates, 0, 1) == [0.0] * 4
+    assert described(rates, 0, 1) == [0.0] * 6
     assert described(rates, 1, 0)[0] > 0.0
 
 

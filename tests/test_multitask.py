@@ -154,9 +154,9 @@ def test_late_positives_are_made_up_for(calibrated: bool) -> None:
 
 def test_with_label_rates_a_task_begins_with_an_opinion() -> None:
     tasks = (Task(name="a"), Task(name="b"))
-    assert rates_width(2) == INPUTS
-    model = made(tasks, counts=INPUTS, rates=True)
-    lifts = torch.zeros(3, INPUTS)
+    width = rates_width(2)
+    model = MultiTask(tasks, width, MultiTaskConfig(), counts=width, rates=True)
+    lifts = torch.zeros(3, width)
     lifts[1, 0], lifts[2, 3] = 1.0, 1.0  # the user's lift for a; the item's lift for b
     found = model.foresee(lifts, np.zeros(3, np.int64))
     assert found[1, 0] > found[0, 0] == found[2, 0]

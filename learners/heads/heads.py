@@ -14,6 +14,7 @@ from learners.heads.mmoe import MixtureOfExperts
 from learners.heads.shared_bottom import SharedBottom
 from learners.heads.single_task import SingleTask
 from learners.heads.towers import Towers
+from learners.label_rates import rates_width
 
 HEADS: dict[str, type[MixtureOfExperts | CustomisedGateControl | SharedBottom | SingleTask]] = {
     "mmoe": MixtureOfExperts,
@@ -21,6 +22,8 @@ HEADS: dict[str, type[MixtureOfExperts | CustomisedGateControl | SharedBottom | 
     "shared_bottom": SharedBottom,
     "single_task": SingleTask,
 }
+
+_TRUST = 0.8
 
 
 class Heads(nn.Module):
@@ -36,6 +39,9 @@ class Heads(nn.Module):
         chain: How it is used, see `Towers`.
         counts: How many of a row's last numbers are counts: they also go straight to each task's logit,
             linearly, as the wide part of a wide and deep model (Cheng et al., 2016, arXiv:1606.07792).
+        rates: Whether the last of these are `LabelRates`. Each task then begins with an opinion: its own
+            lifts, of the user and of the item, as they would add up if they were independent evidence, and
+            somewhat less.
     """
 
     def __init__(
@@ -49,9 +55,12 @@ class Heads(nn.Module):
         after: Sequence[int] = (),
         chain: str = "product",
         counts: int = 0,
+        rates: bool = False,
     ) -> None:
         super().__init__()
         self.wide = nn.Parameter(torch.zeros(tasks, counts))
+        self.trust = nn.Parameter(torch.full((2, tasks), _TRUST)) if rates else None
+        """(2, K) what a task's own lifts count, of user and item; they alone deserve a faster step."""
         self.experts = HEADS[kind](inputs, tasks, experts, width)
         self.towers = Towers(tasks, width, after, chain)
 
@@ -61,7 +70,14 @@ class Heads(nn.Module):
 
     def shortcut(self, rows: Tensor) -> Tensor:
         """(B, inputs) to the (B, K) part of the logits that is linear in the counts, which no gradient reaches."""
-        return rows.detach()[:, rows.shape[1] - self.wide.shape[1] :] @ self.wide.T
+        tasks, counts = self.wide.shape
+        known = rows.detach()[:, rows.shape[1] - counts :]
+        logits = known @ self.wide.T
+        if self.trust is None:
+            return logits
+        first = counts - rates_width(tasks)
+        lifts = known[:, first : first + 2 * tasks].reshape(-1, 2, tasks)
+        return logits + (lifts * self.trust).sum(dim=1)
 
     def forward(self, rows: Tensor, position: Tensor, offset: Tensor | None = None) -> Tensor:
         """(B, inputs) rows, shown at `position` (B,), to (B, K) logits; `offset` (K,) is where the towers start."""
