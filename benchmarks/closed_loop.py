@@ -27,8 +27,9 @@ _EVENTS = 200_000
 _QUICK_EVENTS = 40_000
 _MARK_EVERY = 5_000
 _LAST_PART = 0.4
-_TRAILING = 4  # marks over which a rate is taken after a rotation
-_RECOVERED = 0.9
+_BEFORE = 4  # marks before a rotation that tell how good it was
+_AFTER = {"in 5k": (0, 1), "5k-10k": (1, 2), "10k-20k": (2, 4), "20k-40k": (4, 8)}
+"""Stretches after a rotation, in marks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +105,7 @@ def figures(marks: Sequence[Mark], rotate_at: int | None) -> dict[str, float]:
         "over_popularity": rates["recommended"] / rates["popularity"],
         "share_of_oracle": rates["recommended"] / rates["oracle"],
         "share_of_informed": rates["recommended"] / rates["informed"],
-        "recovered_after": math.nan if rotate_at is None else recovered_after(marks, rotate_at),
+        **levels_after(marks, len(marks) // 2 * _MARK_EVERY if rotate_at is None else rotate_at),
     }
 
 
@@ -114,14 +115,16 @@ def rate(since: Mark, until: Mark, name: str) -> float:
     return (until.clicks[name] - since.clicks[name]) / places if places else math.nan
 
 
-def recovered_after(marks: Sequence[Mark], rotate_at: int) -> float:
-    """Events after `rotate_at` until the rate of the last 20,000 reaches 90 % of that of the 20,000 before it.
+def levels_after(marks: Sequence[Mark], moment: int) -> dict[str, float]:
+    """Click rates in stretches after a moment, as shares of the rate in the 20,000 events before it.
 
-    Only stretches that lie behind the rotation count; infinite where none reaches it.
+    The first stretch begins with the rotation itself; whoever has recovered within 5,000 events is back at its level
+    in the second one. Where nothing rotates the same figures show how far they move by themselves.
     """
-    turn = next(n for n, mark in enumerate(marks) if mark.events >= rotate_at)
-    before = rate(marks[max(turn - _TRAILING, 0)], marks[turn], "recommended")
-    for n in range(turn + _TRAILING, len(marks)):
-        if rate(marks[n - _TRAILING], marks[n], "recommended") >= _RECOVERED * before:
-            return float(marks[n].events - rotate_at)
-    return math.inf
+    turn = next(n for n, mark in enumerate(marks) if mark.events >= moment)
+    before = rate(marks[max(turn - _BEFORE, 0)], marks[turn], "recommended")
+    return {
+        f"level {name}": rate(marks[turn + first], marks[turn + last], "recommended") / before
+        for name, (first, last) in _AFTER.items()
+        if turn + last < len(marks)
+    }

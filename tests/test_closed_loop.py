@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 
-from benchmarks.closed_loop import Mark, figures, recovered_after
+from benchmarks.closed_loop import Mark, figures, levels_after
 from connectors.simulator.report import ARMS
 
 START = 5_000
@@ -34,19 +32,24 @@ def marks(rates: list[float], every: int = START) -> list[Mark]:
 
 
 def test_figures_are_those_of_the_last_part() -> None:
-    found = figures(marks([0.0] * 6 + [0.1] * 4), None)
+    found = figures(marks([0.05] * 6 + [0.1] * 4), None)
     assert found["recommended"] == pytest.approx(0.1)
     assert found["over_popularity"] == pytest.approx(2.0)
     assert found["share_of_oracle"] == pytest.approx(0.25)
     assert found["share_of_informed"] == pytest.approx(0.5)
-    assert math.isnan(found["recovered_after"])
 
 
-def test_a_rotation_is_over_when_nine_tenths_are_back() -> None:
-    run = marks([0.1] * 8 + [0.04] * 4 + [0.092] * 8)
-    assert recovered_after(run, 8 * START) == 8 * START
-    assert recovered_after(marks([0.1] * 16), 8 * START) == 4 * START, "the first stretch behind it"
+def test_what_a_rotation_costs_is_told_by_stretches() -> None:
+    run = marks([0.1] * 8 + [0.04] + [0.092] * 3 + [0.11] * 4)
+    assert levels_after(run, 8 * START) == pytest.approx(
+        {
+            "level in 5k": 0.4,
+            "level 5k-10k": 0.92,
+            "level 10k-20k": 0.92,
+            "level 20k-40k": 1.1,
+        }
+    )
 
 
-def test_a_loss_that_stays_is_never_made_good() -> None:
-    assert recovered_after(marks([0.1] * 8 + [0.08] * 10), 8 * START) == math.inf
+def test_stretches_that_the_run_does_not_reach_are_not_told() -> None:
+    assert list(levels_after(marks([0.1] * 11), 8 * START)) == ["level in 5k", "level 5k-10k"]
