@@ -14,6 +14,7 @@ from connectors.decode import EventDecoder, RawRecord
 from connectors.event import Event
 from connectors.recommendation import Recommendation
 from learners.state_arrays import Arrays
+from learners.state_changes import LiveState, Taken, changed, load_marks, whole
 from stream.pipeline import Pipeline, Step
 from stream.user_states import UserStates
 
@@ -52,11 +53,26 @@ class Processed:
         return self.step.recommendations if self.step is not None else []
 
 
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """State at one moment, copied: all of it, or what changed since the last snapshot that was saved.
+
+    Attributes:
+        pieces: Named arrays of each piece, as `state_changes.whole` or as `state_changes.changed` names them.
+        whole: Which of the two.
+        taken: To be told when it is safe; until then the next snapshot holds the same changes again.
+    """
+
+    pieces: dict[str, Arrays]
+    whole: bool
+    taken: Taken
+
+
 @dataclass(slots=True)
 class Processor:
     """Applies records exactly once to everything it owns.
 
-    All state changes together with the applied offsets in one call, and `state_dict` is taken between calls:
+    All state changes together with the applied offsets in one call, and snapshots are taken between calls:
     a checkpoint can neither lose nor repeat an event.
     """
 
@@ -109,13 +125,27 @@ class Processor:
             step_s=time.perf_counter() - decoded,
         )
 
-    def state_dicts(self) -> dict[str, Arrays]:
+    def live_states(self) -> dict[str, LiveState]:
         """The pieces of a checkpoint: users, the catalogue, the learner."""
         return {
-            "users": self.states.state_dict(),
-            "items": self.pipeline.items.state_dict(),
-            "learner": self.pipeline.learner.state_dict(),
+            "users": self.states.live_state(),
+            "items": self.pipeline.items.live_state(),
+            "learner": self.pipeline.learner.live_state(),
         }
+
+    def state_dicts(self) -> dict[str, Arrays]:
+        """All of it as arrays, copied."""
+        return {name: whole(state) for name, state in self.live_states().items()}
+
+    def snapshot(self, *, all_of_it: bool = False) -> Snapshot:
+        """What changed since the last snapshot that was saved: a copy of touched rows, quick whatever the size.
+
+        Args:
+            all_of_it: Copy everything instead, which takes seconds where there is much.
+        """
+        taken = Taken()
+        pieces = {name: changed(state, taken) for name, state in self.live_states().items()}
+        return Snapshot(self.state_dicts() if all_of_it else pieces, all_of_it, taken)
 
     def load(self, pieces: Mapping[str, Mapping[str, NDArray[Any]]], totals: Mapping[str, int]) -> None:
         """The inverse of `state_dicts`, with the totals.
@@ -126,6 +156,8 @@ class Processor:
         self.states.load_state_dict(pieces["users"])
         self.pipeline.items.load_state_dict(pieces["items"])
         self.pipeline.learner.load_state_dict(pieces["learner"])
+        for name, state in self.live_states().items():
+            load_marks(state, pieces[name])
         self.totals = Totals(**totals)
 
     def totals_dict(self) -> dict[str, int]:

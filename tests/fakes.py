@@ -20,6 +20,7 @@ from learners.event_batch import BoolArray, EventBatch, FloatArray, Histories, I
 from learners.filters import FILTERS
 from learners.learner import Lesson, Predictions, Slates
 from learners.row_index import ABSENT
+from learners.state_changes import LiveState
 from learners.task import Task
 from learners.weightings.weighting import Explanation
 from stream.attribution import Attribution, LabelSource
@@ -119,6 +120,9 @@ class CountingLearner:
         self.diary.append(("forget", rows.tolist()))
         for row in rows.tolist():
             self.counts.pop(row, None)
+
+    def live_state(self) -> LiveState:
+        return dict(self.state_dict())
 
     def state_dict(self) -> dict[str, NDArray[Any]]:
         return {
