@@ -24,11 +24,11 @@ class Link:
 
     Attributes:
         names: As `state_changes.whole` or `state_changes.changed` names them.
-        load: Reads one of them; the array is the caller's.
+        load: Reads some of them; the arrays are the caller's.
     """
 
     names: Collection[str]
-    load: Callable[[str], NDArray[Any]]
+    load: Callable[[Sequence[str]], Named]
 
     def parts(self) -> list[str]:
         """The parts that it holds or holds changes of, in order."""
@@ -41,10 +41,11 @@ class Link:
     def read(self, part: str) -> Arrays:
         """A part's arrays, without its name; none where it is not there."""
         if part in self.names:
-            return {"": self.load(part)}
+            return {"": self.load([part])[part]}
         mark = ":" if self.changes(part) else "."
         start = f"{part}{mark}"
-        return {name[len(start) :]: self.load(name) for name in self.names if name.startswith(start)}
+        arrays = self.load([name for name in self.names if name.startswith(start)])
+        return {name[len(start) :]: array for name, array in arrays.items()}
 
 
 def merged_part(part: str, links: Sequence[Link]) -> Arrays:
@@ -68,12 +69,13 @@ def merged_part(part: str, links: Sequence[Link]) -> Arrays:
 def _kind(part: str, names: Collection[str]) -> str:
     return "keyed" if f"{part}:removed" in names else "texts" if f"{part}:lengths" in names else "rows"
 
+
 def merge_rows(base: Named | None, changes: Iterable[Named]) -> Arrays:
     """A table: rows are replaced, the table is as long as the last change says, new rows hold what fills it."""
     array = None if base is None else base[""]
     length = 0 if array is None else len(array)
     for change in changes:
-        values, fill, longer = change["values"], change["fill"][()], int(change["length"])
+        values, fill, longer = change["values"], change["fill"].item(), int(change["length"])
         if array is None or array.shape[1:] != values.shape[1:]:
             array, length = np.full((longer, *values.shape[1:]), fill, values.dtype), longer
         array = grown(array, longer, fill)

@@ -7,7 +7,7 @@ from connectors.event_types import STANDARD_TYPES
 from learners.task import Task
 from stream.attribution import Attribution, LabelSource
 from stream.batching import Batcher
-from stream.checkpoint import CheckpointStore
+from stream.checkpoints.store import CheckpointStore
 from stream.pipeline import Pipeline
 from stream.processor import Processor
 from stream.settings import Settings
@@ -40,8 +40,17 @@ def build_states(settings: Settings) -> UserStates:
 
 
 def checkpoint_store(settings: Settings) -> CheckpointStore:
-    """The checkpoints of this state folder."""
-    return CheckpointStore(settings.state_dir / "checkpoints", settings.worker.checkpoints_kept)
+    """The checkpoints of this worker.
+
+    Raises:
+        stream.checkpoints.place.PlaceError: They cannot stand where the settings say.
+    """
+    worker = settings.worker
+    return CheckpointStore(
+        worker.checkpoints or settings.state_dir / "checkpoints",
+        worker.checkpoints_kept,
+        worker.checkpoint_deltas,
+    )
 
 
 def build_processor(settings: Settings) -> Processor:

@@ -92,7 +92,9 @@ class PendingImpressions:
         self.shown[number % len(self.user)] = shown
         self._marks[number % len(self.user)] = CHANGED
 
-    def answer(self, slots: IntArray | int, *, resolved: Any = 0, positive: Any = 0, negative: Any = 0) -> None:
+    def answer(
+        self, slots: IntArray | int, *, resolved: Any = 0, positive: Any = 0, negative: Any = 0
+    ) -> None:
         """Set bits of tasks in some slots: those that do not wait any more, said yes, and were taught as no."""
         self.resolved[slots] |= resolved
         self.positive[slots] |= positive
@@ -181,9 +183,7 @@ class PendingImpressions:
     def live_state(self) -> LiveState:
         """The slots, those that are free too: an impression stays where it is."""
         return {
-            **{
-                name: Table(getattr(self, name), self._marks, empty) for name, empty in _COLUMNS.items()
-            },
+            **{name: Table(getattr(self, name), self._marks, empty) for name, empty in _COLUMNS.items()},
             "closed": np.array(sorted(self.closed.items()), np.int64).reshape(-1, 2),
             "scalars": np.array([self.first, self.next, self.expired_early, self.watermark_ms], np.int64),
         }

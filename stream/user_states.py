@@ -21,7 +21,17 @@ from stream.pending import PendingImpressions
 NOWHERE = -1
 """Partition of users who came without one (tests, evaluation)."""
 
-_COLUMNS = ("items", "types", "times_ms", "remembered", "events", "partition", "slate", "slate_id", "slate_at_ms")
+_COLUMNS = (
+    "items",
+    "types",
+    "times_ms",
+    "remembered",
+    "events",
+    "partition",
+    "slate",
+    "slate_id",
+    "slate_at_ms",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,7 +25,8 @@ from learners.task import Task
 from learners.weightings.weighting import Explanation
 from stream.attribution import Attribution, LabelSource
 from stream.batching import Batcher
-from stream.checkpoint import CheckpointStore, Manifest
+from stream.checkpoints.manifest import Manifest
+from stream.checkpoints.store import CheckpointStore
 from stream.pipeline import Pipeline
 from stream.processor import Processor
 from stream.user_states import UserStates
@@ -227,6 +228,7 @@ class Diary:
     steps: list[int] = field(default_factory=list)
     published_at: list[tuple[list[float], float]] = field(default_factory=list)
     manifests: list[Manifest] = field(default_factory=list)
+    merges: list[Manifest] = field(default_factory=list)
     failures: int = 0
     findings: list[object] = field(default_factory=list)
 
@@ -237,8 +239,11 @@ class Diary:
     def published(self, arrived_ms: Sequence[float], published_ms: float) -> None:
         self.published_at.append((list(arrived_ms), published_ms))
 
-    def checkpointed(self, manifest: Manifest, stalled_s: float, wrote_s: float) -> None:
+    def checkpointed(self, manifest: Manifest, deltas: int, stalled_s: float, wrote_s: float) -> None:
         self.manifests.append(manifest)
+
+    def merged(self, manifest: Manifest, took_s: float) -> None:
+        self.merges.append(manifest)
 
     def checkpoint_failed(self) -> None:
         self.failures += 1

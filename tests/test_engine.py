@@ -15,7 +15,7 @@ import pytest
 from builders import NOW_MS, Record, event, numbered, records
 from fakes import BrokenStore, CountingLearner, Diary, MemoryPublisher, processor
 
-from stream.checkpoint import CheckpointStore
+from stream.checkpoints.store import CheckpointStore
 from stream.engine import Engine, EngineConfig
 
 SOON_S = 10.0

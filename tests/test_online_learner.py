@@ -19,7 +19,7 @@ from learners.label_rates import rates_width
 from learners.online_learner import OnlineLearner
 from learners.row_index import ABSENT
 from learners.task import Task
-from stream.checkpoint import CheckpointStore
+from stream.checkpoints.store import CheckpointStore
 from stream.processor import Processor
 
 # --- quality

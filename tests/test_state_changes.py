@@ -43,7 +43,7 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def in_memory(arrays: Arrays) -> Link:
-    return Link(arrays.keys(), lambda name: arrays[name].copy())
+    return Link(arrays.keys(), lambda names: {name: arrays[name].copy() for name in names})
 
 
 def merged(base: Arrays, changes: list[Arrays]) -> Arrays:
@@ -389,5 +389,3 @@ def test_a_key_that_is_given_up_and_comes_back_is_there() -> None:
     found = merged(base, [change])
     assert found["p.keys"].tolist() == [9]
     assert found["p.counts"].tolist() == [4.0]
-
-

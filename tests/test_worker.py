@@ -8,7 +8,7 @@ from fakes import processor
 
 from connectors.file_lock import locked
 from connectors.kafka_client import KafkaClient
-from stream.checkpoint import CheckpointStore
+from stream.checkpoints.store import CheckpointStore
 from stream.settings import Settings, load
 from stream.worker import WorkerError, restore, run_worker
 
@@ -68,7 +68,7 @@ def test_a_checkpoint_of_other_settings_is_refused_and_names_them(tmp_path: Path
 
 def test_damaged_checkpoints_are_not_taken_for_none(tmp_path: Path) -> None:
     store = written(tmp_path)
-    (tmp_path / f"{store.numbers()[0]:012d}" / "manifest.json").write_text("{")
+    (tmp_path / f"{store.numbers()[0]:012d}.full" / "manifest.json").write_text("{")
     with pytest.raises(WorkerError, match="None of the 1 checkpoints"):
         restore(processor(), store, "events")
 

@@ -53,9 +53,7 @@ class Companions:
     @property
     def arrays(self) -> CompanionArrays:
         """For compiled loops."""
-        return CompanionArrays(
-            self._users.arrays, self._choosers, self._chosen, self._marks, self._closeness
-        )
+        return CompanionArrays(self._users.arrays, self._choosers, self._chosen, self._marks, self._closeness)
 
     def ensure(self, users: int, items: int) -> None:
         """Make room for user rows and item rows below these."""

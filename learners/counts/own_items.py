@@ -102,7 +102,7 @@ class OwnItems:
     def live_state(self) -> LiveState:
         """The pairs, wherever they stand."""
         of = self.arrays
-        columns = {"counts": of.counts, "last_s": of.last_s}
+        columns: dict[str, NDArray[Any]] = {"counts": of.counts, "last_s": of.last_s}
         return {
             "pairs": Keyed(of.keys, columns, of.marks, self._removed),
             "evicted": np.array([self.evicted]),
@@ -130,7 +130,7 @@ def _table(size: int) -> Pairs:
 
 
 def _some(pairs: Pairs, slots: IntArray) -> Pairs:
-    return Pairs(*(column[slots] for column in pairs))
+    return Pairs(pairs.keys[slots], pairs.counts[slots], pairs.last_s[slots], pairs.marks[slots])
 
 
 @compiled
