@@ -129,10 +129,10 @@ class OfPairs:
 
 class OfIndex:
     def __init__(self, rng: np.random.Generator) -> None:
-        self.piece, self._rng = RowIndex(20), rng
+        self.piece, self._rng = RowIndex(60), rng
 
     def step(self) -> None:
-        ids = [f"{'é' * int(n % 4)}{n}" for n in self._rng.integers(0, 60, int(self._rng.integers(1, 8)))]
+        ids = [f"{'é' * int(n % 4)}{n}" for n in self._rng.integers(0, 200, int(self._rng.integers(1, 25)))]
         self.piece.admit(ids)
         self.piece.take_evicted()
 
@@ -218,8 +218,9 @@ class OfPending:
         rng, pending = self._rng, self.piece
         for _ in range(int(rng.integers(1, 150))):
             self._now_ms += int(rng.integers(1, 10))
-            number = pending.open(int(rng.integers(0, 9)), int(rng.integers(0, 9)), 1, self._now_ms, 2, 0)
-            pending.note(number, rng.random(3).astype(np.float32))
+            pending.open(int(rng.integers(0, 9)), int(rng.integers(0, 9)), 1, self._now_ms, 2, 0)
+        number = int(rng.integers(pending.first, pending.next))
+        pending.note(number, rng.random(3).astype(np.float32))
         slot = pending.slot(int(rng.integers(pending.first, pending.next)))
         pending.answer(slot, resolved=1, negative=1)
         pending.correct(slot, 1)
@@ -232,33 +233,39 @@ class OfPending:
 
 class OfUsers:
     def __init__(self, rng: np.random.Generator) -> None:
-        self.piece = UserStates(history_length=4, max_users=25, slate_size=3, max_pending=50)
+        self.piece = UserStates(history_length=4, max_users=80, slate_size=3, max_pending=50)
         self._rng = rng
 
     def step(self) -> None:
+        """One of the things that a pipeline's step does: each may be the last before a checkpoint."""
         rng, B = self._rng, int(self._rng.integers(1, 8))
-        users = self.piece.admit([f"u{n}" for n in rng.integers(0, 60, B)], rng.integers(0, 3, B).tolist())
-        self.piece.take_forgotten()
+        what = int(rng.integers(0, 4)) if len(self.piece) else 0
+        if what == 0:
+            ids = [f"u{n}" for n in rng.integers(0, 200, B)]
+            self.piece.admit(ids, rng.integers(0, 3, B).tolist())
+            self.piece.take_forgotten()
+            return
+        users = rng.choice(self.piece.index.live_rows(), B)
         items = rng.integers(0, 10, B)
-        for user, item, partition in zip(users, items, self.piece.partition_of(users), strict=True):
-            pending = self.piece.pending_of(int(partition))
-            pending.note(pending.open(int(user), int(item), 0, 5, 0, 0), rng.random(2).astype(np.float32))
-        remembered = rng.random(B) < 0.7
-        self.piece.apply(
-            EventColumns(
-                users=users,
-                items=items,
-                types=rng.integers(0, 5, B),
-                times_ms=rng.integers(0, 10**9, B),
-                remembered=remembered,
-                as_of=self.piece.as_of(users, remembered),
+        if what == 1:
+            remembered = rng.random(B) < 0.7
+            self.piece.apply(
+                EventColumns(
+                    users=users,
+                    items=items,
+                    types=rng.integers(0, 5, B),
+                    times_ms=rng.integers(0, 10**9, B),
+                    remembered=remembered,
+                    as_of=self.piece.as_of(users, remembered),
+                )
             )
-        )
-        served = np.unique(users)
-        self.piece.remember_slates(
-            served, rng.integers(0, 10, (len(served), 3)), served.astype(np.uint64), int(rng.integers(1, 99))
-        )
-        if rng.random() < 0.3:
+            pending = self.piece.pending_of(int(rng.integers(0, 3)))
+            pending.note(pending.open(int(users[0]), 3, 0, 5, 0, 0), rng.random(2).astype(np.float32))
+        elif what == 2:
+            served = np.unique(users)
+            slates = rng.integers(0, 10, (len(served), 3))
+            self.piece.remember_slates(served, slates, served.astype(np.uint64), int(rng.integers(1, 99)))
+        else:
             self.piece.forget_items(rng.integers(0, 10, 1))
 
 
@@ -278,14 +285,14 @@ PIECES = (
 
 @pytest.mark.parametrize("make", PIECES)
 @given(seed=st.integers(0, 10_000))
-@law(12)
+@law(15)
 def test_changes_add_up_to_the_state(make: Any, seed: int) -> None:
     rng = np.random.default_rng(seed)
     of = make(rng)
-    for _ in range(int(rng.integers(0, 6))):
+    for _ in range(int(rng.integers(0, 12))):
         of.step()
     follower = Follower(of.piece.live_state, rng)
-    for _ in range(int(rng.integers(1, 12))):
+    for _ in range(int(rng.integers(1, 40))):
         of.step()
         if rng.random() < 0.5:
             follower.save()
