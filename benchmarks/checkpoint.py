@@ -113,8 +113,9 @@ def _measured(
         with ThreadPoolExecutor(2) as beside:
             for _ in range((_INTERVALS_QUICK if quick else _INTERVALS) if deltas else 3):
                 began = time.perf_counter()
-                snapshot = processor.snapshot(all_of_it=store.needs_whole)
+                snapshot = processor.snapshot(whole=store.needs_whole)
                 stalled_ms = (time.perf_counter() - began) * 1e3
+                assert snapshot is not None
                 writing = beside.submit(_write, store, processor, snapshot)
                 del snapshot
                 steps += _work(processor, stream, _EVENTS)  # while it is written, and merged

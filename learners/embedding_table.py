@@ -114,6 +114,10 @@ class _TensorTable:
     def whole(self) -> Arrays:
         return {"": self.tensor.cpu().numpy().copy()}
 
+    @property
+    def row_bytes(self) -> float:
+        return 4.0 + self.tensor[:1].nbytes
+
     def changed(self, taken: Taken) -> Arrays:
         rows = taken.rows(self.marks)
         values = self.tensor.index_select(0, torch.from_numpy(rows).to(self.tensor.device))

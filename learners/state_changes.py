@@ -7,7 +7,8 @@ changed; `state_deltas` puts the two together again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
@@ -20,7 +21,7 @@ from learners.state_arrays import Arrays, pack_strings
 CHANGED = 1
 """The mark of a row that was written since it was last taken."""
 
-_TAKEN = 2  # since then it was not written, but nobody has said that it is safe
+_TAKEN = 2  # copied and not written since, but nobody has said that the copy is safe
 
 Marks: TypeAlias = NDArray[np.uint8]
 """One for each row of a table, zero where the row is as it was saved; it grows with the table."""
@@ -29,12 +30,22 @@ Marks: TypeAlias = NDArray[np.uint8]
 class Tracked(Protocol):
     """Large state that knows what changed of it."""
 
+    @property
+    def marks(self) -> Marks:
+        """Of its rows; tables that are written together share them."""
+        ...
+
+    @property
+    def row_bytes(self) -> float:
+        """What a copy of a row takes, about."""
+        ...
+
     def whole(self) -> Arrays:
         """All of it, copied; `""` for the name itself, else what stands behind name and dot."""
         ...
 
     def changed(self, taken: Taken) -> Arrays:
-        """What changed, copied, by the names that `state_deltas` reads."""
+        """The rows that were chosen, copied, by the names that `state_deltas` reads."""
         ...
 
     def load_marks(self, saved: NDArray[Any] | None) -> None:
@@ -47,37 +58,76 @@ LiveState: TypeAlias = dict[str, NDArray[Any] | Tracked]
 
 
 class Taken:
-    """What changed, copied at one moment, and whether it is safe.
+    """What changed, copied in one portion or in several with steps between them; and whether it is safe.
 
-    Until `saved` is called, whatever was taken is taken again: an attempt that fails loses nothing.
+    A row that is written after it was copied is copied again, in a later portion, so all of it together is the state at
+    the moment of the last one. Until `saved` is called, whatever was taken is taken again by the next: an attempt
+    that fails loses nothing.
     """
 
     def __init__(self) -> None:
-        self._rows: dict[int, tuple[Marks, IntArray]] = {}
-        self._when_saved: list[Callable[[], None]] = []
+        self._seen: dict[int, Marks] = {}
+        self._chosen: dict[int, IntArray] = {}
+        self._taken: list[tuple[Marks, IntArray]] = []
+        self._given_up: dict[int, tuple[list[IntArray], int]] = {}
+
+    def choose(self, states: Iterable[LiveState], most_bytes: float = math.inf) -> bool:
+        """Choose rows for the next portion.
+
+        Args:
+            states: Of which to take; the same each time.
+            most_bytes: Of the copy, about.
+
+        Returns:
+            Whether it is the last portion: nothing that changed is left out.
+        """
+        groups: dict[int, tuple[Marks, float]] = {}
+        for state in states:
+            for part in state.values():
+                if not isinstance(part, np.ndarray):
+                    size = groups.get(id(part.marks), (part.marks, 0.0))[1]
+                    groups[id(part.marks)] = part.marks, size + part.row_bytes
+        self._chosen, last = {}, True
+        for key, (marks, row_bytes) in groups.items():
+            rows = self._left(marks)
+            fit = int(min(max(most_bytes, 0.0) / row_bytes, len(rows)))
+            last &= fit == len(rows)
+            most_bytes -= fit * row_bytes
+            self._chosen[key] = rows = rows[:fit]
+            marks[rows] = _TAKEN
+            self._taken.append((marks, rows))
+        return last
 
     def rows(self, marks: Marks) -> IntArray:
-        """The rows that are marked; tables that share their marks get the same."""
-        if id(marks) not in self._rows:
-            rows = marked_rows(marks)
-            marks[rows] = _TAKEN
-            self._rows[id(marks)] = marks, rows
-        return self._rows[id(marks)][1]
+        """The rows that were chosen."""
+        return self._chosen[id(marks)]
 
-    def when_saved(self, action: Callable[[], None]) -> None:
-        """Do something once what was taken is safe."""
-        self._when_saved.append(action)
+    def given_up(self, keys: list[IntArray]) -> list[IntArray]:
+        """What stands in a list of keys since the portion before."""
+        count = self._given_up.get(id(keys), (keys, 0))[1]
+        self._given_up[id(keys)] = keys, len(keys)
+        return keys[count:]
 
     def saved(self) -> None:
         """It is safe: rows that were not written since are as they were saved.
 
         Marks that have grown or moved meanwhile stay, and their rows are taken once more.
         """
-        for marks, rows in self._rows.values():
+        for marks, rows in self._taken:
             marks[rows[marks[rows] == _TAKEN]] = 0
-        for action in self._when_saved:
-            action()
-        self._rows, self._when_saved = {}, []
+        for keys, count in self._given_up.values():
+            del keys[:count]
+        self._taken, self._given_up = [], {}
+
+    def _left(self, marks: Marks) -> IntArray:
+        """Rows that were written since they were copied; at first, whatever nobody has said to be safe."""
+        rows = marked_rows(marks)
+        if id(marks) in self._seen:
+            written: IntArray = rows[marks[rows] == CHANGED]
+            return written
+        self._seen[id(marks)] = marks  # kept, so that no other array gets its id
+        marks[rows] = CHANGED
+        return rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +147,11 @@ class Table:
     def whole(self) -> Arrays:
         """See `Tracked`."""
         return {"": self.array.copy()}
+
+    @property
+    def row_bytes(self) -> float:
+        """See `Tracked`."""
+        return 4.0 + self.array[:1].nbytes
 
     def changed(self, taken: Taken) -> Arrays:
         """See `Tracked`."""
@@ -126,9 +181,15 @@ class Texts:
         """See `Tracked`."""
         return pack_strings([text or "" for text in self.texts])
 
+    @property
+    def row_bytes(self) -> float:
+        """See `Tracked`; texts also take the time of many bytes."""
+        return 256.0
+
     def changed(self, taken: Taken) -> Arrays:
         """See `Tracked`."""
         rows = taken.rows(self.marks)
+        rows = rows[rows < len(self.texts)]
         return {
             "rows": rows.astype(np.uint32),
             "length": np.array(len(self.texts)),
@@ -164,17 +225,17 @@ class Keyed:
             **{name: column[slots] for name, column in self.columns.items()},
         }
 
+    @property
+    def row_bytes(self) -> float:
+        """See `Tracked`; slots lie apart, so each costs a line of the cache for each column."""
+        return 64.0 * (1 + len(self.columns))
+
     def changed(self, taken: Taken) -> Arrays:
         """See `Tracked`."""
         slots = taken.rows(self.marks)
-        removed, count = self.removed, len(self.removed)
-
-        def forget() -> None:
-            del removed[:count]
-
-        taken.when_saved(forget)
+        slots = slots[self.keys[slots] >= 0]
         return {
-            "removed": np.concatenate([np.zeros(0, np.int64), *removed]),
+            "removed": np.concatenate([np.zeros(0, np.int64), *taken.given_up(self.removed)]),
             "keys": self.keys[slots],
             **{name: column[slots] for name, column in self.columns.items()},
         }
@@ -221,15 +282,22 @@ def whole(state: LiveState) -> Arrays:
     return arrays
 
 
-def changed(state: LiveState, taken: Taken) -> Arrays:
-    """What changed: plain arrays under their names, the changes of `name` under `name:...`."""
+def changed(state: LiveState, taken: Taken, *, last: bool = True) -> Arrays:
+    """The rows that were chosen, under `name:...`; and with the last portion plain arrays, under their names."""
     arrays: Arrays = {}
     for name, part in state.items():
-        if isinstance(part, np.ndarray):
-            arrays[name] = part
-        else:
+        if not isinstance(part, np.ndarray):
             arrays |= {f"{name}:{inner}": array for inner, array in part.changed(taken).items()}
+        elif last:
+            arrays[name] = part
     return arrays
+
+
+def mark_all(state: LiveState) -> None:
+    """Everything counts as changed."""
+    for part in state.values():
+        if not isinstance(part, np.ndarray):
+            part.marks[:] = CHANGED
 
 
 def load_marks(state: LiveState, arrays: Mapping[str, NDArray[Any]]) -> None:

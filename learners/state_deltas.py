@@ -1,7 +1,7 @@
 """A state and what changed of it since, one change after the other, put together to the state that came of it.
 
-A chain of links is one whole state and then changes. It is put together a part at a time, a part being what a live
-state has one name for, so that no more than one part need be in memory.
+A chain of links is one whole state (or nothing) and then changes. It is put together a part at a time, a part being
+what a live state has one name for, so that no more than one part need be in memory.
 """
 
 from __future__ import annotations
@@ -48,12 +48,17 @@ class Link:
         return {name[len(start) :]: array for name, array in arrays.items()}
 
 
+def nothing() -> Link:
+    """Before anything was saved."""
+    return Link((), lambda _: {})
+
+
 def merged_part(part: str, links: Sequence[Link]) -> Arrays:
     """What a part of the newest link has come to: arrays by whole names.
 
     Args:
         part: One of the newest link's `parts`.
-        links: A whole state, then changes, oldest first.
+        links: A whole state or `nothing`, then changes, oldest first.
     """
     first = len(links) - 1
     while first > 0 and links[first].changes(part):

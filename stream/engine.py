@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
@@ -33,6 +34,7 @@ Ack = Callable[[], None]
 _PUBLISHING = 4  # batches on their way to the broker at a time
 _BUFFERED_BATCHES = 4
 _FIRST_CHECKPOINT_S = 1.0
+_PORTION_BYTES = 128 << 20  # that are copied while the stream waits: some 30 ms
 
 
 class Publisher(Protocol):
@@ -63,7 +65,14 @@ class Observer(Protocol):
         ...
 
     def checkpointed(self, manifest: Manifest, deltas: int, stalled_s: float, wrote_s: float) -> None:
-        """After each checkpoint: on how many deltas it ends, how long the stream stood still, and how long it took."""
+        """After each checkpoint.
+
+        Args:
+            manifest: The checkpoint.
+            deltas: How many there are since the newest whole one.
+            stalled_s: The longest that the stream stood still for it.
+            wrote_s: How long it took to write.
+        """
         ...
 
     def merged(self, manifest: Manifest, took_s: float) -> None:
@@ -141,6 +150,7 @@ class Engine:
     _writing: asyncio.Task[None] | None = None
     _merging: asyncio.Task[None] | None = None
     _saved: Taken | None = None
+    _stalls_s: list[float] = field(default_factory=list)
     _checkpoint_due: float = 0.0
     _stopping: bool = False
     _unsaved: bool = False
@@ -277,18 +287,31 @@ class Engine:
                 return
             await self._writing
         self._reap()
-        consumed, self._consumed, self._unsaved = self._consumed, [], False
-        store, published = self.checkpoints, tuple(self._publishing)
+        store = self.checkpoints
         if store is None:
-            await asyncio.gather(*published)
+            consumed, self._consumed, self._unsaved = self._consumed, [], False
+            await asyncio.gather(*self._publishing)
             for ack in consumed:
                 ack()
             return
-        whole, saved, self._saved = store.needs_whole, self._saved, None
-        before = time.monotonic()
-        moment = await self.read(lambda processor: _Moment.of(processor, whole, saved))
-        stalled_s = time.monotonic() - before
+        moment = await self._copy(store)
+        if moment is None:
+            self._checkpoint_due = time.monotonic()  # goes on after the next step
+            return
+        consumed, self._consumed, self._unsaved = self._consumed, [], False
+        published, stalled_s = tuple(self._publishing), max(self._stalls_s)
+        self._stalls_s = []
         self._writing = asyncio.create_task(self._write(store, moment, published, consumed, stalled_s))
+
+    async def _copy(self, store: CheckpointStore) -> _Moment | None:
+        """Copy what changed, as much as the stream may wait for; None where there is more."""
+        whole, saved, self._saved = store.needs_whole, self._saved, None
+        # What a step writes is copied again, so the copies grow until they overtake the steps.
+        most_bytes = math.inf if self._stopping else _PORTION_BYTES * 1.2 ** len(self._stalls_s)
+        before = time.monotonic()
+        moment = await self.read(lambda processor: _Moment.of(processor, whole, saved, most_bytes))
+        self._stalls_s.append(time.monotonic() - before)
+        return moment
 
     async def _write(
         self,
@@ -350,12 +373,15 @@ class _Moment:
     summary: dict[str, int]
 
     @classmethod
-    def of(cls, processor: Processor, whole: bool, saved: Taken | None) -> _Moment:
+    def of(cls, processor: Processor, whole: bool, saved: Taken | None, most_bytes: float) -> _Moment | None:
         """In the step's thread, which alone may touch the state's marks: what was saved does not count as changed."""
         if saved is not None:
             saved.saved()
+        snapshot = processor.snapshot(whole=whole, most_bytes=most_bytes)
+        if snapshot is None:
+            return None
         return cls(
-            snapshot=processor.snapshot(all_of_it=whole),
+            snapshot=snapshot,
             applied=dict(processor.states.applied),
             totals=processor.totals_dict(),
             summary={

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -14,7 +15,8 @@ from connectors.decode import EventDecoder, RawRecord
 from connectors.event import Event
 from connectors.recommendation import Recommendation
 from learners.state_arrays import Arrays
-from learners.state_changes import LiveState, Taken, changed, load_marks, whole
+from learners.state_changes import LiveState, Taken, changed, load_marks, mark_all
+from learners.state_changes import whole as whole_state
 from stream.pipeline import Pipeline, Step
 from stream.user_states import UserStates
 
@@ -55,15 +57,15 @@ class Processed:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """State at one moment, copied: all of it, or what changed since the last snapshot that was saved.
+    """State at one moment, copied: what changed since the last snapshot that was saved, or all of it.
 
     Attributes:
-        pieces: Named arrays of each piece, as `state_changes.whole` or as `state_changes.changed` names them.
-        whole: Which of the two.
+        pieces: Each piece's portions, as `state_changes.changed` names their arrays; later ones replace earlier ones.
+        whole: Whether that is everything.
         taken: To be told when it is safe; until then the next snapshot holds the same changes again.
     """
 
-    pieces: dict[str, Arrays]
+    pieces: dict[str, list[Arrays]]
     whole: bool
     taken: Taken
 
@@ -80,6 +82,7 @@ class Processor:
     pipeline: Pipeline
     states: UserStates
     totals: Totals = field(default_factory=Totals)
+    _unfinished: Snapshot | None = None
 
     def process(self, records: Sequence[RawRecord], now_ms: int) -> Processed:
         """Apply records, each partition's in offset order.
@@ -135,17 +138,31 @@ class Processor:
 
     def state_dicts(self) -> dict[str, Arrays]:
         """All of it as arrays, copied."""
-        return {name: whole(state) for name, state in self.live_states().items()}
+        return {name: whole_state(state) for name, state in self.live_states().items()}
 
-    def snapshot(self, *, all_of_it: bool = False) -> Snapshot:
-        """What changed since the last snapshot that was saved: a copy of touched rows, quick whatever the size.
+    def snapshot(self, *, whole: bool = False, most_bytes: float = math.inf) -> Snapshot | None:
+        """Copy what changed since the last snapshot that was saved: quick, whatever the size of the rest.
 
         Args:
-            all_of_it: Copy everything instead, which takes seconds where there is much.
+            whole: Copy everything instead.
+            most_bytes: Of one call, about. What is more is for further calls, which steps may come before.
+
+        Returns:
+            The snapshot, as of now; None where another call must follow.
         """
-        taken = Taken()
-        pieces = {name: changed(state, taken) for name, state in self.live_states().items()}
-        return Snapshot(self.state_dicts() if all_of_it else pieces, all_of_it, taken)
+        states = self.live_states()
+        if self._unfinished is None:
+            self._unfinished = Snapshot({name: [] for name in states}, whole, Taken())
+            for state in states.values() if whole else ():
+                mark_all(state)
+        snapshot = self._unfinished
+        last = snapshot.taken.choose(states.values(), most_bytes)
+        for name, state in states.items():
+            snapshot.pieces[name].append(changed(state, snapshot.taken, last=last))
+        if not last:
+            return None
+        self._unfinished = None
+        return snapshot
 
     def load(self, pieces: Mapping[str, Mapping[str, NDArray[Any]]], totals: Mapping[str, int]) -> None:
         """The inverse of `state_dicts`, with the totals.

@@ -176,6 +176,13 @@ def processor(learner: Any = None, **bounds: int) -> Processor:
     return Processor(decoder(), pipeline(learner, **bounds), user_states(**users))
 
 
+def in_one_portion(learned: Processor) -> dict[str, list[dict[str, NDArray[Any]]]]:
+    """All of its state, as a store takes it."""
+    snapshot = learned.snapshot(whole=True)
+    assert snapshot is not None
+    return snapshot.pieces
+
+
 @dataclass
 class MemoryPublisher:
     """Takes results; they count as delivered at once, or when the test says so.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import zlib
 from pathlib import Path
 from typing import Any
@@ -63,8 +64,14 @@ class Shop:
         )
 
 
-def write(processor: Processor, store: CheckpointStore) -> None:
-    snapshot = processor.snapshot(all_of_it=store.needs_whole)
+def write(processor: Processor, store: CheckpointStore, shop: Shop | None = None) -> None:
+    """Write a checkpoint; with a shop in portions, between which the shop goes on."""
+    most_bytes = 20_000.0 if shop is not None else math.inf
+    whole = store.needs_whole
+    while (snapshot := processor.snapshot(whole=whole, most_bytes=most_bytes)) is None:
+        assert shop is not None
+        shop.step(processor)
+        most_bytes *= 1.5
     store.write(
         snapshot.pieces,
         whole=snapshot.whole,
@@ -124,10 +131,10 @@ def test_checkpoints_restarts_full_disks_and_merges(
         if shop.rng.random() < 0.25:
             disk_is_full = True
             with pytest.raises(OSError, match="No space left"):
-                write(processor, store)
+                write(processor, store, shop if shop.rng.random() < 0.5 else None)
             disk_is_full = False
             shop.step(processor)
-        write(processor, store)
+        write(processor, store, shop if shop.rng.random() < 0.5 else None)
         found = CheckpointStore(tmp_path).latest()
         assert found is not None
         kinds.add(found.manifest.kind)

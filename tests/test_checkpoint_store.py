@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import threading
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 import stream.checkpoints.folder as folder_module
 import stream.checkpoints.place as place_module
-from learners.state_changes import CHANGED, LiveState, Table, Taken, changed, whole
+from learners.state_changes import CHANGED, LiveState, Table, Taken, changed, mark_all, whole
 from stream.checkpoints.manifest import CheckpointError, Manifest
 from stream.checkpoints.store import CheckpointStore
 
@@ -32,6 +33,7 @@ class State:
         self.table: NDArray[Any] = np.zeros((rows, 3))
         self.marks = np.zeros(rows, np.uint8)
         self.steps = 0
+        self.most_bytes = math.inf
         self.written: dict[int, Arrays] = {}
 
     def live(self) -> LiveState:
@@ -46,10 +48,15 @@ class State:
     def save(self) -> Manifest:
         """Learn and write a checkpoint, whose offset is its step."""
         self.learn()
-        taken, everything = Taken(), self.store.needs_whole
-        changes = changed(self.live(), taken)
+        taken, everything, portions = Taken(), self.store.needs_whole, []
+        if everything:
+            mark_all(self.live())
+        while not taken.choose([self.live()], self.most_bytes):
+            portions.append(changed(self.live(), taken, last=False))
+            self.learn()
+        portions.append(changed(self.live(), taken))
         manifest = self.store.write(
-            {"users": whole(self.live()) if everything else changes, "items": {"step": np.array(self.steps)}},
+            {"users": portions, "items": [{"step": np.array(self.steps)}]},
             whole=everything,
             topic="events",
             applied={0: self.steps, 11: 4},
@@ -142,6 +149,19 @@ def test_chains_are_read_merged_and_pruned_wherever_they_stand(url: str) -> None
             assert (merged.kind, merged.number) == ("full", state.steps)
         assert state.found() == state.steps
         assert state.store.chain_length <= 3
+
+
+@pytest.mark.parametrize("longest", [0, 4])
+def test_what_was_copied_in_portions_is_one_moment(tmp_path: Path, longest: int) -> None:
+    """Steps come between the portions; the state is that of the last one."""
+    state = State(CheckpointStore(tmp_path, longest_chain=longest), rows=100)
+    state.most_bytes = 500.0
+    for number in range(1, 8):
+        for _ in range(10):
+            state.learn()
+        assert state.save().number == number
+        assert state.found() == number
+    assert state.steps > 80
 
 
 def test_there_is_nothing_before_the_first(url: str) -> None:

@@ -32,6 +32,7 @@ from learners.state_changes import (
     Texts,
     changed,
     load_marks,
+    mark_all,
     marked_rows,
     whole,
 )
@@ -67,28 +68,43 @@ def different(one: Arrays, other: Arrays) -> list[str]:
     )
 
 
+def take(state: LiveState, taken: Taken | None = None) -> Arrays:
+    """All that changed, in one portion."""
+    taken = taken or Taken()
+    assert taken.choose([state])
+    return changed(state, taken)
+
+
 class Follower:
-    """Saves a piece's changes now and then, sometimes in vain, and looks whether they add up to it."""
+    """Saves a piece's changes now and then, sometimes in portions or in vain, and looks whether they add up to it."""
 
     def __init__(self, live: Callable[[], LiveState], rng: np.random.Generator) -> None:
         self._live, self._rng = live, rng
         self.base = {name: array.copy() for name, array in whole(live()).items()}
         taken = Taken()
-        changed(live(), taken)
+        take(live(), taken)
         taken.saved()
         self.changes: list[Arrays] = []
 
-    def save(self) -> None:
-        taken = Taken()
-        arrays = changed(self._live(), taken)
+    def save(self, step: Callable[[], object] = lambda: None) -> None:
+        """One checkpoint; steps come between its portions."""
+        taken, portions = Taken(), []
+        most_bytes = float(self._rng.integers(10, 3_000)) if self._rng.random() < 0.5 else np.inf
+        while not taken.choose([self._live()], most_bytes):
+            portions.append(changed(self._live(), taken, last=False))
+            most_bytes *= 2.0
+            step()
+        portions.append(changed(self._live(), taken))
         if self._rng.random() < 0.3:
             return  # the disk is full
-        self.changes.append({name: array.copy() for name, array in arrays.items()})
+        self.changes += [{name: array.copy() for name, array in portion.items()} for portion in portions]
+        if self._rng.random() < 0.3:
+            step()  # while it is written
         taken.saved()
 
     def check(self) -> None:
         taken = Taken()
-        self.changes.append(changed(self._live(), taken))
+        self.changes.append(take(self._live(), taken))
         taken.saved()
         assert different(merged(self.base, self.changes), whole(self._live())) == []
 
@@ -233,15 +249,15 @@ class OfPending:
 
 class OfUsers:
     def __init__(self, rng: np.random.Generator) -> None:
-        self.piece = UserStates(history_length=4, max_users=80, slate_size=3, max_pending=50)
+        self.piece = UserStates(history_length=4, max_users=40, slate_size=3, max_pending=50)
         self._rng = rng
 
     def step(self) -> None:
         """One of the things that a pipeline's step does: each may be the last before a checkpoint."""
         rng, B = self._rng, int(self._rng.integers(1, 8))
-        what = int(rng.integers(0, 4)) if len(self.piece) else 0
-        if what == 0:
-            ids = [f"u{n}" for n in rng.integers(0, 200, B)]
+        what = int(rng.integers(-1, 4)) if len(self.piece) else 0
+        if what <= 0:
+            ids = [f"u{n}" for n in rng.integers(0, 400, B)]
             self.piece.admit(ids, rng.integers(0, 3, B).tolist())
             self.piece.take_forgotten()
             return
@@ -295,8 +311,27 @@ def test_changes_add_up_to_the_state(make: Any, seed: int) -> None:
     for _ in range(int(rng.integers(1, 40))):
         of.step()
         if rng.random() < 0.5:
-            follower.save()
+            follower.save(of.step)
     follower.check()
+
+
+@pytest.mark.parametrize("make", PIECES)
+@given(seed=st.integers(0, 10_000))
+@law(5)
+def test_everything_in_portions_is_the_whole_state(make: Any, seed: int) -> None:
+    """A copy of all of it that no step has to wait for."""
+    rng = np.random.default_rng(seed)
+    of = make(rng)
+    for _ in range(10):
+        of.step()
+    mark_all(of.piece.live_state())
+    taken, portions, most_bytes = Taken(), [{}], 500.0
+    while not taken.choose([of.piece.live_state()], most_bytes):
+        portions.append(changed(of.piece.live_state(), taken, last=False))
+        most_bytes *= 1.5
+        of.step()
+    portions.append(changed(of.piece.live_state(), taken))
+    assert different(merged(portions[0], portions[1:]), of.piece.state_dict()) == []
 
 
 @pytest.mark.parametrize("make", PIECES)
@@ -317,12 +352,12 @@ def test_a_restored_piece_goes_on_with_its_changes(make: Any) -> None:
     follower.base = {name: array.copy() for name, array in saved.items()}
     for _ in range(6):
         second.step()
-        follower.save()
+        follower.save(second.step)
     follower.check()
 
 
 def changes_of(state: LiveState) -> list[str]:
-    arrays = changed(state, Taken())
+    arrays = take(state)
     return [name for name in arrays if name.endswith((":rows", ":keys", ":removed")) and len(arrays[name])]
 
 
@@ -357,25 +392,25 @@ def test_what_was_not_saved_is_taken_again_and_what_was_written_since_stays() ->
     array, marks = np.arange(5), np.zeros(5, np.uint8)
     state: LiveState = {"table": Table(array, marks)}
     marks[[1, 3]] = CHANGED
-    assert changed(state, Taken())["table:rows"].tolist() == [1, 3]
+    assert take(state)["table:rows"].tolist() == [1, 3]
     taken = Taken()
-    assert changed(state, taken)["table:rows"].tolist() == [1, 3]
+    assert take(state, taken)["table:rows"].tolist() == [1, 3]
     marks[3] = CHANGED
     taken.saved()
-    assert changed(state, Taken())["table:rows"].tolist() == [3]
+    assert take(state)["table:rows"].tolist() == [3]
 
 
 def test_a_table_may_shrink_and_grow_again() -> None:
     marks = np.zeros(8, np.uint8)
     base = whole({"t": Table(np.array([1, 2, 3]), marks, fill=-1)})
-    changes = [changed({"t": Table(np.array([1]), marks, fill=-1)}, Taken())]
-    changes += [changed({"t": Table(np.array([1, -1]), marks, fill=-1)}, Taken())]
+    changes = [take({"t": Table(np.array([1]), marks, fill=-1)})]
+    changes += [take({"t": Table(np.array([1, -1]), marks, fill=-1)})]
     assert merged(base, changes)["t"].tolist() == [1, -1]
 
 
 def test_a_part_that_was_not_there_begins_with_what_fills_it() -> None:
     marks = np.array([0, 1, 0], np.uint8)
-    change = changed({"t": Table(np.array([7.0, 8.0, 7.0]), marks, fill=7.0)}, Taken())
+    change = take({"t": Table(np.array([7.0, 8.0, 7.0]), marks, fill=7.0)})
     assert merged({}, [change])["t"].tolist() == [7.0, 8.0, 7.0]
 
 
@@ -383,7 +418,7 @@ def test_texts_of_rows_are_replaced_emptied_and_appended() -> None:
     marks = np.zeros(4, np.uint8)
     base = whole({"ids": Texts(["a", "bé", "c"], marks)})
     marks[[1, 3]] = CHANGED
-    found = merged(base, [changed({"ids": Texts(["a", None, "c", "dd"], marks)}, Taken())])
+    found = merged(base, [take({"ids": Texts(["a", None, "c", "dd"], marks)})])
     assert different(found, whole({"ids": Texts(["a", "", "c", "dd"], marks)})) == []
 
 
@@ -392,7 +427,7 @@ def test_a_key_that_is_given_up_and_comes_back_is_there() -> None:
     base = whole({"p": Keyed(keys, {"counts": counts}, marks, [])})
     marks[2] = CHANGED
     counts[2] = 4.0
-    change = changed({"p": Keyed(keys, {"counts": counts}, marks, [np.array([9, 5])])}, Taken())
+    change = take({"p": Keyed(keys, {"counts": counts}, marks, [np.array([9, 5])])})
     found = merged(base, [change])
     assert found["p.keys"].tolist() == [9]
     assert found["p.counts"].tolist() == [4.0]

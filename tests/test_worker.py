@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from builders import NOW_MS, event, numbered, records
-from fakes import processor
+from fakes import in_one_portion, processor
 
 from connectors.file_lock import locked
 from connectors.kafka_client import KafkaClient
@@ -25,7 +25,7 @@ def written(folder: Path, **told: object) -> CheckpointStore:
     store, learned = CheckpointStore(folder), processor()
     learned.process(records(numbered([event(item=item) for item in ("tea", "cup", "pot")])), NOW_MS)
     store.write(
-        learned.state_dicts(),
+        in_one_portion(learned),
         topic="events",
         applied=learned.states.applied,
         totals=learned.totals_dict(),
@@ -80,7 +80,7 @@ def test_a_topic_that_was_made_anew_is_read_from_its_beginning_and_nothing_learn
     learned.process(records(numbered([event(item=item) for item in ("tea", "cup")])), NOW_MS)
     for topic_id in ("first", "second"):
         store.write(
-            learned.state_dicts(),
+            in_one_portion(learned),
             topic="events",
             topic_id=topic_id,
             applied=learned.states.applied,

@@ -136,7 +136,7 @@ def merged(piece: str, chain: Sequence[FolderReader]) -> Iterator[Arrays]:
     Raises:
         CheckpointError: A file is damaged.
     """
-    links = [reader.link(piece) for reader in chain]
+    links = [link for reader in chain for link in reader.links(piece)]
     for part in links[-1].parts():
         yield merged_part(part, links)
 

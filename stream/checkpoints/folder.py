@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
 
 from learners.state_arrays import Arrays
-from learners.state_deltas import Link
+from learners.state_deltas import Link, merged_part, nothing
 from stream.checkpoints import arrays_file
 from stream.checkpoints import manifest as manifests
 from stream.checkpoints.manifest import CheckpointError, FileRecord, Manifest
@@ -17,6 +18,7 @@ from stream.checkpoints.place import Place
 
 _SUFFIX = ".safetensors"
 _DIGITS = 12
+_PORTION = "@"
 _OWN_FILE = 1 << 20  # bytes from which a part has a file of its own
 
 
@@ -92,12 +94,25 @@ def write_folder(
     return manifest
 
 
-def parts_of(arrays: Arrays) -> Iterator[Arrays]:
-    """A piece's arrays, a part at a time: an array, or all changes of one name."""
+def changed_parts(portions: Sequence[Arrays]) -> Iterator[Arrays]:
+    """A piece's changes, a part at a time; names of portions before the last get its number, `NAME:rows@0`."""
     parts: dict[str, Arrays] = {}
-    for name, array in arrays.items():
-        parts.setdefault(name.partition(":")[0], {})[name] = array
+    for number, portion in enumerate(portions):
+        suffix = f"{_PORTION}{number}" if number < len(portions) - 1 else ""
+        for name, array in portion.items():
+            parts.setdefault(name.partition(":")[0], {})[name + suffix] = array
     yield from parts.values()
+
+
+def whole_parts(portions: Sequence[Arrays]) -> Iterator[Arrays]:
+    """A piece, a part at a time, of which the portions hold everything."""
+    links = [nothing(), *(Link(portion.keys(), partial(_some, portion)) for portion in portions)]
+    for part in links[-1].parts():
+        yield merged_part(part, links)
+
+
+def _some(arrays: Arrays, names: Sequence[str]) -> Arrays:
+    return {name: arrays[name] for name in names}
 
 
 class FolderReader:
@@ -152,18 +167,23 @@ class FolderReader:
         """
         return {name: array for file in self._files(piece) for name, array in self._read(file).items()}
 
-    def link(self, piece: str) -> Link:
-        """A piece, to be put together with others; reading it raises like `whole_piece`."""
+    def links(self, piece: str) -> list[Link]:
+        """A piece's portions, to be put together with others; reading them raises like `whole_piece`."""
         files = {name: file for file in self._files(piece) for name in self.manifest.files[file].arrays}
+        portions: dict[str, dict[str, str]] = {}
+        for stored in files:
+            name, at, number = stored.rpartition(_PORTION) if ":" in stored else (stored, "", "")
+            portions.setdefault(number if at else "", {})[name if at else stored] = stored
 
-        def load(names: Sequence[str]) -> Arrays:
+        def load(stored: Mapping[str, str], names: Sequence[str]) -> Arrays:
             found: Arrays = {}
-            for file in dict.fromkeys(files[name] for name in names):
+            for file in dict.fromkeys(files[stored[name]] for name in names):
                 arrays = self._read_together(file) if file == f"{piece}{_SUFFIX}" else self._read(file)
-                found |= {name: arrays[name] for name in names if name in arrays}
+                found |= {name: arrays[stored[name]] for name in names if stored[name] in arrays}
             return found
 
-        return Link(files.keys(), load)
+        ordered = sorted(portions, key=lambda number: int(number) if number else len(portions))
+        return [Link(portions[number].keys(), partial(load, portions[number])) for number in ordered]
 
     def _files(self, piece: str) -> list[str]:
         return [name for name in self.manifest.files if name.partition(".")[0] == piece]

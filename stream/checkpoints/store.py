@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 from learners.state_arrays import Arrays
 from stream.checkpoints.chains import Chains, Checkpoint, merged
-from stream.checkpoints.folder import Entry, parts_of, write_folder
+from stream.checkpoints.folder import Entry, changed_parts, whole_parts, write_folder
 from stream.checkpoints.manifest import FORMAT, CheckpointError, Kind, Manifest
 from stream.checkpoints.place import Place
 
@@ -74,7 +74,7 @@ class CheckpointStore:
 
     def write(
         self,
-        pieces: Mapping[str, Arrays],
+        pieces: Mapping[str, Sequence[Arrays]],
         *,
         whole: bool = True,
         topic: str,
@@ -87,7 +87,7 @@ class CheckpointStore:
         """Write a checkpoint; when this returns it survives a crash of process or machine.
 
         Args:
-            pieces: Everything, or what changed since the last one that was written.
+            pieces: Each piece's portions, of everything or of what changed since the last one that was written.
             whole: Which of the two.
             topic: See `Manifest`.
             topic_id: See there.
@@ -115,7 +115,8 @@ class CheckpointStore:
             summary=dict(summary),
             files={},
         )
-        parts = ((name, parts_of(arrays)) for name, arrays in pieces.items())
+        parts_of = whole_parts if whole else changed_parts
+        parts = ((name, parts_of(portions)) for name, portions in pieces.items())
         manifest = write_folder(self._place, manifest, parts)
         with self._lock:
             self._sweep().add(Entry(number, kind))
