@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import statistics
 import tempfile
@@ -19,6 +20,7 @@ from learners.state_changes import Taken
 from stream.allocator import keep_temporaries
 from stream.assembly import build_processor
 from stream.checkpoints.store import CheckpointStore
+from stream.engine import PORTION_BYTES, PORTION_GROWTH
 from stream.processor import Processor, Snapshot
 from stream.settings import Settings, load
 
@@ -83,23 +85,30 @@ def measure(quick: bool) -> list[dict[str, Any]]:
     settings = load(overrides={"state": {"history_length": _HISTORY}})
     users, items = (_USERS_QUICK, _ITEMS_QUICK) if quick else (_USERS, _ITEMS)
     ways = (
-        ("whole copies", 0, False),
-        ("what changed", _DELTAS, False),
-        ("what changed, items drawn evenly", _DELTAS, True),
+        ("whole copies, at once", 0, math.inf, False),
+        ("whole copies, in portions", 0, PORTION_BYTES, False),
+        ("what changed", _DELTAS, PORTION_BYTES, False),
+        ("what changed, items drawn evenly", _DELTAS, PORTION_BYTES, True),
     )
     return [
         {
             "what": what,
             "users": users,
             "items": items,
-            **_measured(settings, users, items, deltas, evenly, quick),
+            **_measured(settings, users, items, deltas, portion_bytes, evenly, quick),
         }
-        for what, deltas, evenly in ways
+        for what, deltas, portion_bytes, evenly in ways
     ]
 
 
 def _measured(
-    settings: Settings, users: int, items: int, deltas: int, evenly: bool, quick: bool
+    settings: Settings,
+    users: int,
+    items: int,
+    deltas: int,
+    portion_bytes: float,
+    evenly: bool,
+    quick: bool,
 ) -> dict[str, Any]:
     processor, stream = build_processor(settings), _Stream(users, items, evenly=evenly)
     _work(processor, stream, _WARM_UP)
@@ -112,10 +121,7 @@ def _measured(
         store = CheckpointStore(folder, keep=2, longest_chain=deltas)
         with ThreadPoolExecutor(2) as beside:
             for _ in range((_INTERVALS_QUICK if quick else _INTERVALS) if deltas else 3):
-                began = time.perf_counter()
-                snapshot = processor.snapshot(whole=store.needs_whole)
-                stalled_ms = (time.perf_counter() - began) * 1e3
-                assert snapshot is not None
+                snapshot, stalled_ms = _copied(processor, stream, store.needs_whole, portion_bytes)
                 writing = beside.submit(_write, store, processor, snapshot)
                 del snapshot
                 steps += _work(processor, stream, _EVENTS)  # while it is written, and merged
@@ -142,6 +148,21 @@ def _measured(
         "step_ms": statistics.median(steps) * 1e3,
         "worst_step_ms": max(steps) * 1e3,
     }
+
+
+def _copied(
+    processor: Processor, stream: _Stream, whole: bool, portion_bytes: float
+) -> tuple[Snapshot, float]:
+    """A snapshot, taken as the engine takes it, and the milliseconds of its longest portion."""
+    longest_ms, portion = 0.0, portion_bytes
+    while True:
+        began = time.perf_counter()
+        snapshot = processor.snapshot(whole=whole, most_bytes=portion)
+        longest_ms = max(longest_ms, (time.perf_counter() - began) * 1e3)
+        if snapshot is not None:
+            return snapshot, longest_ms
+        _work(processor, stream, _BATCH)
+        portion *= PORTION_GROWTH
 
 
 def _write(store: CheckpointStore, processor: Processor, snapshot: Snapshot) -> tuple[str, int, float, Taken]:

@@ -34,7 +34,12 @@ Ack = Callable[[], None]
 _PUBLISHING = 4  # batches on their way to the broker at a time
 _BUFFERED_BATCHES = 4
 _FIRST_CHECKPOINT_S = 1.0
-_PORTION_BYTES = 128 << 20  # that are copied while the stream waits: some 30 ms
+
+PORTION_BYTES = 128 << 20
+"""What is copied while the stream waits: some 30 ms."""
+
+PORTION_GROWTH = 1.2
+"""What a step writes is copied again, so portions grow until they overtake the steps."""
 
 
 class Publisher(Protocol):
@@ -306,8 +311,7 @@ class Engine:
     async def _copy(self, store: CheckpointStore) -> _Moment | None:
         """Copy what changed, as much as the stream may wait for; None where there is more."""
         whole, saved, self._saved = store.needs_whole, self._saved, None
-        # What a step writes is copied again, so the copies grow until they overtake the steps.
-        most_bytes = math.inf if self._stopping else _PORTION_BYTES * 1.2 ** len(self._stalls_s)
+        most_bytes = math.inf if self._stopping else PORTION_BYTES * PORTION_GROWTH ** len(self._stalls_s)
         before = time.monotonic()
         moment = await self.read(lambda processor: _Moment.of(processor, whole, saved, most_bytes))
         self._stalls_s.append(time.monotonic() - before)

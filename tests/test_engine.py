@@ -15,6 +15,7 @@ import pytest
 from builders import NOW_MS, Record, event, numbered, records
 from fakes import BrokenStore, CountingLearner, Diary, MemoryPublisher, processor
 
+import stream.engine as engine_module
 from stream.checkpoints.store import CheckpointStore
 from stream.engine import Engine, EngineConfig
 
@@ -290,6 +291,34 @@ async def test_deltas_are_merged_beside_the_stream(tmp_path: Path) -> None:
     again = processor()
     again.load(latest.pieces, latest.manifest.totals)
     assert again.totals.events_learned == 8
+
+
+async def test_what_is_much_is_copied_in_portions_with_steps_between(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "PORTION_BYTES", 300.0)
+    store = CheckpointStore(tmp_path)
+    async with Stage(store, batch_max_events=1, checkpoint_every_s=0.01).run() as stage:
+        takes: list[bool] = []
+        of = stage.engine.processor
+        real = type(of).snapshot
+
+        def snapshot(self: Any, **asked: Any) -> Any:
+            found = real(self, **asked)
+            takes.append(found is not None)
+            return found
+
+        monkeypatch.setattr(type(of), "snapshot", snapshot)
+        for number in range(6):
+            await stage.offer(*some(1, first=number))
+        await stage.acks.wait_for(6)
+    assert takes.count(False) > takes.count(True) > 0
+    latest = CheckpointStore(tmp_path).latest()
+    assert latest is not None
+    again = processor()
+    again.load(latest.pieces, latest.manifest.totals)
+    assert again.totals.events_learned == 6
+    assert again.states.user("ann") == of.states.user("ann")
 
 
 async def test_what_a_failed_checkpoint_held_is_in_the_next_one(tmp_path: Path) -> None:
