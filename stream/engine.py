@@ -38,7 +38,7 @@ _FIRST_CHECKPOINT_S = 1.0
 PORTION_BYTES = 128 << 20
 """What is copied while the stream waits: some 30 ms."""
 
-PORTION_GROWTH = 1.2
+PORTION_GROWTH = 1.05
 """What a step writes is copied again, so portions grow until they overtake the steps."""
 
 
