@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-_NAMES = ("step", "closed_loop", "encoders", "refit", "single_tasks", "task_weights")
+_NAMES = ("step", "checkpoint", "closed_loop", "encoders", "refit", "single_tasks", "task_weights")
 
 
 @click.command()

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from learners.event_batch import IntArray
-from learners.state_arrays import Arrays
+from learners.state_arrays import Arrays, grown
+from learners.state_changes import CHANGED, LiveState, Marks, Taken, changed_rows, whole
 
 _EPSILON = 1e-6
 
@@ -36,6 +39,7 @@ class EmbeddingTable:
         self._device = device
         self.weight = self._fresh(16, dimension)
         self._accumulator = torch.zeros(16, device=device)
+        self._marks: Marks = np.zeros(16, np.uint8)
 
     def ensure(self, rows: int) -> None:
         """Make room for rows 0 .. rows - 1, doubling."""
@@ -45,6 +49,8 @@ class EmbeddingTable:
         more = max(rows, 2 * have) - have
         self.weight = torch.cat([self.weight, self._fresh(more, dimension)])
         self._accumulator = torch.cat([self._accumulator, torch.zeros(more, device=self._device)])
+        self._marks = grown(self._marks, have + more)
+        self._marks[have : have + more] = CHANGED  # new rows are drawn, not filled
 
     def learn_many(self, rows: Tensor, gradient: Tensor, learning_rate: float) -> None:
         """One step on the touched rows; a row that is named several times gets the sum of its gradients.
@@ -59,6 +65,7 @@ class EmbeddingTable:
         summed.index_add_(0, inverse, gradient)
         accumulated = self._accumulator[unique] + summed.square().mean(dim=1)
         self._accumulator[unique] = accumulated
+        self._marks[unique.cpu().numpy()] = CHANGED
         self.weight[unique] -= learning_rate * summed / (accumulated.sqrt() + _EPSILON).unsqueeze(1)
 
     def forget(self, rows: IntArray) -> None:
@@ -66,16 +73,21 @@ class EmbeddingTable:
         index = torch.from_numpy(rows[rows < len(self.weight)]).to(self._device)
         self.weight[index] = self._fresh(len(index), self.weight.shape[1])
         self._accumulator[index] = 0.0
+        self._marks[rows[rows < len(self.weight)]] = CHANGED
 
     def _fresh(self, rows: int, dimension: int) -> Tensor:
         return (torch.randn(rows, dimension, generator=self._generator) * self._scale).to(self._device)
 
-    def state_dict(self) -> Arrays:
+    def live_state(self) -> LiveState:
         """Vectors and accumulators."""
         return {
-            "weight": self.weight.cpu().numpy().copy(),
-            "accumulator": self._accumulator.cpu().numpy().copy(),
+            "weight": _TensorTable(self.weight, self._marks),
+            "accumulator": _TensorTable(self._accumulator, self._marks),
         }
+
+    def state_dict(self) -> Arrays:
+        """Vectors and accumulators, as arrays."""
+        return whole(self.live_state())
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The inverse of `state_dict`.
@@ -89,3 +101,27 @@ class EmbeddingTable:
             )
         self.weight = torch.tensor(arrays["weight"], device=self._device)
         self._accumulator = torch.tensor(arrays["accumulator"], device=self._device)
+        self._marks = np.zeros(len(self.weight), np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class _TensorTable:
+    """A `Table` whose rows lie on a device."""
+
+    tensor: Tensor
+    marks: Marks
+
+    def whole(self) -> Arrays:
+        return {"": self.tensor.cpu().numpy().copy()}
+
+    @property
+    def row_bytes(self) -> float:
+        return 4.0 + self.tensor[:1].nbytes
+
+    def changed(self, taken: Taken) -> Arrays:
+        rows = taken.rows(self.marks)
+        values = self.tensor.index_select(0, torch.from_numpy(rows).to(self.tensor.device))
+        return changed_rows(rows, values.cpu().numpy(), len(self.tensor))
+
+    def load_marks(self, saved: NDArray[Any] | None) -> None:
+        """Rows are always taken over."""

@@ -14,6 +14,7 @@ from learners.counts.own_items import OwnItems, Pairs, find_pair
 from learners.event_batch import FloatArray, Happenings, Histories, IntArray
 from learners.row_index import ABSENT
 from learners.state_arrays import Arrays, grown, nest, unnest
+from learners.state_changes import CHANGED, LiveState, Marks, Table, whole
 
 FILTERS: tuple[str, ...] = ("unavailable", "owned", "in_hand", "seen")
 """By which a candidate can be left out; where several apply, the first of them counts. `seen` is retrieval's."""
@@ -51,6 +52,7 @@ class Filters:
         self._owned = OwnItems(rules.max_owned)
         self._withdrawn: NDArray[np.bool_] = np.zeros(16, np.bool_)
         self._said_s: NDArray[np.float64] = np.full(16, -np.inf)
+        self._marks: Marks = np.zeros(16, np.uint8)
 
     def learn_many(self, happenings: Happenings) -> None:
         """Take note of what was acquired, withdrawn and put back on sale."""
@@ -62,6 +64,7 @@ class Filters:
             self._ensure(row + 1)
             if now_s >= self._said_s[row]:
                 self._said_s[row], self._withdrawn[row] = now_s, happenings.supply[n] < 0
+                self._marks[row] = CHANGED
 
     def barred(self, rows: IntArray, histories: Histories) -> NDArray[np.int8]:
         """(S, C) number in `FILTERS` of what bars each candidate, -1 where nothing does.
@@ -91,23 +94,30 @@ class Filters:
         if items is not None:
             items = items[items < len(self._withdrawn)]
             self._withdrawn[items], self._said_s[items] = False, -np.inf
+            self._marks[items] = CHANGED
 
     def _ensure(self, rows: int) -> None:
         self._withdrawn = grown(self._withdrawn, rows)
         self._said_s = grown(self._said_s, rows, fill=-np.inf)
+        self._marks = grown(self._marks, rows)
 
-    def state_dict(self) -> Arrays:
+    def live_state(self) -> LiveState:
         """Who owns what, and what was said of items."""
         return {
-            **nest("owned", self._owned.state_dict()),
-            "withdrawn": self._withdrawn.copy(),
-            "said_s": self._said_s.copy(),
+            **nest("owned", self._owned.live_state()),
+            "withdrawn": Table(self._withdrawn, self._marks),
+            "said_s": Table(self._said_s, self._marks, -np.inf),
         }
+
+    def state_dict(self) -> Arrays:
+        """Who owns what, and what was said of items, as arrays."""
+        return whole(self.live_state())
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The inverse of `state_dict`."""
         self._owned.load_state_dict(unnest("owned", arrays))
         self._withdrawn, self._said_s = arrays["withdrawn"].copy(), arrays["said_s"].copy()
+        self._marks = np.zeros(len(self._said_s), np.uint8)
 
 
 @compiled

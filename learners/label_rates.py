@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from learners.event_batch import BoolArray, FloatArray, IntArray
 from learners.state_arrays import Arrays, grown, nest, unnest
+from learners.state_changes import CHANGED, LiveState, Marks, Table, whole
 
 _SHRINKAGE = 10.0  # labels of the common rate that a user or an item begins with
 _POOLED = 1.0  # positives of all tasks together that a user or an item begins with
@@ -87,13 +88,17 @@ class LabelRates:
         if items is not None:
             self._items.forget(items)
 
-    def state_dict(self) -> Arrays:
+    def live_state(self) -> LiveState:
         """All counts."""
         return {
-            **nest("users", self._users.state_dict()),
-            **nest("items", self._items.state_dict()),
+            **nest("users", self._users.live_state()),
+            **nest("items", self._items.live_state()),
             "common": self._common.copy(),
         }
+
+    def state_dict(self) -> Arrays:
+        """All counts as arrays."""
+        return whole(self.live_state())
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The inverse of `state_dict`."""
@@ -114,6 +119,7 @@ class _Counts:
         self._half_life_s = half_life_s
         self._counts: FloatArray = np.zeros((16, 2, tasks), np.float32)
         self._at_s: NDArray[np.float64] = np.zeros(16)
+        self._marks: Marks = np.zeros(16, np.uint8)
 
     def at(self, rows: IntArray, now_s: NDArray[np.float64]) -> tuple[FloatArray, FloatArray]:
         """(B, K) positives and (B, K) labels of rows at moments; rows that were never touched have none."""
@@ -131,7 +137,9 @@ class _Counts:
             return
         largest = int(rows.max()) + 1
         self._counts, self._at_s = grown(self._counts, largest), grown(self._at_s, largest)
+        self._marks = grown(self._marks, largest)
         unique, inverse = np.unique(rows, return_inverse=True)
+        self._marks[unique] = CHANGED
         latest = self._at_s[unique]
         np.maximum.at(latest, inverse, now_s)
         self._counts[unique] *= (0.5 ** ((latest - self._at_s[unique]) / self._half_life_s))[
@@ -148,9 +156,11 @@ class _Counts:
     def forget(self, rows: IntArray) -> None:
         rows = rows[rows < len(self._at_s)]
         self._counts[rows], self._at_s[rows] = 0.0, 0.0
+        self._marks[rows] = CHANGED
 
-    def state_dict(self) -> Arrays:
-        return {"counts": self._counts.copy(), "at_s": self._at_s.copy()}
+    def live_state(self) -> LiveState:
+        return {"counts": Table(self._counts, self._marks), "at_s": Table(self._at_s, self._marks)}
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         self._counts, self._at_s = arrays["counts"].copy(), arrays["at_s"].copy()
+        self._marks = np.zeros(len(self._at_s), np.uint8)

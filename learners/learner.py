@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from learners.candidates import Candidates
 from learners.event_batch import BoolArray, EventBatch, FloatArray, Histories, IntArray
 from learners.state_arrays import Arrays
+from learners.state_changes import LiveState
 from learners.task import Task
 from learners.weightings.weighting import Explanation
 
@@ -149,6 +150,10 @@ class Learner(Protocol):
 
     def forget_items(self, rows: IntArray) -> None:
         """Give up item rows whose items are gone; they will be used for other items."""
+        ...
+
+    def live_state(self) -> LiveState:
+        """Everything it has learned, and what of it changed since it was saved."""
         ...
 
     def state_dict(self) -> Arrays:

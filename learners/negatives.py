@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from learners.event_batch import FloatArray, IntArray
 from learners.random_state import generator_array, restore_generator
 from learners.state_arrays import Arrays, grown
+from learners.state_changes import CHANGED, LiveState, Marks, Table, whole
 
 
 class NegativeSampler:
@@ -25,17 +26,24 @@ class NegativeSampler:
         self._negatives = negatives
         self._rng = rng
         self._counts = np.zeros(16)
+        self._marks: Marks = np.zeros(16, np.uint8)
         self._known: IntArray = np.zeros(0, np.int64)
+        self._known_marks: Marks = np.zeros(16, np.uint8)
 
     def learn_many(self, rows: IntArray) -> None:
         """Count targets: (B,) item rows."""
         if not len(rows):
             return
         self._counts = grown(self._counts, int(rows.max()) + 1)
+        self._marks = grown(self._marks, int(rows.max()) + 1)
+        self._marks[rows] = CHANGED
         new = np.unique(rows[self._counts[rows] == 0.0])
         np.add.at(self._counts, rows, 1.0)
         if len(new):
+            before = len(self._known)
             self._known = np.concatenate([self._known, new])
+            self._known_marks = grown(self._known_marks, len(self._known))
+            self._known_marks[before : len(self._known)] = CHANGED
 
     def sample(self) -> IntArray:
         """Uniform over the known items, with repetition; empty while none is known."""
@@ -60,19 +68,28 @@ class NegativeSampler:
 
     def forget(self, rows: IntArray) -> None:
         """Give up rows whose items are gone."""
-        self._counts[rows[rows < len(self._counts)]] = 0.0
+        inside = rows[rows < len(self._counts)]
+        self._counts[inside] = 0.0
+        self._marks[inside] = CHANGED
+        self._known_marks[: len(self._known)] = CHANGED
         self._known = self._known[~np.isin(self._known, rows)]
 
-    def state_dict(self) -> Arrays:
+    def live_state(self) -> LiveState:
         """Counts, known rows, and the state of the draws."""
         return {
-            "counts": self._counts.copy(),
-            "known": self._known.copy(),
+            "counts": Table(self._counts, self._marks),
+            "known": Table(self._known, self._known_marks),
             "rng": generator_array(self._rng),
         }
+
+    def state_dict(self) -> Arrays:
+        """Counts, known rows, and the state of the draws, as arrays."""
+        return whole(self.live_state())
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The inverse of `state_dict`."""
         self._counts = arrays["counts"].copy()
         self._known = arrays["known"].copy()
+        self._marks = np.zeros(len(self._counts), np.uint8)
+        self._known_marks = np.zeros(max(len(self._known), 16), np.uint8)
         restore_generator(self._rng, arrays["rng"])

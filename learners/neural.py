@@ -22,6 +22,7 @@ from learners.multitask import MultiTask, MultiTaskConfig, TaskLabels
 from learners.negatives import NegativeSampler
 from learners.parameters import load_optimised, optimised_arrays
 from learners.state_arrays import Arrays, nest, unnest
+from learners.state_changes import LiveState, whole
 from learners.task import Task
 
 _ITEM_SCALE = 0.1
@@ -253,16 +254,20 @@ class NeuralModel:
         self._outputs.forget(rows)
         self._sampler.forget(rows)
 
-    def state_dict(self) -> Arrays:
+    def live_state(self) -> LiveState:
         """Vectors, parameters, moments, counts, weights' memory, and the state of every source of draws."""
         return {
             **nest("network", optimised_arrays(self._network, self._optimiser)),
-            **nest("inputs", self._inputs.state_dict()),
-            **nest("outputs", self._outputs.state_dict()),
-            **nest("sampler", self._sampler.state_dict()),
+            **nest("inputs", self._inputs.live_state()),
+            **nest("outputs", self._outputs.live_state()),
+            **nest("sampler", self._sampler.live_state()),
             **nest("tasks", self.multitask.state_dict()),
             "generator": self._generator.get_state().numpy().copy(),
         }
+
+    def state_dict(self) -> Arrays:
+        """The same as arrays."""
+        return whole(self.live_state())
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The inverse of `state_dict`.

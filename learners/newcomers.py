@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from learners.event_batch import Happenings, IntArray
 from learners.row_index import ABSENT
 from learners.state_arrays import Arrays, grown
+from learners.state_changes import CHANGED, LiveState, Marks, Table, whole
 
 _MOST = 1_024  # at a time; of more, the latest
 
@@ -40,6 +41,7 @@ class Newcomers:
         self._rules = rules
         self._first_s: NDArray[np.float64] = np.full(16, np.inf)
         self._shown: NDArray[np.int32] = np.zeros(16, np.int32)
+        self._marks: Marks = np.zeros(16, np.uint8)
         self._rows: IntArray = np.zeros(0, np.int64)
         self._now_s = -np.inf
 
@@ -55,7 +57,9 @@ class Newcomers:
         items, now_s = happenings.items, happenings.now_s
         size = int(items.max()) + 1
         self._first_s, self._shown = grown(self._first_s, size, fill=np.inf), grown(self._shown, size)
+        self._marks = grown(self._marks, size)
         unique, first = np.unique(items, return_index=True)
+        self._marks[unique] = CHANGED
         fresh = unique[np.argsort(first)]
         fresh = fresh[np.isinf(self._first_s[fresh])]
         np.minimum.at(self._first_s, items, now_s)
@@ -83,18 +87,24 @@ class Newcomers:
         """Items that are gone: their rows will be used for others."""
         rows = rows[rows < len(self._first_s)]
         self._first_s[rows], self._shown[rows] = np.inf, 0
+        self._marks[rows] = CHANGED
         self._rows = self._rows[~np.isin(self._rows, rows)]
 
-    def state_dict(self) -> Arrays:
+    def live_state(self) -> LiveState:
         """When items came, how often they were shown, and which are new."""
         return {
-            "first_s": self._first_s.copy(),
-            "shown": self._shown.copy(),
+            "first_s": Table(self._first_s, self._marks, np.inf),
+            "shown": Table(self._shown, self._marks),
             "rows": self._rows.copy(),
             "now_s": np.array([self._now_s]),
         }
+
+    def state_dict(self) -> Arrays:
+        """When items came, how often they were shown, and which are new, as arrays."""
+        return whole(self.live_state())
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The inverse of `state_dict`."""
         self._first_s, self._shown = arrays["first_s"].copy(), arrays["shown"].copy()
         self._rows, self._now_s = arrays["rows"].copy(), float(arrays["now_s"][0])
+        self._marks = np.zeros(len(self._shown), np.uint8)

@@ -30,6 +30,7 @@ from learners.relatedness import Relatedness
 from learners.row_index import ABSENT
 from learners.standardiser import Standardiser
 from learners.state_arrays import Arrays, nest, pack_strings, unnest, unpack_strings
+from learners.state_changes import LiveState, whole
 from learners.task import Task
 from learners.top_list import pessimistic_ranks
 from learners.weightings.weighting import Explanation
@@ -433,19 +434,19 @@ class OnlineLearner:
 
     # --- state
 
-    def state_dict(self) -> Arrays:
+    def live_state(self) -> LiveState:
         """See `Learner`."""
         return {
-            **nest("counts", self._counts.state_dict()),
+            **nest("counts", self._counts.live_state()),
             **nest("backlog", self._backlog.state_dict()),
-            **nest("neural", self._neural.state_dict()),
-            **nest("ranker", self._ranker.state_dict()),
+            **nest("neural", self._neural.live_state()),
+            **nest("ranker", self._ranker.live_state()),
             **nest("standardiser", self._standardiser.state_dict()),
-            **nest("pairs", self._pairs.state_dict()),
+            **nest("pairs", self._pairs.live_state()),
             **nest("related", self._related.state_dict()),
             **nest("blend", self._blend.state_dict()),
-            **nest("filters", self._filters.state_dict()),
-            **nest("newcomers", self._newcomers.state_dict()),
+            **nest("filters", self._filters.live_state()),
+            **nest("newcomers", self._newcomers.live_state()),
             **nest("tasks", pack_strings([task.name for task in self.tasks])),
             "positives": self._positives.copy(),
             "negatives": self._negatives.copy(),
@@ -453,6 +454,10 @@ class OnlineLearner:
             "ranker_rng": generator_array(self._ranker_rng),
             "explore_rng": generator_array(self._explore_rng),
         }
+
+    def state_dict(self) -> Arrays:
+        """See `Learner`."""
+        return whole(self.live_state())
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """See `Learner`."""

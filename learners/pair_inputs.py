@@ -18,6 +18,7 @@ from learners.features import NAMES, PAIR_FEATURES, ranking_features
 from learners.label_rates import LabelRates, rates_width
 from learners.standardiser import Standardiser
 from learners.state_arrays import Arrays
+from learners.state_changes import LiveState
 
 
 class PairInputs:
@@ -88,8 +89,12 @@ class PairInputs:
         """Users or items that are gone."""
         self._rates.forget(users, items)
 
-    def state_dict(self) -> Arrays:
+    def live_state(self) -> LiveState:
         """The label rates; the counts belong to others."""
+        return self._rates.live_state()
+
+    def state_dict(self) -> Arrays:
+        """The label rates as arrays."""
         return self._rates.state_dict()
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:

@@ -17,6 +17,7 @@ from learners.parameters import load_optimised, optimised_arrays
 from learners.random_state import generator_array, restore_generator
 from learners.standardiser import Standardiser
 from learners.state_arrays import Arrays
+from learners.state_changes import CHANGED, LiveState, Marks, Table, whole
 
 _PADDING = -1e9
 _MIXING_RATE = 0.02
@@ -130,6 +131,7 @@ class Ranker:
         self._waiting_weights: FloatArray = np.zeros((0, candidates), np.float32)
         self._memory_features: NDArray[np.float16] = np.zeros((memory, candidates, len(prior)), np.float16)
         self._memory_weights: FloatArray = np.zeros((memory, candidates), np.float32)
+        self._memory_marks: Marks = np.zeros(memory, np.uint8)
         self._memorised = 0
 
     @property
@@ -223,6 +225,7 @@ class Ranker:
         places = (self._memorised + np.arange(len(weights))) % memory
         self._memory_features[places] = np.clip(features, -_LARGEST, _LARGEST)
         self._memory_weights[places] = weights
+        self._memory_marks[places] = CHANGED
         self._memorised += len(weights)
 
     def _contrast(
@@ -253,17 +256,21 @@ class Ranker:
         log_weight[empty] = _PADDING
         return columns, log_weight
 
-    def state_dict(self) -> Arrays:
-        """Parameters, the optimiser's moments, and the choices that wait."""
+    def live_state(self) -> LiveState:
+        """Parameters, the optimiser's moments, the choices that wait, and those that are remembered."""
         return {
             **optimised_arrays(self._network, self._optimiser),
             "waiting_features": self._waiting_features.copy(),
             "waiting_weights": self._waiting_weights.copy(),
-            "memory_features": self._memory_features[: self._memorised].copy(),
-            "memory_weights": self._memory_weights[: self._memorised].copy(),
+            "memory_features": Table(self._memory_features[: self._memorised], self._memory_marks),
+            "memory_weights": Table(self._memory_weights[: self._memorised], self._memory_marks),
             "memorised": np.array([self._memorised]),
             "memory_rng": generator_array(self._memory_rng),
         }
+
+    def state_dict(self) -> Arrays:
+        """The same as arrays."""
+        return whole(self.live_state())
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The inverse of `state_dict`.
@@ -285,5 +292,6 @@ class Ranker:
             raise ValueError(f"{kept} choices are memorised, configured are {len(self._memory_weights)}")
         self._memory_features[:kept] = arrays["memory_features"]
         self._memory_weights[:kept] = arrays["memory_weights"]
+        self._memory_marks[:] = 0
         self._memorised = int(arrays["memorised"][0])
         restore_generator(self._memory_rng, arrays["memory_rng"])

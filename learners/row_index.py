@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from learners.state_arrays import Arrays, grown, nest, pack_strings, unnest, unpack_strings
+from learners.state_arrays import Arrays, grown, unnest, unpack_strings
+from learners.state_changes import CHANGED, LiveState, Marks, Table, Texts, whole
 
 ABSENT = -1
 """The row of an id that has none, and of a history slot that is empty."""
@@ -37,6 +38,7 @@ class RowIndex:
         self._ids: list[str | None] = []
         self._free: list[int] = []
         self._touched: NDArray[np.int64] = np.zeros(16, np.int64)
+        self._marks: Marks = np.zeros(16, np.uint8)
         self._clock = 0
         self._evicted: list[int] = []
         self.evictions = 0
@@ -82,14 +84,13 @@ class RowIndex:
         rows = self.rows(ids)
         missing = [ids[n] for n in np.flatnonzero(rows == ABSENT).tolist()]
         if missing:
-            known = rows[rows != ABSENT]
-            self._touched[known] = self._clock
+            self._touch(rows[rows != ABSENT])
             missing = list(dict.fromkeys(missing))
             self._make_room(len(missing))
             for id_ in missing:
                 self._add(id_)
             rows = self.rows(ids)
-        self._touched[rows] = self._clock
+        self._touch(rows)
         return rows
 
     def take_evicted(self) -> NDArray[np.int64]:
@@ -101,6 +102,10 @@ class RowIndex:
         """All rows in use, in no order."""
         return np.fromiter(self._rows.values(), np.int64, len(self._rows))
 
+    def _touch(self, rows: NDArray[np.int64]) -> None:
+        self._touched[rows] = self._clock
+        self._marks[rows] = CHANGED
+
     def _add(self, id_: str) -> None:
         if self._free:
             row = self._free.pop()
@@ -109,6 +114,7 @@ class RowIndex:
             row = len(self._ids)
             self._ids.append(id_)
             self._touched = grown(self._touched, row + 1)
+            self._marks = grown(self._marks, row + 1)
         self._rows[id_] = row
         self._touched[row] = self._clock
 
@@ -129,28 +135,33 @@ class RowIndex:
             assert id_ is not None
             del self._rows[id_]
             self._ids[row] = None
+        self._marks[oldest] = CHANGED
         self._free.extend(oldest)
         self._evicted.extend(oldest)
         self.evictions += count
 
-    def state_dict(self) -> Arrays:
-        """Everything as arrays; the order of the free-list is kept, so that a restored index goes on alike."""
-        used = np.array([id_ is not None for id_ in self._ids], dtype=np.bool_)
+    def live_state(self) -> LiveState:
+        """Everything; the order of the free-list is kept, so that a restored index goes on alike."""
         return {
-            **nest("ids", pack_strings([id_ or "" for id_ in self._ids])),
-            "used": used,
+            "ids": Texts(self._ids, self._marks),
             "free": np.array(self._free, np.int64),
-            "touched": self._touched[: len(self._ids)].copy(),
+            "touched": Table(self._touched[: len(self._ids)], self._marks),
             "scalars": np.array([self._clock, self.evictions], np.int64),
         }
+
+    def state_dict(self) -> Arrays:
+        """Everything as arrays."""
+        return whole(self.live_state())
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The inverse of `state_dict`; the bound stays this index's own."""
         ids = unpack_strings(unnest("ids", arrays))
-        used = arrays["used"].tolist()
-        self._ids = [id_ if is_used else None for id_, is_used in zip(ids, used, strict=True)]
-        self._rows = {id_: row for row, id_ in enumerate(self._ids) if id_ is not None}
         self._free = arrays["free"].tolist()
+        self._ids = list(ids)
+        for row in self._free:
+            self._ids[row] = None
+        self._rows = {id_: row for row, id_ in enumerate(self._ids) if id_ is not None}
         self._touched = grown(arrays["touched"].astype(np.int64), 16)
+        self._marks = np.zeros(len(self._touched), np.uint8)
         self._clock, self.evictions = (int(value) for value in arrays["scalars"])
         self._evicted = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +12,12 @@ Arrays: TypeAlias = dict[str, NDArray[Any]]
 """Names to arrays; a nested piece stands under its owner's prefix, `owner.name`."""
 
 
-def nest(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> Arrays:
-    """`arrays` under `prefix`."""
-    return {f"{prefix}.{name}": array for name, array in arrays.items()}
+Part = TypeVar("Part")
+
+
+def nest(prefix: str, parts: Mapping[str, Part]) -> dict[str, Part]:
+    """`parts`, arrays mostly, under `prefix`."""
+    return {f"{prefix}.{name}": part for name, part in parts.items()}
 
 
 def unnest(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> Arrays:

@@ -8,6 +8,7 @@ import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 _FRESHNESS_S = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0)
+_MERGE_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 300.0)
 _STAGE_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 _BATCH = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 _DELAY_S = (1, 10, 60, 300, 1800, 3600, 21600, 86400)
@@ -93,7 +94,20 @@ class Metrics:
         self.checkpoint_stall = histogram(
             "checkpoint_stall_seconds", "How long the stream stood still for a checkpoint.", _STAGE_S
         )
+        self.checkpoint_merge = histogram(
+            "checkpoint_merge_seconds",
+            "Time to merge checkpoints to a whole one, beside the stream.",
+            _MERGE_S,
+        )
         self.checkpoint_bytes = gauge("checkpoint_bytes", "Size of the last checkpoint.")
+        self.checkpoint_bytes_written = counter(
+            "checkpoint_written_bytes_total", "Bytes of all checkpoints written, merged ones too."
+        )
+        self.checkpoint_deltas = gauge(
+            "checkpoint_deltas", "Incremental checkpoints since the newest whole one."
+        )
+        written = counter("checkpoints_total", "Checkpoints written, by what they hold.", ["kind"])
+        self.checkpoints = {kind: written.labels(kind) for kind in ("full", "delta")}
         self.checkpoint_failures = counter(
             "checkpoint_failures_total", "Checkpoints that could not be written."
         )

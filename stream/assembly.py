@@ -7,7 +7,7 @@ from connectors.event_types import STANDARD_TYPES
 from learners.task import Task
 from stream.attribution import Attribution, LabelSource
 from stream.batching import Batcher
-from stream.checkpoint import CheckpointStore
+from stream.checkpoints.store import CheckpointStore
 from stream.duplicates import RecentIds
 from stream.pipeline import Pipeline
 from stream.processor import Processor
@@ -47,8 +47,17 @@ def lateness_ms(settings: Settings) -> int:
 
 
 def checkpoint_store(settings: Settings) -> CheckpointStore:
-    """The checkpoints of this state folder."""
-    return CheckpointStore(settings.state_dir / "checkpoints", settings.worker.checkpoints_kept)
+    """The checkpoints of this worker.
+
+    Raises:
+        stream.checkpoints.place.PlaceError: They cannot stand where the settings say.
+    """
+    worker = settings.worker
+    return CheckpointStore(
+        worker.checkpoints or settings.state_dir / "checkpoints",
+        worker.checkpoints_kept,
+        worker.checkpoint_deltas,
+    )
 
 
 def build_processor(settings: Settings) -> Processor:

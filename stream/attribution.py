@@ -334,20 +334,18 @@ class Attribution:
         waits = not int(pending.resolved[slot]) & bit
         closed = self._closes[task] and int(pending.order_ms[slot]) < before_ms - self._windows_ms[task]
         if waits and not closed and age_ms <= self._windows_ms[task]:
-            pending.positive[slot] |= bit
+            pending.answer(slot, positive=bit)
             if not self._ranking[task]:
-                pending.resolved[slot] |= bit
+                pending.answer(slot, resolved=bit)
                 self._label(pending, rows, slot, task, 1.0, at_ms)
             return
         if (
             waits and self._closes[task] and self._latest_ms[task] >= 0
         ):  # its window closes with this very event, or has in this very step
-            pending.resolved[slot] |= bit
-            pending.negative[slot] |= bit
+            pending.answer(slot, resolved=bit, negative=bit)
             self._label(pending, rows, slot, task, 0.0, at_ms)
         if int(pending.negative[slot]) & bit and age_ms <= self._latest_ms[task]:
-            pending.negative[slot] &= ~bit
-            pending.positive[slot] |= bit
+            pending.correct(slot, bit)
             # Where its window is only closing now, it is settled as a yes when that has happened.
             self._label(pending, rows, slot, task, 1.0, at_ms, late=True, settled=not waits)
 
@@ -380,8 +378,9 @@ class Attribution:
                 yes = ((pending.positive[slots, None] & bits) != 0) & mask  # a list's answers waited for this
                 some = mask.any(axis=1)
                 rows.add(pending, slots[some], yes[some].astype(np.float32), mask[some], pending.watermark_ms)
-                pending.resolved[slots] |= int(bits[closing].sum())
-                pending.negative[slots] |= ((mask & ~yes) * bits).sum(axis=1)
+                pending.answer(
+                    slots, resolved=int(bits[closing].sum()), negative=((mask & ~yes) * bits).sum(axis=1)
+                )
                 answered = (pending.positive[slots, None] & bits != 0) & closing
                 known = answered | ((pending.negative[slots, None] & bits != 0) & closing)
                 some = known.any(axis=1)

@@ -2,13 +2,15 @@
 
 Records come in by `offer`, with a callback to acknowledge them. A step runs in a thread of its own, so that the
 event loop stays free for the broker and for HTTP; publishing overlaps with the next step. Records are
-acknowledged only after a checkpoint that holds them is on disk and everything they caused is published.
+acknowledged only after a checkpoint that holds them is safe, and it is written only after everything that they
+caused is published. For a checkpoint the stream waits while what changed is copied; all else happens beside it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
@@ -19,8 +21,10 @@ from typing import Any, Protocol, TypeVar
 from connectors.dead_letter import DeadLetter
 from connectors.decode import RawRecord
 from connectors.recommendation import Recommendation
-from stream.checkpoint import CheckpointStore, Manifest
-from stream.processor import Processed, Processor
+from learners.state_changes import Taken
+from stream.checkpoints.manifest import Manifest
+from stream.checkpoints.store import CheckpointStore
+from stream.processor import Processed, Processor, Snapshot
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +34,12 @@ Ack = Callable[[], None]
 _PUBLISHING = 4  # batches on their way to the broker at a time
 _BUFFERED_BATCHES = 4
 _FIRST_CHECKPOINT_S = 1.0
+
+PORTION_BYTES = 128 << 20
+"""What is copied while the stream waits: some 30 ms."""
+
+PORTION_GROWTH = 1.05
+"""What a step writes is copied again, so portions grow until they overtake the steps."""
 
 
 class Publisher(Protocol):
@@ -59,8 +69,19 @@ class Observer(Protocol):
         """After the step's results were acknowledged: when its records had arrived, and when that was."""
         ...
 
-    def checkpointed(self, manifest: Manifest, stalled_s: float, wrote_s: float) -> None:
-        """After each checkpoint: how long the stream stood still for it, and how long it took to write."""
+    def checkpointed(self, manifest: Manifest, deltas: int, stalled_s: float, wrote_s: float) -> None:
+        """After each checkpoint.
+
+        Args:
+            manifest: The checkpoint.
+            deltas: How many there are since the newest whole one.
+            stalled_s: The longest that the stream stood still for it.
+            wrote_s: How long it took to write.
+        """
+        ...
+
+    def merged(self, manifest: Manifest, took_s: float) -> None:
+        """After deltas were merged to a whole checkpoint."""
         ...
 
     def checkpoint_failed(self) -> None:
@@ -132,6 +153,9 @@ class Engine:
     _publishing: set[asyncio.Task[None]] = field(default_factory=set)
     _consumed: list[Ack] = field(default_factory=list)
     _writing: asyncio.Task[None] | None = None
+    _merging: asyncio.Task[None] | None = None
+    _saved: Taken | None = None
+    _stalls_s: list[float] = field(default_factory=list)
     _checkpoint_due: float = 0.0
     _stopping: bool = False
     _unsaved: bool = False
@@ -173,9 +197,12 @@ class Engine:
 
     async def finish(self) -> None:
         """After `run` has returned: the last checkpoint."""
+        if self.checkpoints is not None:
+            self.checkpoints.close()
         await self._begin_checkpoint()
-        if self._writing is not None:
-            await self._writing
+        for task in (self._writing, self._merging):
+            if task is not None:
+                await task
         self._thread.shutdown()
 
     @property
@@ -252,8 +279,9 @@ class Engine:
 
     async def _begin_checkpoint(self) -> None:
         """Take the state between two steps and write it while the stream goes on."""
-        if self._writing is not None and self._writing.done():
-            self._writing.result()  # raises what nobody foresaw: its records would wait for ever and in silence
+        for task in (self._writing, self._merging):
+            if task is not None and task.done():
+                task.result()  # raises what nobody foresaw: records would wait for ever and in silence
         if not self._unsaved:
             # The first one comes soon after the first records: a worker that keeps being killed must get on.
             self._checkpoint_due = time.monotonic() + min(self.config.checkpoint_every_s, _FIRST_CHECKPOINT_S)
@@ -263,36 +291,57 @@ class Engine:
             if not self._stopping:
                 return
             await self._writing
-        if self._publishing:
-            await asyncio.wait(self._publishing)
         self._reap()
-        consumed, self._consumed, self._unsaved = self._consumed, [], False
-        if self.checkpoints is None:
+        store = self.checkpoints
+        if store is None:
+            consumed, self._consumed, self._unsaved = self._consumed, [], False
+            await asyncio.gather(*self._publishing)
             for ack in consumed:
                 ack()
             return
-        store = self.checkpoints
+        moment = await self._copy(store)
+        if moment is None:
+            self._checkpoint_due = time.monotonic()  # goes on after the next step
+            return
+        consumed, self._consumed, self._unsaved = self._consumed, [], False
+        published, stalled_s = tuple(self._publishing), max(self._stalls_s)
+        self._stalls_s = []
+        self._writing = asyncio.create_task(self._write(store, moment, published, consumed, stalled_s))
+
+    async def _copy(self, store: CheckpointStore) -> _Moment | None:
+        """Copy what changed, as much as the stream may wait for; None where there is more."""
+        whole, saved, self._saved = store.needs_whole, self._saved, None
+        most_bytes = math.inf if self._stopping else PORTION_BYTES * PORTION_GROWTH ** len(self._stalls_s)
         before = time.monotonic()
-        taken = await self.read(_snapshot)
-        stalled_s = time.monotonic() - before
-        self._writing = asyncio.create_task(self._write(store, taken, consumed, stalled_s))
+        moment = await self.read(lambda processor: _Moment.of(processor, whole, saved, most_bytes))
+        self._stalls_s.append(time.monotonic() - before)
+        return moment
 
     async def _write(
-        self, store: CheckpointStore, taken: dict[str, Any], consumed: list[Ack], stalled_s: float
+        self,
+        store: CheckpointStore,
+        moment: _Moment,
+        published: Sequence[asyncio.Task[None]],
+        consumed: list[Ack],
+        stalled_s: float,
     ) -> None:
+        await asyncio.gather(*published)  # what is in a checkpoint is never published again
         before = time.monotonic()
         try:
             manifest = await asyncio.to_thread(
                 store.write,
-                taken.pop("pieces"),
+                moment.snapshot.pieces,
+                whole=moment.snapshot.whole,
                 topic=self.config.topic,
                 topic_id=self.config.topic_id,
+                applied=moment.applied,
+                totals=moment.totals,
+                summary=moment.summary,
                 now_ms=self.now_ms(),
-                **taken,
             )
         except OSError as error:
-            # Learning goes on; nothing is acknowledged, so nothing can be lost.
-            logger.error("the checkpoint could not be written to %s: %s", store.folder, error)
+            # Learning goes on; nothing is acknowledged, so nothing can be lost. What changed counts as changed still.
+            logger.error("the checkpoint could not be written to %s: %s", store.url, error)
             self._consumed = consumed + self._consumed
             self._unsaved = True
             self.observer.checkpoint_failed()
@@ -300,17 +349,48 @@ class Engine:
         self.last_checkpoint = manifest
         for ack in consumed:
             ack()
-        self.observer.checkpointed(manifest, stalled_s, time.monotonic() - before)
+        self._saved = moment.snapshot.taken
+        self.observer.checkpointed(manifest, store.chain_length, stalled_s, time.monotonic() - before)
+        if store.merge_due and not self._stopping and (self._merging is None or self._merging.done()):
+            self._merging = asyncio.create_task(self._merge(store))
+
+    async def _merge(self, store: CheckpointStore) -> None:
+        """Beside the stream and the next checkpoints."""
+        before = time.monotonic()
+        try:
+            manifest = await asyncio.to_thread(store.merge)
+        except OSError as error:
+            logger.error("checkpoints at %s could not be merged: %s", store.url, error)
+            self.observer.checkpoint_failed()
+            return
+        if manifest is not None:
+            self.observer.merged(manifest, time.monotonic() - before)
 
 
-def _snapshot(processor: Processor) -> dict[str, Any]:
-    return {
-        "pieces": processor.state_dicts(),
-        "applied": dict(processor.states.applied),
-        "totals": processor.totals_dict(),
-        "summary": {
-            "users": len(processor.states),
-            "items": len(processor.pipeline.items),
-            "model_step": processor.pipeline.learner.step,
-        },
-    }
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """What a checkpoint is made of, copied between two steps."""
+
+    snapshot: Snapshot
+    applied: dict[int, int]
+    totals: dict[str, int]
+    summary: dict[str, int]
+
+    @classmethod
+    def of(cls, processor: Processor, whole: bool, saved: Taken | None, most_bytes: float) -> _Moment | None:
+        """In the step's thread, which alone may touch the state's marks: what was saved does not count as changed."""
+        if saved is not None:
+            saved.saved()
+        snapshot = processor.snapshot(whole=whole, most_bytes=most_bytes)
+        if snapshot is None:
+            return None
+        return cls(
+            snapshot=snapshot,
+            applied=dict(processor.states.applied),
+            totals=processor.totals_dict(),
+            summary={
+                "users": len(processor.states),
+                "items": len(processor.pipeline.items),
+                "model_step": processor.pipeline.learner.step,
+            },
+        )

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from learners.event_batch import IntArray
 from learners.state_arrays import Arrays, grown
+from learners.state_changes import CHANGED, LiveState, Marks, Table, whole
 from stream.attribution import LabelRows
 
 LABELS = ("yes", "no", "late")
@@ -29,6 +30,7 @@ class Ledger:
     def __init__(self, tasks: int) -> None:
         self.items: IntArray = np.zeros(16, np.int64)
         """(at least I,) applied events of each item row, of whatever type."""
+        self._marks: Marks = np.zeros(16, np.uint8)
         self.labels: IntArray = np.zeros((tasks, len(LABELS)), np.int64)
         """(K, 3) labels of each task."""
         self.first: dict[int, int] = {}
@@ -39,7 +41,9 @@ class Ledger:
     def count(self, items: IntArray, labels: LabelRows) -> None:
         """Count (B,) the item rows of a step's events, and the labels that became known in it."""
         if len(items):
-            self.items = grown(self.items, int(items.max()) + 1)
+            rows = int(items.max()) + 1
+            self.items, self._marks = grown(self.items, rows), grown(self._marks, rows)
+            self._marks[items] = CHANGED
             np.add.at(self.items, items, 1)
         yes = labels.mask & (labels.labels > 0.0)
         late = yes & labels.late
@@ -56,16 +60,21 @@ class Ledger:
 
     def forget_items(self, rows: IntArray) -> None:
         """These rows will be other items'."""
-        self.items[rows[rows < len(self.items)]] = 0
+        rows = rows[rows < len(self.items)]
+        self.items[rows], self._marks[rows] = 0, CHANGED
 
-    def state_dict(self) -> Arrays:
+    def live_state(self) -> LiveState:
         """All counts."""
         return {
-            "items": self.items.copy(),
+            "items": Table(self.items, self._marks),
             "labels": self.labels.copy(),
             "first": np.array(sorted(self.first.items()), np.int64).reshape(-1, 2),
             "inherited": np.array([self.inherited]),
         }
+
+    def state_dict(self) -> Arrays:
+        """The same as arrays."""
+        return whole(self.live_state())
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The inverse of `state_dict`.
@@ -76,6 +85,7 @@ class Ledger:
         if len(arrays["labels"]) != len(self.labels):
             raise ValueError(f"saved with {len(arrays['labels'])} tasks, configured are {len(self.labels)}")
         self.items = arrays["items"].astype(np.int64)
+        self._marks = np.zeros(len(self.items), np.uint8)
         self.labels = arrays["labels"].astype(np.int64)
         self.first = {int(partition): int(offset) for partition, offset in arrays["first"]}
         self.inherited = bool(arrays["inherited"][0])

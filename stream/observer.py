@@ -15,7 +15,7 @@ from learners.task import Task
 from monitoring.drift import DriftFinding, DriftWatch
 from monitoring.metrics import Metrics
 from monitoring.progressive import ProgressiveRanking, Smoothed
-from stream.checkpoint import Manifest
+from stream.checkpoints.manifest import Manifest
 from stream.pipeline import Step
 from stream.processor import Processed
 from stream.user_states import UserStates
@@ -100,12 +100,19 @@ class WorkerObserver:
             self._freshness_ms.append(freshness_ms)
             self.metrics.freshness.observe(freshness_ms / 1000.0)
 
-    def checkpointed(self, manifest: Manifest, stalled_s: float, wrote_s: float) -> None:
-        """A checkpoint is on disk."""
+    def checkpointed(self, manifest: Manifest, deltas: int, stalled_s: float, wrote_s: float) -> None:
+        """A checkpoint is safe."""
         self.metrics.checkpoint_at.set(manifest.created_at_ms / 1000.0)
         self.metrics.checkpoint_stall.observe(stalled_s)
         self.metrics.checkpoint_write.observe(wrote_s)
-        self.metrics.checkpoint_bytes.set(sum(file.bytes for file in manifest.files.values()))
+        self.metrics.checkpoint_bytes.set(manifest.bytes)
+        self.metrics.checkpoint_deltas.set(deltas)
+        self._wrote(manifest)
+
+    def merged(self, manifest: Manifest, took_s: float) -> None:
+        """Deltas were merged to a whole checkpoint."""
+        self.metrics.checkpoint_merge.observe(took_s)
+        self._wrote(manifest)
 
     def checkpoint_failed(self) -> None:
         """A checkpoint could not be written."""
@@ -114,6 +121,10 @@ class WorkerObserver:
     def buffered(self, records: int) -> None:
         """Records wait."""
         self.metrics.buffered.set(records)
+
+    def _wrote(self, manifest: Manifest) -> None:
+        self.metrics.checkpoints[manifest.kind].inc()
+        self.metrics.checkpoint_bytes_written.inc(manifest.bytes)
 
     # --- asked by people
 

@@ -15,19 +15,22 @@ from numpy.typing import NDArray
 from learners.event_batch import IntArray
 from learners.row_index import ABSENT
 from learners.state_arrays import Arrays
+from learners.state_changes import CHANGED, LiveState, Marks, Table, whole
 
 _USER_BITS = 32
-_COLUMNS = (
-    "user",
-    "item",
-    "as_of",
-    "opened_ms",
-    "order_ms",
-    "position",
-    "resolved",
-    "positive",
-    "negative",
-)
+_COLUMNS = {
+    "user": ABSENT,
+    "item": ABSENT,
+    "as_of": 0,
+    "opened_ms": 0,
+    "order_ms": 0,
+    "position": -1,
+    "resolved": 0,
+    "positive": 0,
+    "negative": 0,
+    "shown": 0,
+}
+"""And what an empty slot holds."""
 
 
 class PendingImpressions:
@@ -60,6 +63,7 @@ class PendingImpressions:
         """A bit for each task whose negative was taught: what a late answer corrects."""
         self.shown: NDArray[np.float16] = np.zeros((size, 0), np.float16)
         """What was known of the pair when it was shown; half precision, since there are many."""
+        self._marks: Marks = np.zeros(size, np.uint8)
         self._latest: dict[int, int] = {}
 
     def __len__(self) -> int:
@@ -77,6 +81,7 @@ class PendingImpressions:
         self.position[slot], self.resolved[slot] = position, resolved
         self.positive[slot], self.negative[slot] = 0, 0
         self._latest[user << _USER_BITS | item] = number
+        self._marks[slot] = CHANGED
         self.next += 1
         return number
 
@@ -85,6 +90,21 @@ class PendingImpressions:
         if self.shown.shape[1] != len(shown):
             self.shown = np.zeros((len(self.user), len(shown)), np.float16)
         self.shown[number % len(self.user)] = shown
+        self._marks[number % len(self.user)] = CHANGED
+
+    def answer(
+        self, slots: IntArray | int, *, resolved: Any = 0, positive: Any = 0, negative: Any = 0
+    ) -> None:
+        """Set bits of tasks in some slots: those that do not wait any more, said yes, and were taught as no."""
+        self.resolved[slots] |= resolved
+        self.positive[slots] |= positive
+        self.negative[slots] |= negative
+        self._marks[slots] = CHANGED
+
+    def correct(self, slot: int, bit: int) -> None:
+        """A task whose negative was taught says yes after all."""
+        self.negative[slot] &= ~bit
+        self.answer(slot, positive=bit)
 
     def latest(self, user: int, item: int) -> int | None:
         """The number of the latest impression of `item` on `user`."""
@@ -128,6 +148,7 @@ class PendingImpressions:
         for user in np.unique(self.user[slots]).tolist():
             mine = slots[self.user[slots] == user]
             self.as_of[mine] += np.searchsorted(entering_ms[user], self.opened_ms[mine], side="left")
+            self._marks[mine] = CHANGED
 
     def forget(self, users: IntArray | None = None, items: IntArray | None = None) -> None:
         """Nothing more will be learned from impressions of users or items that are gone."""
@@ -144,6 +165,7 @@ class PendingImpressions:
         self.item[slots[gone]] = ABSENT
         self.resolved[slots[gone]] = -1  # every bit
         self.positive[slots[gone]], self.negative[slots[gone]] = 0, 0
+        self._marks[slots[gone]] = CHANGED
 
     def _drop_until(self, number: int) -> None:
         for gone in range(self.first, min(number, self.next)):
@@ -160,39 +182,47 @@ class PendingImpressions:
         if size < self.capacity:
             numbers = np.arange(self.first, self.next)
             bigger = min(2 * size, self.capacity)
-            for name in (*_COLUMNS, "shown"):
+            for name, empty in _COLUMNS.items():
                 old = getattr(self, name)
-                column = np.zeros((bigger, *old.shape[1:]), old.dtype)
+                column = np.full((bigger, *old.shape[1:]), empty, old.dtype)
                 column[numbers % bigger] = old[numbers % size]
                 setattr(self, name, column)
+            self._marks = np.full(bigger, CHANGED, np.uint8)  # they stand elsewhere now
         else:
             dropped = max(1, size // 100)
             self.expired_early += dropped
             self._drop_until(self.first + dropped)
 
-    def state_dict(self) -> Arrays:
-        """The pending impressions, oldest first."""
-        slots = np.arange(self.first, self.next) % len(self.user)
+    def live_state(self) -> LiveState:
+        """The slots, those that are free too: an impression stays where it is."""
         return {
-            **{name: getattr(self, name)[slots] for name in (*_COLUMNS, "shown")},
+            **{name: Table(getattr(self, name), self._marks, empty) for name, empty in _COLUMNS.items()},
             "closed": np.array(sorted(self.closed.items()), np.int64).reshape(-1, 2),
             "scalars": np.array([self.first, self.next, self.expired_early, self.watermark_ms], np.int64),
         }
+
+    def state_dict(self) -> Arrays:
+        """The same as arrays."""
+        return whole(self.live_state())
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The inverse of `state_dict`; where this capacity is smaller, the newest impressions stay."""
         self.first, self.next, self.expired_early, self.watermark_ms = (
             int(value) for value in arrays["scalars"]
         )
-        saved_first = self.first
+        saved_size = len(arrays["user"])
         self.first = max(self.first, self.next - self.capacity)
-        size = max(min(self.capacity, 256), len(self))
+        size = saved_size if 0 < saved_size <= self.capacity else max(min(self.capacity, 256), len(self))
         numbers = np.arange(self.first, self.next)
-        for name in (*_COLUMNS, "shown"):
+        for name, empty in _COLUMNS.items():
             saved = arrays[name]
-            column = np.zeros((size, *saved.shape[1:]), saved.dtype)
-            column[numbers % size] = saved[self.first - saved_first :]
+            if size == saved_size:
+                column = saved.copy()
+            else:
+                column = np.full((size, *saved.shape[1:]), empty, saved.dtype)
+                column[numbers % size] = saved[numbers % max(saved_size, 1)]
             setattr(self, name, column)
+        self._marks = np.zeros(size, np.uint8)
         self.closed = {int(window): int(number) for window, number in arrays["closed"]}
         self._latest = {}
         for number in numbers.tolist():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -14,6 +15,8 @@ from connectors.decode import EventDecoder, RawRecord, generated_id
 from connectors.event import Event
 from connectors.recommendation import Recommendation
 from learners.state_arrays import Arrays, nest, unnest
+from learners.state_changes import LiveState, Taken, changed, load_marks, mark_all
+from learners.state_changes import whole as whole_state
 from stream.duplicates import RecentIds
 from stream.pipeline import Pipeline, Step
 from stream.user_states import UserStates
@@ -66,11 +69,26 @@ class Processed:
         return self.step.recommendations if self.step is not None else []
 
 
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """State at one moment, copied: what changed since the last snapshot that was saved, or all of it.
+
+    Attributes:
+        pieces: Each piece's portions, as `state_changes.changed` names their arrays; later ones replace earlier ones.
+        whole: Whether that is everything.
+        taken: To be told when it is safe; until then the next snapshot holds the same changes again.
+    """
+
+    pieces: dict[str, list[Arrays]]
+    whole: bool
+    taken: Taken
+
+
 @dataclass(slots=True)
 class Processor:
     """Applies records exactly once to everything it owns.
 
-    All state changes together with the applied offsets in one call, and `state_dict` is taken between calls:
+    All state changes together with the applied offsets in one call, and snapshots are taken between calls:
     a checkpoint can neither lose nor repeat an event.
     """
 
@@ -79,6 +97,7 @@ class Processor:
     states: UserStates
     recent: RecentIds = field(default_factory=RecentIds)
     totals: Totals = field(default_factory=Totals)
+    _unfinished: Snapshot | None = None
 
     def process(self, records: Sequence[RawRecord], now_ms: int) -> Processed:
         """Apply records, each partition's in offset order.
@@ -135,14 +154,42 @@ class Processor:
             step_s=time.perf_counter() - decoded,
         )
 
-    def state_dicts(self) -> dict[str, Arrays]:
+    def live_states(self) -> dict[str, LiveState]:
         """The pieces of a checkpoint: users, the catalogue, the learner, the ledger with the recent ids."""
         return {
-            "users": self.states.state_dict(),
-            "items": self.pipeline.items.state_dict(),
-            "learner": self.pipeline.learner.state_dict(),
-            "ledger": self.pipeline.ledger.state_dict() | nest("recent", self.recent.state_dict()),
+            "users": self.states.live_state(),
+            "items": self.pipeline.items.live_state(),
+            "learner": self.pipeline.learner.live_state(),
+            "ledger": self.pipeline.ledger.live_state() | nest("recent", self.recent.live_state()),
         }
+
+    def state_dicts(self) -> dict[str, Arrays]:
+        """All of it as arrays, copied."""
+        return {name: whole_state(state) for name, state in self.live_states().items()}
+
+    def snapshot(self, *, whole: bool = False, most_bytes: float = math.inf) -> Snapshot | None:
+        """Copy what changed since the last snapshot that was saved: quick, whatever the size of the rest.
+
+        Args:
+            whole: Copy everything instead.
+            most_bytes: Of one call, about. What is more is for further calls, which steps may come before.
+
+        Returns:
+            The snapshot, as of now; None where another call must follow.
+        """
+        states = self.live_states()
+        if self._unfinished is None:
+            self._unfinished = Snapshot({name: [] for name in states}, whole, Taken())
+            for state in states.values() if whole else ():
+                mark_all(state)
+        snapshot = self._unfinished
+        last = snapshot.taken.choose(states.values(), most_bytes)
+        for name, state in states.items():
+            snapshot.pieces[name].append(changed(state, snapshot.taken, last=last))
+        if not last:
+            return None
+        self._unfinished = None
+        return snapshot
 
     def load(self, pieces: Mapping[str, Mapping[str, NDArray[Any]]], totals: Mapping[str, int]) -> None:
         """The inverse of `state_dicts`, with the totals.
@@ -153,8 +200,13 @@ class Processor:
         self.states.load_state_dict(pieces["users"])
         self.pipeline.items.load_state_dict(pieces["items"])
         self.pipeline.learner.load_state_dict(pieces["learner"])
-        self.pipeline.ledger.load_state_dict(pieces["ledger"])
-        self.recent.load_state_dict(unnest("recent", pieces["ledger"]))
+        if "ledger" in pieces:
+            self.pipeline.ledger.load_state_dict(pieces["ledger"])
+            self.recent.load_state_dict(unnest("recent", pieces["ledger"]))
+        else:  # of a version that kept none
+            self.pipeline.ledger.begin_anew()
+        for name, state in self.live_states().items():
+            load_marks(state, pieces.get(name, {}))
         self.totals = Totals(**totals)
 
     def begin_anew(self) -> None:

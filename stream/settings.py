@@ -227,10 +227,20 @@ class WorkerSettings(_Section):
     batch_max_events: Positive = 512
     batch_max_age_ms: Annotated[float, Field(ge=0.0, le=1_000.0)] = 5.0
     checkpoint_every_s: Annotated[float, Field(gt=0.0)] = 5.0
+    checkpoints: str | None = None
+    """A folder or an fsspec URL; below the state folder where nothing is said."""
     checkpoints_kept: Positive = 3
+    checkpoint_deltas: Annotated[int, Field(ge=0, le=1_000)] = 20
     session_timeout_s: Annotated[float, Field(ge=6.0)] = 12.0
     torch_threads: Positive = 1
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @field_validator("checkpoints")
+    @classmethod
+    def _place(cls, place: str | None) -> str | None:
+        if place is None or "://" in place:
+            return place
+        return str(Path(place).expanduser().absolute())
 
     @field_validator("http")
     @classmethod

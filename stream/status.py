@@ -26,7 +26,8 @@ def worker_status(settings: Settings, client: KafkaClient) -> dict[str, Any]:
 
     Raises:
         connectors.kafka_admin.BrokerUnreachableError: No broker answers, or the events topic is missing.
-        stream.checkpoint.CheckpointError: No worker runs and none of the checkpoints can be read.
+        stream.checkpoints.manifest.CheckpointError: No worker runs and none of the checkpoints can be read.
+        stream.checkpoints.place.PlaceError: The checkpoints cannot stand where the settings say.
     """
     card = running_worker(settings)
     if card is not None:
@@ -56,7 +57,8 @@ def user_state(settings: Settings, user_id: str) -> dict[str, Any] | None:
     """One user's state, from the running worker, else from its last checkpoint; None where nothing is known.
 
     Raises:
-        stream.checkpoint.CheckpointError: No worker runs and none of the checkpoints can be read.
+        stream.checkpoints.manifest.CheckpointError: No worker runs and none of the checkpoints can be read.
+        stream.checkpoints.place.PlaceError: The checkpoints cannot stand where the settings say.
     """
     card = running_worker(settings)
     if card is not None:

@@ -15,11 +15,25 @@ from numpy.typing import NDArray
 from learners.event_batch import BoolArray, Histories, IntArray
 from learners.row_index import ABSENT, RowIndex
 from learners.state_arrays import Arrays, grown, nest, unnest
+from learners.state_changes import CHANGED, LiveState, Marks, Table, whole
 from stream.arrangement import Kept, Placement, Rearranged, grouped, ordinals, place
 from stream.pending import PendingImpressions
 
 NOWHERE = -1
 """Partition of users who came without one (tests, evaluation)."""
+
+_COLUMNS = (
+    "items",
+    "types",
+    "times_ms",
+    "remembered",
+    "events",
+    "partition",
+    "slate",
+    "slate_id",
+    "slate_at_ms",
+    "newest_ms",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +126,7 @@ class UserStates:
         self._slate_id: NDArray[np.uint64] = np.zeros(16, np.uint64)
         self._slate_at_ms: IntArray = np.zeros(16, np.int64)
         self._newest_ms: IntArray = np.zeros(16, np.int64)
+        self._marks: Marks = np.zeros(16, np.uint8)
 
     def __len__(self) -> int:
         return len(self.index)
@@ -127,6 +142,7 @@ class UserStates:
         self._grow(self.index.size)
         if partitions is not None:
             self._partition[rows] = np.asarray(partitions, np.int32)
+            self._marks[rows] = CHANGED
         return rows
 
     def partition_of(self, users: IntArray) -> NDArray[np.int32]:
@@ -263,6 +279,7 @@ class UserStates:
     def apply(self, batch: EventColumns) -> None:
         """Count the batch's events and remember those that enter the history."""
         np.add.at(self._events, batch.users, 1)
+        self._marks[batch.users] = CHANGED
         np.maximum.at(self._newest_ms, batch.users, batch.times_ms)
         for user, rearranged in batch.rearranged.items():
             numbers = rearranged.first + np.arange(len(rearranged.sources))[-self.history_length :]
@@ -327,13 +344,16 @@ class UserStates:
         self._slate[users, :width] = item_rows[:, :width]
         self._slate_id[users] = ids
         self._slate_at_ms[users] = now_ms
+        self._marks[users] = CHANGED
 
     # --- forgetting
 
     def forget_items(self, rows: IntArray) -> None:
         """Empty the slots of items that are gone, so that a reused row is not mistaken for them."""
-        self._items[np.isin(self._items, rows)] = ABSENT
-        self._slate[np.isin(self._slate, rows)] = ABSENT
+        for column in (self._items, self._slate):
+            gone = np.isin(column, rows)
+            column[gone] = ABSENT
+            self._marks[gone.any(axis=1)] = CHANGED
         for pending in self._pending.values():
             pending.forget(items=rows)
 
@@ -347,6 +367,7 @@ class UserStates:
         rows = rows[rows < len(self._items)]
         for column, empty in self._columns():
             column[rows] = empty
+        self._marks[rows] = CHANGED
         for pending in self._pending.values():
             pending.forget(users=rows)
 
@@ -367,6 +388,7 @@ class UserStates:
     def _grow(self, rows: int) -> None:
         if rows <= len(self._items):
             return
+        self._marks = grown(self._marks, rows)
         (
             self._items,
             self._types,
@@ -382,30 +404,23 @@ class UserStates:
 
     # --- state
 
-    def state_dict(self) -> Arrays:
+    def live_state(self) -> LiveState:
         """All users, their pending impressions and the applied offsets."""
         size = self.index.size
-        names = (
-            "items",
-            "types",
-            "times_ms",
-            "remembered",
-            "events",
-            "partition",
-            "slate",
-            "slate_id",
-            "slate_at_ms",
-            "newest_ms",
-        )
-        arrays: Arrays = {
-            name: column[:size].copy() for name, (column, _) in zip(names, self._columns(), strict=True)
+        state: LiveState = {
+            name: Table(column[:size], self._marks, empty)
+            for name, (column, empty) in zip(_COLUMNS, self._columns(), strict=True)
         }
-        arrays |= nest("index", self.index.state_dict())
-        arrays["applied"] = np.array(sorted(self.applied.items()), np.int64).reshape(-1, 2)
-        arrays["pending_partitions"] = np.array(sorted(self._pending), np.int64)
+        state |= nest("index", self.index.live_state())
+        state["applied"] = np.array(sorted(self.applied.items()), np.int64).reshape(-1, 2)
+        state["pending_partitions"] = np.array(sorted(self._pending), np.int64)
         for partition, pending in self._pending.items():
-            arrays |= nest(f"pending.{partition}", pending.state_dict())
-        return arrays
+            state |= nest(f"pending.{partition}", pending.live_state())
+        return state
+
+    def state_dict(self) -> Arrays:
+        """The same as arrays."""
+        return whole(self.live_state())
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The inverse of `state_dict`.
@@ -431,6 +446,7 @@ class UserStates:
         self._slate_id[:size] = arrays["slate_id"]
         self._slate_at_ms[:size] = arrays["slate_at_ms"]
         self._newest_ms[:size] = arrays["newest_ms"]
+        self._marks[:] = 0
         self.applied = {int(partition): int(offset) for partition, offset in arrays["applied"]}
         self._pending = {}
         for partition in arrays["pending_partitions"].tolist():

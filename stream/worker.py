@@ -22,7 +22,9 @@ from monitoring.metrics import Metrics
 from stream.allocator import keep_temporaries
 from stream.app import FreshetApp, create_app
 from stream.assembly import build_processor, checkpoint_store
-from stream.checkpoint import CheckpointError, CheckpointStore, Manifest
+from stream.checkpoints.manifest import CheckpointError, Manifest
+from stream.checkpoints.place import PlaceError
+from stream.checkpoints.store import CheckpointStore
 from stream.engine import Engine, EngineConfig
 from stream.http_server import AddressError, HttpServer, Views, require_free, split_address
 from stream.observer import WorkerObserver
@@ -54,7 +56,7 @@ def run_worker(settings: Settings, client: KafkaClient) -> None:
         with locked(settings.state_dir / "worker.lock", timeout_s=0.5):
             require_free(*split_address(settings.worker.http))  # told before anything heavy has started
             _Worker(settings, client).run()
-    except AddressError as error:
+    except (AddressError, PlaceError) as error:
         raise WorkerError(str(error)) from error
     except LockTimeoutError as error:
         raise WorkerError(
@@ -63,8 +65,9 @@ def run_worker(settings: Settings, client: KafkaClient) -> None:
 
 
 def restore(processor: Processor, store: CheckpointStore, topic: str, id_now: str = "") -> Manifest | None:
-    """Load the newest whole checkpoint; returns its manifest, None where there is none.
+    """Load the newest whole checkpoint, and let the next one be a delta of it.
 
+    Returns its manifest, None where there is none.
     Where the topic was made anew since, what was learned stays and its events are read from the beginning.
 
     Raises:
@@ -78,19 +81,20 @@ def restore(processor: Processor, store: CheckpointStore, topic: str, id_now: st
         return None
     if checkpoint.manifest.topic != topic:
         raise WorkerError(
-            f"The checkpoints in {store.folder} belong to topic {checkpoint.manifest.topic!r}, not {topic!r}. "
-            f"Choose another state folder (FRESHET_STATE_DIR)."
+            f"The checkpoints in {store.url} belong to topic {checkpoint.manifest.topic!r}, not {topic!r}. "
+            f"Choose another place for them (FRESHET_STATE_DIR, or FRESHET_WORKER__CHECKPOINTS)."
         )
     try:
         processor.load(checkpoint.pieces, checkpoint.manifest.totals)
     except (ValueError, KeyError) as error:
         raise WorkerError(
-            f"The checkpoint in {store.folder} was made with other settings: {error}. Restore these settings, or "
+            f"The checkpoint in {store.url} was made with other settings: {error}. Restore these settings, or "
             f"move the folder away to learn anew from the oldest event that the topic still holds."
         ) from error
     if not checkpoint.manifest.is_of(id_now):
         logger.warning("topic=%s was made anew since the checkpoint; all that it holds counts as new", topic)
         processor.begin_anew()
+    store.resume(checkpoint)
     return checkpoint.manifest
 
 
@@ -100,6 +104,7 @@ class _Worker:
     def __init__(self, settings: Settings, client: KafkaClient) -> None:
         keep_temporaries()
         self._settings = settings
+        store = checkpoint_store(settings)  # a place that cannot be used is told before anything slow
         warm_up(settings)
         self._processor = build_processor(settings)
         tasks = self._processor.pipeline.learner.tasks
@@ -110,7 +115,6 @@ class _Worker:
             window=settings.monitoring.progressive_window,
             drift=settings.monitoring.drift,
         )
-        store = checkpoint_store(settings)
         events_id = topic_id(client, settings.topics.events)
         manifest = restore(self._processor, store, settings.topics.events, events_id)
         if manifest is not None:

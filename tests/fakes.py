@@ -20,11 +20,13 @@ from learners.event_batch import BoolArray, EventBatch, FloatArray, Histories, I
 from learners.filters import FILTERS
 from learners.learner import Lesson, Predictions, Slates
 from learners.row_index import ABSENT
+from learners.state_changes import LiveState
 from learners.task import Task
 from learners.weightings.weighting import Explanation
 from stream.attribution import Attribution, LabelSource
 from stream.batching import Batcher
-from stream.checkpoint import CheckpointStore, Manifest
+from stream.checkpoints.manifest import Manifest
+from stream.checkpoints.store import CheckpointStore
 from stream.pipeline import Pipeline
 from stream.processor import Processor
 from stream.user_states import UserStates
@@ -122,6 +124,9 @@ class CountingLearner:
         for row in rows.tolist():
             self.counts.pop(row, None)
 
+    def live_state(self) -> LiveState:
+        return dict(self.state_dict())
+
     def state_dict(self) -> dict[str, NDArray[Any]]:
         return {
             "counts": np.array(sorted(self.counts.items()), np.int64).reshape(-1, 2),
@@ -171,6 +176,13 @@ def processor(learner: Any = None, **bounds: int) -> Processor:
     """A processor that has seen nothing."""
     users = {name: bounds.pop(name) for name in ("max_users", "history_length") if name in bounds}
     return Processor(decoder(), pipeline(learner, **bounds), user_states(**users))
+
+
+def in_one_portion(learned: Processor) -> dict[str, list[dict[str, NDArray[Any]]]]:
+    """All of its state, as a store takes it."""
+    snapshot = learned.snapshot(whole=True)
+    assert snapshot is not None
+    return snapshot.pieces
 
 
 @dataclass
@@ -225,6 +237,7 @@ class Diary:
     steps: list[int] = field(default_factory=list)
     published_at: list[tuple[list[float], float]] = field(default_factory=list)
     manifests: list[Manifest] = field(default_factory=list)
+    merges: list[Manifest] = field(default_factory=list)
     failures: int = 0
     findings: list[object] = field(default_factory=list)
 
@@ -235,8 +248,11 @@ class Diary:
     def published(self, arrived_ms: Sequence[float], published_ms: float) -> None:
         self.published_at.append((list(arrived_ms), published_ms))
 
-    def checkpointed(self, manifest: Manifest, stalled_s: float, wrote_s: float) -> None:
+    def checkpointed(self, manifest: Manifest, deltas: int, stalled_s: float, wrote_s: float) -> None:
         self.manifests.append(manifest)
+
+    def merged(self, manifest: Manifest, took_s: float) -> None:
+        self.merges.append(manifest)
 
     def checkpoint_failed(self) -> None:
         self.failures += 1

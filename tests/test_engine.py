@@ -15,7 +15,8 @@ import pytest
 from builders import NOW_MS, Record, event, numbered, records
 from fakes import BrokenStore, CountingLearner, Diary, MemoryPublisher, processor
 
-from stream.checkpoint import CheckpointStore
+import stream.engine as engine_module
+from stream.checkpoints.store import CheckpointStore
 from stream.engine import Engine, EngineConfig
 
 SOON_S = 10.0
@@ -259,6 +260,91 @@ async def test_nothing_is_acknowledged_before_its_results_have_arrived(tmp_path:
         await stage.acks.stays_empty()
         stage.publisher.held[0].set_result(None)
         await stage.acks.wait_for(1)
+
+
+async def test_the_stream_does_not_wait_for_the_broker_at_a_checkpoint(tmp_path: Path) -> None:
+    """What is not published yet holds up the writing of a checkpoint, not the steps after it."""
+    store = CheckpointStore(tmp_path)
+    async with Stage(store, hold=True, batch_max_events=1, checkpoint_every_s=0.01).run() as stage:
+        await stage.offer(*some(1))
+        await stage.publisher.wait_for(1)
+        await asyncio.sleep(0.03)
+        await stage.offer(*some(1, first=1))
+        await stage.publisher.wait_for(2)
+        assert store.latest_manifest() is None
+        stage.publisher.held[0].set_result(None)
+        await stage.acks.wait_for(1)
+        assert stage.diary.manifests[0].applied == {0: 0}
+        stage.publisher.held[1].set_result(None)
+        await stage.acks.wait_for(2)
+
+
+async def test_deltas_are_merged_beside_the_stream(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path, longest_chain=2)
+    async with Stage(store, batch_max_events=1, checkpoint_every_s=0.01).run() as stage:
+        for number in range(8):
+            await stage.offer(*some(1, first=number))
+            await stage.acks.wait_for(number + 1)
+    assert [manifest.kind for manifest in stage.diary.manifests] == ["full", *["delta"] * 7]
+    assert {manifest.kind for manifest in stage.diary.merges} == {"full"}
+    latest = CheckpointStore(tmp_path).latest()
+    assert latest is not None
+    assert len(latest.deltas) < 7
+    again = processor()
+    again.load(latest.pieces, latest.manifest.totals)
+    assert again.totals.events_learned == 8
+
+
+async def test_what_is_much_is_copied_in_portions_with_steps_between(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "PORTION_BYTES", 300.0)
+    store = CheckpointStore(tmp_path)
+    async with Stage(store, batch_max_events=1, checkpoint_every_s=0.01).run() as stage:
+        takes: list[bool] = []
+        of = stage.engine.processor
+        real = type(of).snapshot
+
+        def snapshot(self: Any, **asked: Any) -> Any:
+            found = real(self, **asked)
+            takes.append(found is not None)
+            return found
+
+        monkeypatch.setattr(type(of), "snapshot", snapshot)
+        for number in range(6):
+            await stage.offer(*some(1, first=number))
+        await stage.acks.wait_for(6)
+    assert takes.count(False) > takes.count(True) > 0
+    latest = CheckpointStore(tmp_path).latest()
+    assert latest is not None
+    again = processor()
+    again.load(latest.pieces, latest.manifest.totals)
+    assert again.totals.events_learned == 6
+    assert again.states.user("ann") == of.states.user("ann")
+
+
+async def test_what_a_failed_checkpoint_held_is_in_the_next_one(tmp_path: Path) -> None:
+    store = BrokenStore(tmp_path / "checkpoints")
+    store.broken = False
+    async with Stage(store, batch_max_events=1, checkpoint_every_s=0.01).run() as stage:
+        await stage.offer(*some(1))
+        await stage.acks.wait_for(1)
+        store.broken = True
+        await stage.offer(*records([event("bob", "cup")], first=1))
+        await stage.publisher.wait_for(2)
+        while not stage.diary.failures:
+            await asyncio.sleep(0.001)
+        await stage.offer(*records([event("cat", "pot")], first=2))
+        await stage.publisher.wait_for(3)
+        store.broken = False
+        await stage.acks.wait_for(3)
+    latest = CheckpointStore(tmp_path / "checkpoints").latest()
+    assert latest is not None
+    assert latest.manifest.kind == "delta"
+    again = processor()
+    again.load(latest.pieces, latest.manifest.totals)
+    users = [again.states.user(name) for name in ("ann", "bob", "cat")]
+    assert [user.events for user in users if user is not None] == [1, 1, 1]
 
 
 async def test_a_list_is_acknowledged_when_all_of_it_is_used(tmp_path: Path) -> None:

@@ -350,7 +350,7 @@ def test_a_forgotten_item_leaves_no_trace_in_its_row(make: Make) -> None:
     assert row not in state["neural.sampler.known"]
     for part in ("transitions.rows", "together.rows", "popularity.known_rows", "popularity.leaders.rows"):
         assert row not in state[f"counts.{part}"], part
-    assert row not in state["counts.own.keys"] & 0xFFFFFFFF
+    assert row not in state["counts.own.pairs.keys"] & 0xFFFFFFFF
     for name in ("backlog.item_rows", "backlog.histories.item_rows"):
         assert row not in state.get(name, np.zeros(0, np.int64)), name
 
@@ -368,7 +368,7 @@ def test_a_forgotten_user_leaves_no_trace_in_its_row(make: Make) -> None:
     assert not state["counts.companions.users.totals"][user].any()
     assert user not in state["counts.companions.users.rows"]
     assert user not in state["counts.companions.choosers"]
-    assert user not in state["counts.own.keys"] >> 32
+    assert user not in state["counts.own.pairs.keys"] >> 32
     for name in ("transitions.weights", "popularity.weights", "expectations.expected"):
         assert same(state[f"counts.{name}"], before[f"counts.{name}"]), "items keep what they were chosen"
 

@@ -17,7 +17,7 @@ from learners.exploration import PLACED
 from learners.filters import FILTERS
 from monitoring.drift import DriftFinding
 from monitoring.metrics import Metrics
-from stream.checkpoint import FileRecord, Manifest
+from stream.checkpoints.manifest import FileRecord, Manifest
 from stream.observer import WorkerObserver
 from stream.processor import Processed, Processor
 
@@ -195,11 +195,15 @@ def test_checkpoints_are_shown() -> None:
         summary={},
         files={"a": FileRecord(3, 0), "b": FileRecord(4, 0)},
     )
-    watching.checkpointed(manifest, 0.1, 0.2)
+    watching.checkpointed(manifest, 3, 0.1, 0.2)
+    watching.merged(manifest, 0.5)
     watching.checkpoint_failed()
     watching.buffered(9)
     assert shown(watching, "checkpoint_timestamp_seconds") == NOW_MS / 1000.0
     assert shown(watching, "checkpoint_bytes") == 7.0
+    assert shown(watching, "checkpoint_deltas") == 3.0
+    assert shown(watching, "checkpoint_written_bytes_total") == 14.0
+    assert shown(watching, "checkpoint_merge_seconds_sum") == pytest.approx(0.5)
     assert shown(watching, "checkpoint_stall_seconds_sum") == pytest.approx(0.1)
     assert shown(watching, "checkpoint_failures_total") == 1.0
     assert shown(watching, "buffered_records") == 9.0

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from batches import choices, histories, shop, take
 from builders import NOW_MS, event, records
-from fakes import processor
+from fakes import in_one_portion, processor
 from models import learner, taught
 
 from connectors.event import Event
@@ -20,7 +20,7 @@ from learners.label_rates import rates_width
 from learners.online_learner import OnlineLearner
 from learners.row_index import ABSENT
 from learners.task import Task
-from stream.checkpoint import CheckpointStore
+from stream.checkpoints.store import CheckpointStore
 from stream.processor import Processor
 
 # --- quality
@@ -248,7 +248,7 @@ def test_a_restored_worker_recommends_bit_for_bit_what_the_other_would_have(tmp_
     for n, step in enumerate(steps):
         if n % 6 == 5:
             store.write(
-                worker.state_dicts(),
+                in_one_portion(worker),
                 topic="events",
                 applied=worker.states.applied,
                 totals=worker.totals_dict(),

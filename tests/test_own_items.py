@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from laws import law
 
 from learners.counts import own_items
-from learners.counts.own_items import OwnItems, find_pair, remember_pair
+from learners.counts.own_items import OwnItems, Pairs, find_pair, remember_pair
 
 START_S = 1.7e9
 NEVER = (0, -np.inf)
@@ -65,10 +65,10 @@ def as_dict(own: OwnItems) -> dict[tuple[int, int], tuple[int, float]]:
     found = {
         (key >> 32, key & 0xFFFFFFFF): (int(count), last)
         for key, count, last in zip(
-            saved["keys"].tolist(), saved["counts"].tolist(), saved["last_s"].tolist(), strict=True
+            *(saved[f"pairs.{column}"].tolist() for column in ("keys", "counts", "last_s")), strict=True
         )
     }
-    assert len(found) == own.pairs == len(saved["keys"])
+    assert len(found) == own.pairs == len(saved["pairs.keys"])
     return found
 
 
@@ -227,9 +227,11 @@ def test_compiled_and_interpreted_agree(steps: Steps) -> None:
 def test_the_slot_of_a_key_is_the_same_for_compiler_and_interpreter(keys: list[int]) -> None:
     compiled, interpreted = (own_items._table(64) for _ in range(2))
     ones = np.ones(len(keys), np.float32)
-    own_items._insert(compiled, np.array(keys, np.int64), ones, ones.astype(np.float64))
-    own_items._insert.py_func(interpreted, np.array(keys, np.int64), ones, ones.astype(np.float64))
-    assert (compiled.keys == interpreted.keys).all()
+    pairs = Pairs(np.array(keys, np.int64), ones, ones.astype(np.float64), ones.astype(np.uint8))
+    own_items._insert(compiled, pairs)
+    own_items._insert.py_func(interpreted, pairs)
+    for one, other in zip(compiled, interpreted, strict=True):
+        assert (one == other).all()
     with np.errstate(over="ignore"):  # an unsigned product wraps around
         for key in keys:
             assert own_items._slot(compiled, np.int64(key)) == own_items._slot.py_func(

@@ -30,7 +30,8 @@ from stream.assembly import (
     build_tasks,
     checkpoint_store,
 )
-from stream.checkpoint import Checkpoint, Manifest
+from stream.checkpoints.chains import Checkpoint
+from stream.checkpoints.manifest import Manifest
 from stream.cli.main import cli
 from stream.duplicates import RecentIds
 from stream.pipeline import Pipeline
@@ -332,7 +333,10 @@ def an_item_counted_twice(settings: Settings) -> Processor:
 def a_user_lost(settings: Settings) -> Processor:
     some = records([*journey(), event("bob", "a", "like", event_id="b", occurred_at_ms=NOW_MS - 400_000)])
     working = worked(settings, some)
-    working.states.index._ids[working.states.index.row("ann")] = None
+    index = working.states.index
+    row = index.row("ann")
+    index._ids[row] = None
+    index._free.append(row)
     return working
 
 
@@ -434,7 +438,8 @@ def write(working: Processor, settings: Settings, **differing: Any) -> None:
     """As the engine does."""
     given = {"topic": "events", "applied": working.states.applied, "totals": working.totals_dict()}
     checkpoint_store(settings).write(
-        working.state_dicts(), **{**given, "summary": {}, "now_ms": NOW_MS, **differing}
+        {name: [arrays] for name, arrays in working.state_dicts().items()},
+        **{**given, "summary": {}, "now_ms": NOW_MS, **differing},
     )
 
 

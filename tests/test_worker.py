@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 from builders import NOW_MS, event, numbered, records
-from fakes import processor
+from fakes import in_one_portion, processor
 
 from connectors.file_lock import locked
 from connectors.kafka_client import KafkaClient
-from stream.checkpoint import CheckpointStore
+from stream.checkpoints.store import CheckpointStore
 from stream.settings import Settings, load
 from stream.worker import WorkerError, restore, run_worker
 
@@ -25,7 +25,7 @@ def written(folder: Path, **told: object) -> CheckpointStore:
     store, learned = CheckpointStore(folder), processor()
     learned.process(records(numbered([event(item=item) for item in ("tea", "cup", "pot")])), NOW_MS)
     store.write(
-        learned.state_dicts(),
+        in_one_portion(learned),
         topic="events",
         applied=learned.states.applied,
         totals=learned.totals_dict(),
@@ -68,7 +68,7 @@ def test_a_checkpoint_of_other_settings_is_refused_and_names_them(tmp_path: Path
 
 def test_damaged_checkpoints_are_not_taken_for_none(tmp_path: Path) -> None:
     store = written(tmp_path)
-    (tmp_path / f"{store.numbers()[0]:012d}" / "manifest.json").write_text("{")
+    (tmp_path / f"{store.numbers()[0]:012d}.full" / "manifest.json").write_text("{")
     with pytest.raises(WorkerError, match="None of the 1 checkpoints"):
         restore(processor(), store, "events")
 
@@ -80,7 +80,7 @@ def test_a_topic_that_was_made_anew_is_read_from_its_beginning_and_nothing_learn
     learned.process(records(numbered([event(item=item) for item in ("tea", "cup")])), NOW_MS)
     for topic_id in ("first", "second"):
         store.write(
-            learned.state_dicts(),
+            in_one_portion(learned),
             topic="events",
             topic_id=topic_id,
             applied=learned.states.applied,

@@ -13,6 +13,7 @@ from learners.counts.neighbours import Neighbours, NeighbourTable, strengthen
 from learners.event_batch import FloatArray, IntArray
 from learners.row_index import ABSENT
 from learners.state_arrays import Arrays, grown, nest, unnest
+from learners.state_changes import CHANGED, LiveState, Marks, Table, whole
 
 HALF_LIVES_S = np.array([168.0, 87_600.0]) * 3_600.0
 """A week and ten years."""
@@ -28,12 +29,14 @@ class CompanionArrays(NamedTuple):
         of_users: For each user those who chose the same items before.
         choosers: (N, V) the latest different users who chose an item, in a circle.
         chosen: (N,) by how many users it was chosen for their first time; the next goes to slot `chosen % V`.
+        marks: (N,) which items' choosers changed since they were saved.
         closeness: (U, 2) room for one user's companions' shares; all zero between two uses.
     """
 
     of_users: Neighbours
     choosers: NDArray[np.int32]
     chosen: IntArray
+    marks: Marks
     closeness: FloatArray
 
 
@@ -44,12 +47,13 @@ class Companions:
         self._users = NeighbourTable(_COMPANIONS, HALF_LIVES_S)
         self._choosers: NDArray[np.int32] = np.full((16, _CHOOSERS), ABSENT, np.int32)
         self._chosen: IntArray = np.zeros(16, np.int64)
+        self._marks: Marks = np.zeros(16, np.uint8)
         self._closeness: FloatArray = np.zeros((16, len(HALF_LIVES_S)), np.float32)
 
     @property
     def arrays(self) -> CompanionArrays:
         """For compiled loops."""
-        return CompanionArrays(self._users.arrays, self._choosers, self._chosen, self._closeness)
+        return CompanionArrays(self._users.arrays, self._choosers, self._chosen, self._marks, self._closeness)
 
     def ensure(self, users: int, items: int) -> None:
         """Make room for user rows and item rows below these."""
@@ -57,24 +61,32 @@ class Companions:
         self._closeness = grown(self._closeness, len(self._users.arrays.rows))
         self._choosers = grown(self._choosers, items, fill=ABSENT)
         self._chosen = grown(self._chosen, items)
+        self._marks = grown(self._marks, items)
 
     def forget(self, users: IntArray | None = None, items: IntArray | None = None) -> None:
         """Give up users or items that are gone."""
         if users is not None:
             self._users.forget(users)
-            self._choosers[np.isin(self._choosers, users)] = ABSENT
+            gone = np.isin(self._choosers, users)
+            self._choosers[gone] = ABSENT
+            self._marks[gone.any(axis=1)] = CHANGED
         if items is not None:
             items = items[items < len(self._chosen)]
             self._choosers[items] = ABSENT
             self._chosen[items] = 0
+            self._marks[items] = CHANGED
+
+    def live_state(self) -> LiveState:
+        """Everything."""
+        return {
+            **nest("users", self._users.live_state()),
+            "choosers": Table(self._choosers, self._marks, ABSENT),
+            "chosen": Table(self._chosen, self._marks),
+        }
 
     def state_dict(self) -> Arrays:
         """Everything as arrays."""
-        return {
-            **nest("users", self._users.state_dict()),
-            "choosers": self._choosers.copy(),
-            "chosen": self._chosen.copy(),
-        }
+        return whole(self.live_state())
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The inverse of `state_dict`."""
@@ -82,6 +94,7 @@ class Companions:
         self._closeness = np.zeros((len(self._users.arrays.rows), len(HALF_LIVES_S)), np.float32)
         self._choosers = arrays["choosers"].copy()
         self._chosen = arrays["chosen"].copy()
+        self._marks = np.zeros(len(self._chosen), np.uint8)
 
 
 @compiled
@@ -94,3 +107,4 @@ def follow(companions: CompanionArrays, user: int, item: int, now_s: float) -> N
             strengthen(companions.of_users, user, other, 1.0, now_s)
     companions.choosers[item, companions.chosen[item] % V] = user
     companions.chosen[item] += 1
+    companions.marks[item] = CHANGED

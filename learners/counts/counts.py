@@ -18,6 +18,7 @@ from learners.counts.popularity import TIMED, Popularity, PopularityArrays, popu
 from learners.event_batch import FloatArray, IntArray
 from learners.row_index import ABSENT
 from learners.state_arrays import Arrays, grown, nest, unnest
+from learners.state_changes import CHANGED, LiveState, Marks, Table, whole
 
 TRANSITION_HALF_LIVES_S = np.array([1.0, 24.0, 1_440.0, 87_600.0]) * 3_600.0
 """An hour, a day, two months, ten years."""
@@ -47,6 +48,7 @@ class CountArrays(NamedTuple):
         companions: Users who chose the same before.
         own: Pairs of users and items.
         habits: (U, 5) what kind of items users choose.
+        habits_marks: (U,) which of them changed since they were saved.
         expectations: Choices over what the ranker expected.
     """
 
@@ -56,6 +58,7 @@ class CountArrays(NamedTuple):
     companions: CompanionArrays
     own: Pairs
     habits: FloatArray
+    habits_marks: Marks
     expectations: ExpectationArrays
 
 
@@ -76,6 +79,7 @@ class Counts:
         self.own = OwnItems(max_pairs)
         self.expectations = Expectations()
         self._habits = empty_habits(16)
+        self._habits_marks: Marks = np.zeros(16, np.uint8)
 
     @property
     def arrays(self) -> CountArrays:
@@ -87,6 +91,7 @@ class Counts:
             self.companions.arrays,
             self.own.arrays,
             self._habits,
+            self._habits_marks,
             self.expectations.arrays,
         )
 
@@ -98,6 +103,7 @@ class Counts:
         self.companions.ensure(users, items)
         self.expectations.ensure(items)
         self._habits = grown(self._habits, users)
+        self._habits_marks = grown(self._habits_marks, users)
 
     def learn_many(
         self, users: IntArray, rows: IntArray, now_s: NDArray[np.float64], histories: IntArray
@@ -130,19 +136,25 @@ class Counts:
         """Give up user rows whose users are gone."""
         self.companions.forget(users=rows)
         self.own.forget(users=rows)
-        self._habits[rows[rows < len(self._habits)]] = 0.0
+        rows = rows[rows < len(self._habits)]
+        self._habits[rows] = 0.0
+        self._habits_marks[rows] = CHANGED
+
+    def live_state(self) -> LiveState:
+        """Everything."""
+        return {
+            **nest("popularity", self.popularity.live_state()),
+            **nest("transitions", self.transitions.live_state()),
+            **nest("together", self.together.live_state()),
+            **nest("companions", self.companions.live_state()),
+            **nest("own", self.own.live_state()),
+            **nest("expectations", self.expectations.live_state()),
+            "habits": Table(self._habits, self._habits_marks),
+        }
 
     def state_dict(self) -> Arrays:
         """Everything as arrays."""
-        return {
-            **nest("popularity", self.popularity.state_dict()),
-            **nest("transitions", self.transitions.state_dict()),
-            **nest("together", self.together.state_dict()),
-            **nest("companions", self.companions.state_dict()),
-            **nest("own", self.own.state_dict()),
-            **nest("expectations", self.expectations.state_dict()),
-            "habits": self._habits.copy(),
-        }
+        return whole(self.live_state())
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The inverse of `state_dict`.
@@ -157,6 +169,7 @@ class Counts:
         self.own.load_state_dict(unnest("own", arrays))
         self.expectations.load_state_dict(unnest("expectations", arrays))
         self._habits = arrays["habits"].copy()
+        self._habits_marks = np.zeros(len(self._habits), np.uint8)
 
 
 @compiled
@@ -222,5 +235,6 @@ def _learn_pairwise(
                 popularity_of(counts.popularity, row, _LASTING, now, events),
                 1.0 if repeat else 0.0,
             )
+            counts.habits_marks[user] = CHANGED
         new_pairs += remember_pair(counts.own, user, row, now)
     return new_pairs

@@ -17,6 +17,7 @@ from learners.counts.decay import left
 from learners.event_batch import FloatArray, IntArray
 from learners.row_index import ABSENT
 from learners.state_arrays import Arrays, grown
+from learners.state_changes import CHANGED, LiveState, Marks, Table, whole
 
 HALF_LIVES_CHOICES = np.array([300.0, 3_000.0])
 """Memory, in ranked choices of anything."""
@@ -32,11 +33,13 @@ class ExpectationArrays(NamedTuple):
         expected: (N, 2) decayed sums of the probabilities that the ranker gave.
         chosen: (N, 2) decayed choices, of those that were ranked.
         touched_n: (N,) at which ranked choice both were up to date.
+        marks: (N,) which rows changed since they were saved.
     """
 
     expected: FloatArray
     chosen: FloatArray
     touched_n: IntArray
+    marks: Marks
 
 
 class Expectations:
@@ -45,7 +48,10 @@ class Expectations:
     def __init__(self) -> None:
         H = len(HALF_LIVES_CHOICES)
         self.arrays = ExpectationArrays(
-            np.zeros((16, H), np.float32), np.zeros((16, H), np.float32), np.zeros(16, np.int64)
+            np.zeros((16, H), np.float32),
+            np.zeros((16, H), np.float32),
+            np.zeros(16, np.int64),
+            np.zeros(16, np.uint8),
         )
         self.ranked = 0
 
@@ -68,19 +74,33 @@ class Expectations:
 
     def forget(self, rows: IntArray) -> None:
         """Give up rows whose items are gone."""
-        for array in self.arrays:
-            array[rows[rows < len(array)]] = 0
+        of = self.arrays
+        rows = rows[rows < len(of.touched_n)]
+        of.expected[rows], of.chosen[rows], of.touched_n[rows] = 0.0, 0.0, 0
+        of.marks[rows] = CHANGED
 
-    def state_dict(self) -> Arrays:
-        """Everything as arrays."""
+    def live_state(self) -> LiveState:
+        """Everything."""
+        of = self.arrays
         return {
-            **{name: array.copy() for name, array in self.arrays._asdict().items()},
+            "expected": Table(of.expected, of.marks),
+            "chosen": Table(of.chosen, of.marks),
+            "touched_n": Table(of.touched_n, of.marks),
             "ranked": np.array([self.ranked]),
         }
 
+    def state_dict(self) -> Arrays:
+        """Everything as arrays."""
+        return whole(self.live_state())
+
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The inverse of `state_dict`."""
-        self.arrays = ExpectationArrays(*(arrays[name].copy() for name in ExpectationArrays._fields))
+        self.arrays = ExpectationArrays(
+            expected=arrays["expected"].copy(),
+            chosen=arrays["chosen"].copy(),
+            touched_n=arrays["touched_n"].copy(),
+            marks=np.zeros(len(arrays["touched_n"]), np.uint8),
+        )
         self.ranked = int(arrays["ranked"][0])
 
 
@@ -117,3 +137,4 @@ def _learn_many(
                 of.expected[row, h] = of.expected[row, h] * kept + share
                 of.chosen[row, h] = of.chosen[row, h] * kept + (1.0 if row == chosen[t] else 0.0)
             of.touched_n[row] = ranked + t
+            of.marks[row] = CHANGED

@@ -13,6 +13,7 @@ from learners.counts.decay import left
 from learners.event_batch import FloatArray, IntArray
 from learners.row_index import ABSENT
 from learners.state_arrays import Arrays, grown
+from learners.state_changes import CHANGED, LiveState, Marks, Table, whole
 
 PRIOR = 0.5
 """Added to a row's total weight, so that what was seen once is no certainty."""
@@ -29,6 +30,7 @@ class Neighbours(NamedTuple):
         weights: (N, M, J) how strongly each goes with the row, as of `touched_s`.
         totals: (N, J) the same, summed over all that ever went with the row.
         touched_s: (N,) event time of the latest addition.
+        marks: (N,) which rows changed since they were saved.
         half_lives_s: (P,).
         kept_per_touch: (J - P,).
     """
@@ -37,6 +39,7 @@ class Neighbours(NamedTuple):
     weights: FloatArray
     totals: FloatArray
     touched_s: NDArray[np.float64]
+    marks: Marks
     half_lives_s: NDArray[np.float64]
     kept_per_touch: FloatArray
 
@@ -59,6 +62,7 @@ class NeighbourTable:
             weights=np.zeros((16, neighbours, J), np.float32),
             totals=np.zeros((16, J), np.float32),
             touched_s=np.full(16, -np.inf),
+            marks=np.zeros(16, np.uint8),
             half_lives_s=half_lives_s,
             kept_per_touch=np.array(kept_per_touch, np.float32),
         )
@@ -72,6 +76,7 @@ class NeighbourTable:
                 weights=grown(of.weights, rows),
                 totals=grown(of.totals, rows),
                 touched_s=grown(of.touched_s, rows, fill=-np.inf),
+                marks=grown(of.marks, rows),
             )
 
     def learn_many(self, rows: IntArray, neighbours: IntArray, amounts: FloatArray, now_s: Any) -> None:
@@ -102,20 +107,25 @@ class NeighbourTable:
         self.arrays.weights[own] = 0.0
         self.arrays.totals[own] = 0.0
         self.arrays.touched_s[own] = -np.inf
+        self.arrays.marks[own] = CHANGED
         gone = np.zeros(int(self.arrays.rows.max(initial=0)) + 1, np.bool_)
         others = rows if neighbours is None else neighbours
         gone[others[others < len(gone)]] = True
         _close_gaps(self.arrays, gone)
 
-    def state_dict(self) -> Arrays:
-        """All neighbours as arrays."""
+    def live_state(self) -> LiveState:
+        """All neighbours."""
         of = self.arrays
         return {
-            "rows": of.rows.copy(),
-            "weights": of.weights.copy(),
-            "totals": of.totals.copy(),
-            "touched_s": of.touched_s.copy(),
+            "rows": Table(of.rows, of.marks, ABSENT),
+            "weights": Table(of.weights, of.marks),
+            "totals": Table(of.totals, of.marks),
+            "touched_s": Table(of.touched_s, of.marks, -np.inf),
         }
+
+    def state_dict(self) -> Arrays:
+        """All neighbours as arrays."""
+        return whole(self.live_state())
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The inverse of `state_dict`.
@@ -126,7 +136,10 @@ class NeighbourTable:
         have, saved = self.arrays.weights.shape[1:], arrays["weights"].shape[1:]
         if saved != have:
             raise ValueError(f"saved with neighbours and weights {saved}, configured are {have}")
-        self.arrays = self.arrays._replace(**{name: arrays[name].copy() for name in self.state_dict()})
+        self.arrays = self.arrays._replace(
+            **{name: arrays[name].copy() for name in self.live_state()},
+            marks=np.zeros(len(arrays["rows"]), np.uint8),
+        )
 
 
 @compiled
@@ -136,6 +149,7 @@ def strengthen(table: Neighbours, row: int, neighbour: int, amount: float, now_s
     An event out of order adds what would be left of it by now.
     """
     M, J, P = table.weights.shape[1], table.weights.shape[2], len(table.half_lives_s)
+    table.marks[row] = CHANGED
     elapsed = now_s - table.touched_s[row]
     slot, weakest, least = -1, 0, np.inf
     for m in range(M):
@@ -194,6 +208,7 @@ def _close_gaps(table: Neighbours, gone: NDArray[np.bool_]) -> None:
             if neighbour == ABSENT:
                 break
             if gone[neighbour]:
+                table.marks[row] = CHANGED
                 continue
             if to < m:
                 table.rows[row, to] = neighbour

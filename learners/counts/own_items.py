@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from learners.compiled import compiled
 from learners.event_batch import FloatArray, IntArray
-from learners.state_arrays import Arrays
+from learners.state_arrays import Arrays, unnest
+from learners.state_changes import CHANGED, Keyed, LiveState, Marks, whole
 
 _EMPTY = -1
 _SMALLEST = 1 << 10
@@ -27,18 +28,20 @@ class Pairs(NamedTuple):
         keys: (Z,) user row << 32 | item row, negative where a slot is empty; Z is a power of two.
         counts: (Z,) how often the user chose the item.
         last_s: (Z,) when last, seconds.
+        marks: (Z,) which pairs changed since they were saved.
     """
 
     keys: IntArray
     counts: FloatArray
     last_s: NDArray[np.float64]
+    marks: Marks
 
 
 class OwnItems:
     """Counts of pairs; beyond the bound, those that were not chosen for longest are forgotten.
 
     Args:
-        capacity: Most pairs between two batches; the table has up to five times as many slots of 20 bytes.
+        capacity: Most pairs between two batches; the table has up to five times as many slots of 21 bytes.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -46,18 +49,21 @@ class OwnItems:
         self.arrays = _table(_SMALLEST)
         self.pairs = 0
         self.evicted = 0
+        self._removed: list[IntArray] = []
 
     def ensure(self, more: int) -> None:
         """Make room for so many new pairs."""
         if self.pairs + more <= min(_FULL * len(self.arrays.keys), self.capacity):
             return
-        keys, counts, last_s = self._filled()
+        pairs = self._filled()
         if self.pairs + more > self.capacity:
             keep = max(min(int(_KEPT * self.capacity), self.capacity - more), 0)
-            newest = np.lexsort((keys, -last_s))[:keep]  # ties by key: a restored table lets go of the same
-            self.evicted += len(keys) - len(newest)
-            keys, counts, last_s = keys[newest], counts[newest], last_s[newest]
-        self._fill(keys, counts, last_s, more)
+            # ties by key: a restored table lets go of the same
+            newest_first = np.lexsort((pairs.keys, -pairs.last_s))
+            self.evicted += len(newest_first[keep:])
+            self._removed.append(pairs.keys[newest_first[keep:]])
+            pairs = _some(pairs, newest_first[:keep])
+        self._fill(pairs, more)
 
     def learn_many(self, users: IntArray, rows: IntArray, now_s: NDArray[np.float64]) -> None:
         """Count choices: (B,) user rows, item rows and moments."""
@@ -72,46 +78,59 @@ class OwnItems:
 
     def forget(self, users: IntArray | None = None, items: IntArray | None = None) -> None:
         """Give up the pairs of users or items that are gone."""
-        keys, counts, last_s = self._filled()
-        gone = np.zeros(len(keys), np.bool_)
+        pairs = self._filled()
+        gone = np.zeros(len(pairs.keys), np.bool_)
         if users is not None:
-            gone |= np.isin(keys >> _USER_BITS, users)
+            gone |= np.isin(pairs.keys >> _USER_BITS, users)
         if items is not None:
-            gone |= np.isin(keys & ((1 << _USER_BITS) - 1), items)
+            gone |= np.isin(pairs.keys & ((1 << _USER_BITS) - 1), items)
         if gone.any():
-            self._fill(keys[~gone], counts[~gone], last_s[~gone], 0)
+            self._removed.append(pairs.keys[gone])
+            self._fill(_some(pairs, np.flatnonzero(~gone)), 0)
 
-    def _filled(self) -> tuple[IntArray, FloatArray, NDArray[np.float64]]:
-        filled = np.flatnonzero(self.arrays.keys != _EMPTY)
-        return self.arrays.keys[filled], self.arrays.counts[filled], self.arrays.last_s[filled]
+    def _filled(self) -> Pairs:
+        return _some(self.arrays, np.flatnonzero(self.arrays.keys != _EMPTY))
 
-    def _fill(self, keys: IntArray, counts: FloatArray, last_s: NDArray[np.float64], more: int) -> None:
+    def _fill(self, pairs: Pairs, more: int) -> None:
         size = _SMALLEST
-        while len(keys) + more > _FULL * size / 1.5:  # with some room to grow
+        while len(pairs.keys) + more > _FULL * size / 1.5:  # with some room to grow
             size *= 2
         self.arrays = _table(size)
-        self.pairs = len(keys)
-        _insert(self.arrays, keys, counts, last_s)
+        self.pairs = len(pairs.keys)
+        _insert(self.arrays, pairs)
 
-    def state_dict(self) -> Arrays:
-        """The pairs, in an order that does not depend on where they stand."""
-        keys, counts, last_s = self._filled()
-        order = np.argsort(keys)
+    def live_state(self) -> LiveState:
+        """The pairs, wherever they stand."""
+        of = self.arrays
+        columns: dict[str, NDArray[Any]] = {"counts": of.counts, "last_s": of.last_s}
         return {
-            "keys": keys[order],
-            "counts": counts[order],
-            "last_s": last_s[order],
+            "pairs": Keyed(of.keys, columns, of.marks, self._removed),
             "evicted": np.array([self.evicted]),
         }
 
+    def state_dict(self) -> Arrays:
+        """The pairs, in an order that does not depend on where they stand."""
+        return whole(self.live_state())
+
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The inverse of `state_dict`."""
-        self._fill(arrays["keys"], arrays["counts"], arrays["last_s"], 0)
+        pairs = unnest("pairs", arrays)
+        self._fill(Pairs(**pairs, marks=np.zeros(len(pairs["keys"]), np.uint8)), 0)
+        self._removed = []
         self.evicted = int(arrays["evicted"][0])
 
 
 def _table(size: int) -> Pairs:
-    return Pairs(np.full(size, _EMPTY, np.int64), np.zeros(size, np.float32), np.zeros(size))
+    return Pairs(
+        keys=np.full(size, _EMPTY, np.int64),
+        counts=np.zeros(size, np.float32),
+        last_s=np.zeros(size),
+        marks=np.zeros(size, np.uint8),
+    )
+
+
+def _some(pairs: Pairs, slots: IntArray) -> Pairs:
+    return Pairs(pairs.keys[slots], pairs.counts[slots], pairs.last_s[slots], pairs.marks[slots])
 
 
 @compiled
@@ -138,6 +157,7 @@ def remember_pair(pairs: Pairs, user: int, row: int, now_s: float) -> int:
     """Count a choice; returns how many pairs are new (0 or 1). There must be an empty slot."""
     key = np.int64(user) << _USER_BITS | np.int64(row)
     slot = _slot(pairs, key)
+    pairs.marks[slot] = CHANGED
     if pairs.keys[slot] == key:
         pairs.counts[slot] += 1.0
         pairs.last_s[slot] = max(pairs.last_s[slot], now_s)
@@ -147,7 +167,8 @@ def remember_pair(pairs: Pairs, user: int, row: int, now_s: float) -> int:
 
 
 @compiled
-def _insert(pairs: Pairs, keys: IntArray, counts: FloatArray, last_s: NDArray[np.float64]) -> None:
-    for n in range(len(keys)):
-        slot = _slot(pairs, keys[n])
-        pairs.keys[slot], pairs.counts[slot], pairs.last_s[slot] = keys[n], counts[n], last_s[n]
+def _insert(pairs: Pairs, others: Pairs) -> None:
+    for n in range(len(others.keys)):
+        slot = _slot(pairs, others.keys[n])
+        pairs.keys[slot], pairs.counts[slot] = others.keys[n], others.counts[n]
+        pairs.last_s[slot], pairs.marks[slot] = others.last_s[n], others.marks[n]

@@ -14,6 +14,7 @@ from learners.counts.decay import left
 from learners.counts.leaders import Leaders, lead
 from learners.event_batch import BoolArray, FloatArray, IntArray
 from learners.state_arrays import Arrays, grown, nest, unnest
+from learners.state_changes import CHANGED, LiveState, Marks, Table, whole
 
 HALF_LIVES_S = np.array([0.1, 1, 6, 24, 168, 1_440, 17_520, 175_200]) * 3_600.0
 """Six minutes to twenty years: which of them matters differs by log, so the ranker sees all."""
@@ -36,6 +37,7 @@ class PopularityArrays(NamedTuple):
         last_s: (N,) of the latest one, -infinite where there was none.
         first_n: (N,) the number of the first choice, counted over all items.
         last_n: (N,) of the latest one.
+        marks: (N,) which rows changed since they were saved.
         leaders: By each timed half-life, by last choice, and by first choice.
     """
 
@@ -44,6 +46,7 @@ class PopularityArrays(NamedTuple):
     last_s: NDArray[np.float64]
     first_n: IntArray
     last_n: IntArray
+    marks: Marks
     leaders: Leaders
 
 
@@ -61,10 +64,12 @@ class Popularity:
             last_s=np.full(16, -np.inf),
             first_n=np.zeros(16, np.int64),
             last_n=np.zeros(16, np.int64),
+            marks=np.zeros(16, np.uint8),
             leaders=Leaders.empty(_NEWEST + 1, leaders),
         )
         self.events = 0
         self._known: IntArray = np.zeros(16, np.int64)
+        self._known_marks: Marks = np.zeros(16, np.uint8)
         self._known_count = 0
 
     @property
@@ -89,8 +94,9 @@ class Popularity:
             unique, first = np.unique(fresh, return_index=True)
             newcomers = unique[np.argsort(first)]
             count = self._known_count + len(newcomers)
-            self._known = grown(self._known, count)
+            self._known, self._known_marks = grown(self._known, count), grown(self._known_marks, count)
             self._known[self._known_count : count] = newcomers
+            self._known_marks[self._known_count : count] = CHANGED
             self._known_count = count
 
     def scores(self, rows: IntArray, now_s: NDArray[np.float64]) -> FloatArray:
@@ -128,6 +134,7 @@ class Popularity:
         """Give up rows whose items are gone."""
         kept = self.known_rows[~np.isin(self.known_rows, rows)]
         self._known[: len(kept)] = kept
+        self._known_marks[: self._known_count] = CHANGED
         self._known_count = len(kept)
         rows = rows[rows < len(self.arrays.last_s)]
         self.arrays.weights[rows] = 0.0
@@ -135,6 +142,7 @@ class Popularity:
         self.arrays.last_s[rows] = -np.inf
         self.arrays.first_n[rows] = 0
         self.arrays.last_n[rows] = 0
+        self.arrays.marks[rows] = CHANGED
         self.arrays.leaders.reset(kept, self._keys(kept))
 
     def _keys(self, rows: IntArray) -> NDArray[np.float64]:
@@ -155,27 +163,40 @@ class Popularity:
                 last_s=grown(of.last_s, rows, fill=-np.inf),
                 first_n=grown(of.first_n, rows),
                 last_n=grown(of.last_n, rows),
+                marks=grown(of.marks, rows),
                 leaders=of.leaders,
             )
 
-    def state_dict(self) -> Arrays:
-        """All counts as arrays."""
-        columns = self.arrays._asdict()
-        leaders = columns.pop("leaders")
+    def live_state(self) -> LiveState:
+        """All counts."""
+        of = self.arrays
         return {
-            **{name: column.copy() for name, column in columns.items()},
-            **nest("leaders", leaders.state_dict()),
-            "known_rows": self.known_rows.copy(),
+            "weights": Table(of.weights, of.marks),
+            "first_s": Table(of.first_s, of.marks, np.inf),
+            "last_s": Table(of.last_s, of.marks, -np.inf),
+            "first_n": Table(of.first_n, of.marks),
+            "last_n": Table(of.last_n, of.marks),
+            **nest("leaders", of.leaders.state_dict()),
+            "known_rows": Table(self.known_rows, self._known_marks),
             "events": np.array([self.events]),
         }
+
+    def state_dict(self) -> Arrays:
+        """All counts as arrays."""
+        return whole(self.live_state())
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The inverse of `state_dict`."""
         leaders = self.arrays.leaders
         leaders.load_state_dict(unnest("leaders", arrays))
-        names = [name for name in PopularityArrays._fields if name != "leaders"]
-        self.arrays = PopularityArrays(**{name: arrays[name].copy() for name in names}, leaders=leaders)
+        columns = ("weights", "first_s", "last_s", "first_n", "last_n")
+        self.arrays = PopularityArrays(
+            **{name: arrays[name].copy() for name in columns},
+            marks=np.zeros(len(arrays["weights"]), np.uint8),
+            leaders=leaders,
+        )
         self._known = grown(arrays["known_rows"].copy(), 16)
+        self._known_marks = np.zeros(len(self._known), np.uint8)
         self._known_count = len(arrays["known_rows"])
         self.events = int(arrays["events"][0])
 
@@ -207,6 +228,7 @@ def _learn_many(counts: PopularityArrays, rows: IntArray, now_s: NDArray[np.floa
     """
     for n in range(len(rows)):
         row, now, number = rows[n], now_s[n], events + n
+        counts.marks[row] = CHANGED
         if counts.last_s[row] == -np.inf:
             counts.first_s[row], counts.first_n[row] = now, number
             counts.last_s[row], counts.last_n[row] = now, number

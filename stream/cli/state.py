@@ -22,12 +22,13 @@ def user(ctx: click.Context, user_id: str, as_json: bool) -> None:
     """Show the history, the counts, the pending labels and the latest slate of USER_ID; the worker may run or not."""
     settings = effective_settings(ctx)
 
-    from stream.checkpoint import CheckpointError
+    from stream.checkpoints.manifest import CheckpointError
+    from stream.checkpoints.place import PlaceError
     from stream.status import user_state
 
     try:
         found = user_state(settings, user_id)
-    except (CheckpointError, ValueError) as error:
+    except (CheckpointError, PlaceError, ValueError) as error:
         raise CommandFailed(str(error)) from error
     if found is None:
         raise CommandFailed(f"Nothing is known of user {user_id!r} in {settings.state_dir}.")

@@ -24,13 +24,14 @@ def status(ctx: click.Context, as_json: bool) -> None:
     settings = effective_settings(ctx)
     client = kafka_client(settings)
 
-    from stream.checkpoint import CheckpointError
+    from stream.checkpoints.manifest import CheckpointError
+    from stream.checkpoints.place import PlaceError
     from stream.status import worker_status
 
     with broker_errors():
         try:
             found = worker_status(settings, client)
-        except CheckpointError as error:
+        except (CheckpointError, PlaceError) as error:
             raise CommandFailed(str(error)) from error
     if as_json:
         print_json(found)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from learners.event_batch import BoolArray, EventBatch, FloatArray, Histories, IntArray
 from learners.learner import Learner, Lesson, Predictions, Slates
 from learners.state_arrays import Arrays
+from learners.state_changes import LiveState
 from learners.weightings.weighting import Explanation
 from stream.evaluation.protocol import Ints, Protocol
 
@@ -79,6 +80,10 @@ class WithholdingLearner:
     def forget_items(self, rows: IntArray) -> None:
         """See `Learner`."""
         self._learner.forget_items(rows)
+
+    def live_state(self) -> LiveState:
+        """See `Learner`."""
+        return self._learner.live_state()
 
     def state_dict(self) -> Arrays:
         """See `Learner`."""

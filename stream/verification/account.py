@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from learners.row_index import RowIndex
 from stream.assembly import build_states
-from stream.checkpoint import Checkpoint
+from stream.checkpoints.chains import Checkpoint
 from stream.ledger import Ledger
 from stream.settings import Settings
 from stream.user_states import UserStates

@@ -15,7 +15,8 @@ from connectors.event import encode_event
 from connectors.kafka_client import KafkaClient
 from connectors.sources.files import FileSource
 from stream.assembly import checkpoint_store
-from stream.checkpoint import Checkpoint, CheckpointError
+from stream.checkpoints.chains import Checkpoint
+from stream.checkpoints.manifest import CheckpointError
 from stream.settings import Settings
 from stream.user_states import NOWHERE
 from stream.verification.account import PIECES, Kept, kept_in
@@ -144,14 +145,12 @@ def _newest(settings: Settings) -> tuple[Checkpoint, Kept]:
         raise VerifyError(str(error)) from error
     if checkpoint is None:
         raise VerifyError(
-            f"There is no checkpoint in {store.folder}: has a worker run with this FRESHET_STATE_DIR?"
+            f"There is no checkpoint in {store.url}: has a worker run with this FRESHET_STATE_DIR?"
         )
     try:
         return checkpoint, kept_in(checkpoint, settings)
     except (ValueError, KeyError) as error:
-        raise VerifyError(
-            f"The checkpoint in {store.folder} was made with other settings: {error}."
-        ) from error
+        raise VerifyError(f"The checkpoint in {store.url} was made with other settings: {error}.") from error
 
 
 def _records(paths: Iterable[Path], partitions: Mapping[str, int]) -> Iterator[_Logged]:

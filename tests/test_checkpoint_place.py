@@ -1,0 +1,106 @@
+"""Where checkpoints stand: local folders, other stores, and what cannot be one."""
+
+from __future__ import annotations
+
+import builtins
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+
+import stream.checkpoints.place as place_module
+from stream.assembly import checkpoint_store
+from stream.checkpoints.place import Place, PlaceError
+from stream.settings import load
+
+
+@pytest.fixture(params=["local", "memory"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    if request.param == "local":
+        yield Place(tmp_path / "deep" / "place")
+        return
+    yield Place(f"memory://{tmp_path.name}/place")
+    fsspec.filesystem("memory").rm("/", recursive=True)
+
+
+def test_files_come_back(place: Place) -> None:
+    assert place.folders() == []
+    assert place.sizes("one") == {}
+    place.make("one")
+    place.write("one", "a.bin", [b"ab", memoryview(b"c")])
+    place.write("one", "b.bin", [])
+    place.settle("one")
+    assert place.folders() == ["one"]
+    assert place.sizes("one") == {"a.bin": 3, "b.bin": 0}
+    data = place.read("one", "a.bin")
+    assert data.tobytes() == b"abc"
+    data[0] = 0  # the reader's own
+    assert place.read("one", "a.bin").tobytes() == b"abc"
+    with pytest.raises(FileNotFoundError):
+        place.read("one", "c.bin")
+    place.remove("one")
+    place.remove("one")
+    assert place.folders() == []
+
+
+def test_a_local_file_gets_its_name_after_it_was_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Place(tmp_path)
+    place.make("one")
+    seen: list[tuple[str, bool]] = []
+    real = place_module.sync
+
+    def sync(path: str) -> None:
+        seen.append((Path(path).name, (tmp_path / "one" / "a.bin").exists()))
+        real(path)
+
+    monkeypatch.setattr(place_module, "sync", sync)
+    place.write("one", "a.bin", [b"abc"])
+    place.settle("one")
+    assert seen == [(".a.bin", False), ("one", True)]
+    assert os.listdir(tmp_path / "one") == ["a.bin"]
+
+
+def test_what_a_client_raises_is_an_os_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = Place(f"memory://{tmp_path.name}")
+
+    def away(*_: Any, **__: Any) -> None:
+        raise RuntimeError("the endpoint is away")
+
+    monkeypatch.setattr(MemoryFileSystem, "cat_file", away)
+    with pytest.raises(OSError, match=r"a\.bin: RuntimeError: the endpoint is away"):
+        place.read("one", "a.bin")
+
+
+def test_an_unknown_protocol_says_so() -> None:
+    with pytest.raises(PlaceError, match="cannot stand at nowhere://x: Protocol not known"):
+        Place("nowhere://x")
+
+
+def test_a_missing_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def without(name: str, *args: Any, **kwargs: Any) -> Any:
+        if name.partition(".")[0] == "s3fs":
+            raise ImportError("No module named 's3fs'")
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(PlaceError, match=r"Checkpoints at s3://bucket/x need .* Install 'freshet\[s3\]'"):
+        Place("s3://bucket/x")
+
+
+def test_the_settings_say_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def url(**worker: Any) -> str:
+        return checkpoint_store(load(overrides={"state_dir": tmp_path / "state", "worker": worker})).url
+
+    assert url() == str(tmp_path / "state" / "checkpoints")
+    assert url(checkpoints="elsewhere") == str(tmp_path / "elsewhere")
+    assert url(checkpoints="memory://bucket/shop") == "memory://bucket/shop"
