@@ -11,7 +11,16 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-_NAMES = ("step", "checkpoint", "closed_loop", "encoders", "refit", "single_tasks", "task_weights")
+_NAMES = (
+    "step",
+    "ablations",
+    "checkpoint",
+    "closed_loop",
+    "encoders",
+    "refit",
+    "single_tasks",
+    "task_weights",
+)
 
 
 @click.command()

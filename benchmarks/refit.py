@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.logs import read_choices
 from learners.event_batch import EventBatch
 from learners.learner import Learner, Lesson, Predictions
 from monitoring.ranking_quality import ranking_quality
 from stream.allocator import keep_temporaries
 from stream.assembly import build_pipeline, build_states, choice_types
-from stream.evaluation.log import EvaluationLog, read_log
+from stream.evaluation.log import EvaluationLog
 from stream.evaluation.protocol import apply_protocol
 from stream.evaluation.run import run_pipeline
 from stream.settings import load
@@ -35,7 +36,7 @@ def measure(quick: bool, logs: Sequence[Path]) -> list[dict[str, Any]]:
     keep_temporaries()
     rows = []
     for path in logs:
-        log = _read(path, _QUICK_EVENTS if quick else None)
+        log = read_choices(path, _QUICK_EVENTS if quick else None)
         for name, every_s in INTERVALS.items():
             if not quick or name in _QUICK:
                 rows.append({"log": path.name, "refitted every": name, **play(log, every_s)})
@@ -88,9 +89,3 @@ class StaleLearner:
     def learn_many(self, batch: EventBatch, predictions: Predictions) -> Lesson:
         """See `Learner`; from what the live one says itself."""
         return self._live.learn_many(batch, self._live.predict_many(batch))
-
-
-def _read(path: Path, limit: int | None) -> EvaluationLog:
-    log = read_log([path])
-    wanted = next((frozenset({kind}) for kind in ("view", "rating") if kind in log.types), None)
-    return read_log([path], types=wanted, limit=limit)
