@@ -177,7 +177,7 @@ def _fixed(stream: Stream, seed: int) -> dict[str, _Run]:
         return _Run(of, seed, _Replayed(of, _always(weights)))
 
     def badness(one: _Run) -> float:
-        return float(np.mean([task.entropy for task in one.scores]))
+        return float(np.nanmean([task.entropy for task in one.scores]))
 
     early = [run(beginning, weights) for weights in tried]
     whole = [run(stream, weights) for weights in tried]

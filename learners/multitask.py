@@ -22,7 +22,9 @@ from learners.task_losses import TaskLosses
 from learners.weightings.registry import WEIGHTINGS
 from learners.weightings.weighting import relatedness
 
-_TRUST_RATE = 5.0
+_FASTER_AT_FIRST = 6.0  # times, and more
+_SLOWER_AFTER = 100.0  # steps
+_TRUST_RATE = 7.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +37,8 @@ class MultiTaskConfig:
         width: Numbers of an expert's outputs and of a tower's hidden units.
         chain: How tasks with an `after` use what comes before: `product`, `gate` or `both`.
         weighting: A name of `weightings.registry.WEIGHTINGS`.
-        learning_rate: Of Adam; what a task's own label rates count goes five times as fast.
+        learning_rate: Of Adam, in the long run: it begins at seven times of it. What a task's own label rates
+            count stays there.
         calibrated: Whether what is foreseen is calibrated.
         lookahead_every: Steps from one lookahead to the next; 0 for none.
         seed: Of every draw.
@@ -46,7 +49,7 @@ class MultiTaskConfig:
     width: int = 32
     chain: str = "product"
     weighting: str = "gradnorm"
-    learning_rate: float = 0.0007
+    learning_rate: float = 0.0005
     calibrated: bool = True
     lookahead_every: int = 100
     seed: int = 0
@@ -244,7 +247,12 @@ class MultiTask:
         self._optimiser.zero_grad()
 
     def apply(self) -> None:
-        """Move the parameters along their gradients."""
+        """Move the parameters along their gradients.
+
+        Steps become smaller, since the first ones go far; they never vanish, since a stream never ends.
+        """
+        faster = _FASTER_AT_FIRST / (1.0 + self._steps / _SLOWER_AFTER)
+        self._optimiser.param_groups[0]["lr"] = self._learning_rate * (1.0 + faster)
         self._optimiser.step()
 
     def _is_lookahead(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -138,7 +139,7 @@ def auc(p: Floats, y: NDArray[np.bool_]) -> float:
     return float((rankdata(p)[y].sum() - positives * (positives + 1) / 2) / (positives * negatives))
 
 
-def calibration_error(p: Floats, y: NDArray[np.bool_], bins: int = CALIBRATION_BINS) -> float:
+def calibration_error(p: Floats, y: NDArray[Any], bins: int = CALIBRATION_BINS) -> float:
     """Mean distance of forecast and observed shares over bins of equal count (Naeini et al., AAAI 2015).
 
     Bins of equal count, since the forecasts of a rare task would all fall into the first one of equal width.

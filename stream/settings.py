@@ -260,7 +260,7 @@ class LearnerSettings(_Section):
     heads: Literal["mmoe", "cgc", "shared_bottom", "single_task"] = "mmoe"
     experts: Annotated[int, Field(ge=1, le=64)] = 4
     heads_width: Annotated[int, Field(ge=4, le=512)] = 32
-    heads_learning_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 0.0007
+    heads_learning_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 0.0005
     chain: Literal["product", "gate", "both"] = "product"
     calibration: bool = True
     weighting: Literal[
