@@ -27,6 +27,7 @@ def build_decoder(settings: Settings) -> EventDecoder:
         max_bytes=events.max_bytes,
         max_id_length=events.max_id_length,
         max_context_fields=events.max_context_fields,
+        context=events.context,
         max_future_s=events.max_future_s,
     )
 

@@ -143,6 +143,14 @@ class EventSettings(_Section):
         return names
 
     @model_validator(mode="after")
+    def _context_is_kept(self) -> Self:
+        if len(self.context) > self.max_context_fields:
+            raise ValueError(
+                f"context names {len(self.context)} fields, of which max_context_fields keeps {self.max_context_fields}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _catalogue_types_are_nothing_else(self) -> Self:
         catalogue = (*self.withdrawing_types, *self.restoring_types)
         for name in catalogue:

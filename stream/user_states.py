@@ -491,7 +491,7 @@ class UserStates:
             self._marks[:] = CHANGED
             logger.warning(
                 "Saved with another events.context or learner.context_buckets: what histories know of a field is kept "
-                "where it had the same name and number of buckets, and begins empty elsewhere."
+                "where name and number of buckets are the same. The rest begins empty."
             )
 
 
