@@ -112,6 +112,7 @@ class EventDecoder:
         max_bytes: Largest accepted record value, bytes.
         max_id_length: Longest accepted id, characters.
         max_context_fields: Context fields kept of one event; further ones are kept out.
+        context: Context fields that are kept before all others.
         max_future_s: How far an event may lie ahead of its arrival, seconds; of the clock where the broker does
             not say when it arrived.
     """
@@ -123,12 +124,14 @@ class EventDecoder:
         max_bytes: int = 65_536,
         max_id_length: int = 256,
         max_context_fields: int = 32,
+        context: Collection[str] = (),
         max_future_s: float = 86_400.0,
     ) -> None:
         self._types = frozenset(event_types)
         self._max_bytes = max_bytes
         self._max_id_length = max_id_length
         self._max_context_fields = max_context_fields
+        self._context_first = frozenset(context)
         self._max_future_ms = int(max_future_s * 1000)
 
     def decode(self, record: RawRecord, now_ms: int) -> list[Event] | DeadLetter:
@@ -285,8 +288,11 @@ class EventDecoder:
         """Flat, short, finite facts; everything else is kept out."""
         if not context:
             return {}
+        fields = list(context.items())
+        if len(fields) > self._max_context_fields:
+            fields.sort(key=lambda field: field[0] not in self._context_first)
         kept: dict[str, ContextValue] = {}
-        for name, value in context.items():
+        for name, value in fields:
             if len(kept) == self._max_context_fields:
                 break
             if len(name) > _MAX_CONTEXT_KEY:

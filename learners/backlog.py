@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from learners.context_fields import NO_CONTEXT, ContextFields
 from learners.event_batch import EventBatch, Histories, IntArray
 from learners.row_index import ABSENT
 from learners.state_arrays import Arrays, nest, unnest
@@ -38,10 +39,14 @@ class Backlog:
     Args:
         choices_per_step: So many choices make a step.
         labels_per_step: Or so many rows with labels.
+        context: What histories hold of their events' contexts.
     """
 
-    def __init__(self, *, choices_per_step: int, labels_per_step: int) -> None:
+    def __init__(
+        self, *, choices_per_step: int, labels_per_step: int, context: ContextFields = NO_CONTEXT
+    ) -> None:
         self._choices_per_step, self._labels_per_step = choices_per_step, labels_per_step
+        self._fields = context
         self._batch: EventBatch | None = None
 
     def add(self, batch: EventBatch, choices: IntArray, labelled: IntArray) -> list[Load]:
@@ -89,17 +94,21 @@ class Backlog:
             **nest(
                 "histories", {name: getattr(self._batch.histories, name).copy() for name in _OF_HISTORIES}
             ),
+            **nest("context_fields", self._fields.state_dict()),
             "sequence": self._batch.sequence.copy(),
         }
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """The inverse of `state_dict`."""
+        """The inverse of `state_dict`; of contexts what the fields have in common with those of then."""
         if not arrays:
             self._batch = None
             return
-        histories = Histories(**{name: array.copy() for name, array in unnest("histories", arrays).items()})
+        histories = {name: array.copy() for name, array in unnest("histories", arrays).items()}
+        histories["context"] = self._fields.taken_over(
+            histories.get("context"), unnest("context_fields", arrays), *histories["item_rows"].shape
+        )
         self._batch = EventBatch(
-            histories=histories,
+            histories=Histories(**histories),
             sequence=arrays["sequence"].copy(),
             **_columns({name: arrays[name].copy() for name in _OF_ROWS if name in arrays}),
         )
@@ -134,6 +143,7 @@ def _without(histories: Histories, rows: IntArray) -> Histories:
         item_rows=np.take_along_axis(items, order, axis=1),
         types=np.take_along_axis(histories.types, order, axis=1),
         age_s=np.take_along_axis(histories.age_s, order, axis=1),
+        context=np.take_along_axis(histories.context, order[:, :, None], axis=1),
     )
 
 

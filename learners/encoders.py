@@ -1,4 +1,4 @@
-"""From a history to a user vector. S sequences, H slots, D numbers.
+"""From a history to a user vector. S sequences, H slots, F context fields, D numbers.
 
 The ring of recent items is authoritative: every encoder computes its vector from the history it is given,
 so a vector never has to be stored, moved or repaired.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+
+from learners.context_fields import ABSENT_BUCKET
 
 _AGE_BUCKETS = 32
 _AGE_UNIT_S = 30.0
@@ -46,14 +48,18 @@ def session_place(age_s: Tensor, mask: Tensor) -> Tensor:
 
 
 class Encoder(nn.Module):
-    """What is common to encoders: slots as item vector + age + event type + time of day and week + place in session.
+    """What is common to encoders: what a slot is made of.
+
+    Item vector + age + event type + time of day and week + place in session + what the event said of each declared
+    context field. The last begins as nothing: a value that was never met changes no vector.
 
     Args:
         dimension: D.
         event_types: How many event types there are.
+        context_buckets: Into how many buckets the values of context fields are hashed; 0 where none is declared.
     """
 
-    def __init__(self, dimension: int, event_types: int) -> None:
+    def __init__(self, dimension: int, event_types: int, context_buckets: int = 0) -> None:
         super().__init__()
         self.dimension = dimension
         self.age = nn.Embedding(_AGE_BUCKETS, dimension)
@@ -63,8 +69,15 @@ class Encoder(nn.Module):
         self.session = nn.Embedding(_SESSION_PLACES, dimension)
         for table in (self.age, self.event_type, self.hour, self.weekday, self.session):
             nn.init.normal_(table.weight, std=0.05)
+        self.context: nn.Embedding | None = None
+        if context_buckets:
+            self.context = nn.Embedding.from_pretrained(  # type: ignore[no-untyped-call]
+                torch.zeros(context_buckets, dimension), freeze=False, padding_idx=ABSENT_BUCKET
+            )
 
-    def forward(self, items: Tensor, types: Tensor, age_s: Tensor, now_s: Tensor, mask: Tensor) -> Tensor:
+    def forward(
+        self, items: Tensor, types: Tensor, age_s: Tensor, now_s: Tensor, mask: Tensor, context: Tensor
+    ) -> Tensor:
         """User vectors.
 
         Args:
@@ -73,6 +86,7 @@ class Encoder(nn.Module):
             age_s: (S, H) seconds before the moment.
             now_s: (S,) the moments, seconds since 1970 in float64.
             mask: (S, H) filled slots; they stand at the right end.
+            context: (S, H, F) buckets of context fields, integers.
 
         Returns:
             (S, D); zero where a history is empty.
@@ -80,6 +94,8 @@ class Encoder(nn.Module):
         hour, weekday = hour_and_weekday(now_s[:, None] - age_s)
         slots = items + self.age(age_bucket(age_s)) + self.event_type(types)
         slots = slots + self.hour(hour) + self.weekday(weekday) + self.session(session_place(age_s, mask))
+        if self.context is not None:
+            slots = slots + self.context(context).sum(dim=2)
         vectors = self.encode(slots * mask.unsqueeze(-1), mask)
         return vectors * mask.any(dim=1, keepdim=True)
 
@@ -95,8 +111,8 @@ class AttentionEncoder(Encoder):
     STAMP's idea of pairing long and last interest (Liu et al., KDD 2018).
     """
 
-    def __init__(self, dimension: int, event_types: int) -> None:
-        super().__init__(dimension, event_types)
+    def __init__(self, dimension: int, event_types: int, context_buckets: int = 0) -> None:
+        super().__init__(dimension, event_types, context_buckets)
         self.query = nn.Linear(dimension, dimension)
         self.key = nn.Linear(dimension, dimension, bias=False)
         self.mix = nn.Sequential(
@@ -119,8 +135,8 @@ class AttentionEncoder(Encoder):
 class GruEncoder(Encoder):
     """A gated recurrent unit over the slots (Hidasi et al., 2016, arXiv:1511.06939)."""
 
-    def __init__(self, dimension: int, event_types: int) -> None:
-        super().__init__(dimension, event_types)
+    def __init__(self, dimension: int, event_types: int, context_buckets: int = 0) -> None:
+        super().__init__(dimension, event_types, context_buckets)
         # without biases a state of zero stays zero over empty slots, however many there are
         self.cell = nn.GRU(dimension, dimension, bias=False, batch_first=True)
         self.out = nn.Linear(dimension, dimension)
@@ -136,8 +152,8 @@ class GruEncoder(Encoder):
 class MixedEncoder(Encoder):
     """The sum of attention and GRU over the same slots."""
 
-    def __init__(self, dimension: int, event_types: int) -> None:
-        super().__init__(dimension, event_types)
+    def __init__(self, dimension: int, event_types: int, context_buckets: int = 0) -> None:
+        super().__init__(dimension, event_types, context_buckets)
         self.attention = AttentionEncoder(dimension, event_types)
         self.gru = GruEncoder(dimension, event_types)
 
@@ -152,8 +168,8 @@ class SasRecEncoder(Encoder):
     A reference: one block with two heads, without dropout, trained in one pass like the others.
     """
 
-    def __init__(self, dimension: int, event_types: int) -> None:
-        super().__init__(dimension, event_types)
+    def __init__(self, dimension: int, event_types: int, context_buckets: int = 0) -> None:
+        super().__init__(dimension, event_types, context_buckets)
         heads = 2 if dimension % 2 == 0 else 1
         self.block = nn.TransformerEncoderLayer(
             dimension, heads, 2 * dimension, dropout=0.0, activation="gelu", batch_first=True, norm_first=True

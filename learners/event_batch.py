@@ -1,4 +1,4 @@
-"""Columns: what the pipeline hands to a learner. B rows, S sequences, H history slots, K tasks."""
+"""Columns: what the pipeline hands to a learner. B rows, S sequences, H history slots, F context fields, K tasks."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from learners.context_fields import ContextArray
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float32]
@@ -21,6 +23,7 @@ class Histories:
         item_rows: (S, H) item rows, `ABSENT` (-1) where a slot is empty; filled slots stand at the right end.
         types: (S, H) event types' numbers.
         age_s: (S, H) seconds from the slot's event to the moment.
+        context: (S, H, F) buckets of what the slot's event said of the declared fields.
         now_s: (S,) the moments, event time in seconds since 1970.
         lengths: (S,) how many history events the user had had by then, beyond H too.
     """
@@ -29,6 +32,7 @@ class Histories:
     item_rows: IntArray
     types: IntArray
     age_s: FloatArray
+    context: ContextArray
     now_s: NDArray[np.float64]
     lengths: IntArray
 
@@ -47,6 +51,7 @@ class Histories:
             item_rows=self.item_rows[index],
             types=self.types[index],
             age_s=self.age_s[index],
+            context=self.context[index],
             now_s=self.now_s[index],
             lengths=self.lengths[index],
         )

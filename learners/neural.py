@@ -26,6 +26,7 @@ from learners.state_changes import LiveState, whole
 from learners.task import Task
 
 _ITEM_SCALE = 0.1
+_CONTEXT_VECTORS = "encoder.context.weight"
 _EXACT_SEARCH = 20_000  # items; beyond, the search covers the latest that many
 
 
@@ -47,6 +48,7 @@ class NeuralModel:
     Args:
         tasks: Axis K.
         event_types: How many event types a history may hold.
+        context_buckets: How many buckets a history's context may hold; 0 where none is declared.
         dimension: D.
         pair_features: F, counts about a user and an item that the heads take in beside the vectors.
         rates: Whether the last of them are `LabelRates`.
@@ -76,6 +78,7 @@ class NeuralModel:
         seed: int,
         device: str,
         rates: bool = False,
+        context_buckets: int = 0,
     ) -> None:
         self.tasks = tuple(tasks)
         self._generator = torch.Generator().manual_seed(seed)
@@ -84,7 +87,8 @@ class NeuralModel:
         self._embedding_learning_rate = embedding_learning_rate
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self._network = nn.ModuleDict({"encoder": ENCODERS[encoder](dimension, event_types)}).to(device)
+            network = ENCODERS[encoder](dimension, event_types, context_buckets)
+            self._network = nn.ModuleDict({"encoder": network}).to(device)
         self._optimiser = torch.optim.Adam(self._network.parameters(), lr=learning_rate, betas=(0.9, 0.99))
         table = {"scale": _ITEM_SCALE, "generator": self._generator, "device": device}
         self._inputs = EmbeddingTable(dimension, **table)  # type: ignore[arg-type]
@@ -242,6 +246,7 @@ class NeuralModel:
             self._tensor(histories.age_s[:, newest]),
             self._tensor(histories.now_s),
             mask,
+            self._tensor(histories.context[:, newest].astype(np.int64)),
         )
         return users, slots, mask
 
@@ -270,12 +275,14 @@ class NeuralModel:
         return whole(self.live_state())
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """The inverse of `state_dict`.
+        """The inverse of `state_dict`; vectors of context fields begin anew where these had other buckets or none.
 
         Raises:
             ValueError: Saved with other settings.
         """
-        load_optimised(self._network, self._optimiser, unnest("network", arrays))
+        load_optimised(
+            self._network, self._optimiser, unnest("network", arrays), optional=(_CONTEXT_VECTORS,)
+        )
         self._inputs.load_state_dict(unnest("inputs", arrays))
         self._outputs.load_state_dict(unnest("outputs", arrays))
         self._sampler.load_state_dict(unnest("sampler", arrays))

@@ -13,6 +13,7 @@ from learners.backlog import Backlog, Load
 from learners.blend import Blend
 from learners.candidates import CandidateRetrieval, Candidates, no_candidates
 from learners.composition import Scored, SlateRules, compose, shortlist
+from learners.context_fields import NO_CONTEXT, ContextFields
 from learners.counts.counts import Counts
 from learners.event_batch import BoolArray, EventBatch, FloatArray, Histories, IntArray
 from learners.features import NAMES, PAIR_FEATURES, PRIOR, ranking_features
@@ -52,6 +53,7 @@ class LearnerConfig:
         encoder: A name of `encoders.ENCODERS`.
         encoder_length: Newest history slots that are encoded.
         event_types: Most event types there can be; room for types that are declared later.
+        context: Which facts of an event's context histories hold.
         multitask: What shapes the heads and how the tasks are balanced; its seed is the one below.
         learning_rate: Of dense parameters.
         embedding_learning_rate: Of item vectors.
@@ -78,6 +80,7 @@ class LearnerConfig:
     encoder: Literal["attention", "gru", "mixed", "sasrec"] = "attention"
     encoder_length: int = 20
     event_types: int = 128
+    context: ContextFields = NO_CONTEXT
     multitask: MultiTaskConfig = field(default_factory=MultiTaskConfig)
     learning_rate: float = 0.002
     embedding_learning_rate: float = 0.2
@@ -122,6 +125,7 @@ class OnlineLearner:
         self._neural = NeuralModel(
             self.tasks,
             event_types=config.event_types,
+            context_buckets=config.context.buckets if len(config.context) else 0,
             dimension=config.dimension,
             pair_features=PAIR_FEATURES + rates_width(len(self.tasks)),
             rates=True,
@@ -151,7 +155,9 @@ class OnlineLearner:
             memory=config.ranker_memory,
         )
         self._backlog = Backlog(
-            choices_per_step=config.choices_per_step, labels_per_step=config.labels_per_step
+            choices_per_step=config.choices_per_step,
+            labels_per_step=config.labels_per_step,
+            context=config.context,
         )
         self._positives, self._negatives = np.zeros((2, len(self.tasks)))
         self._binary = np.array([task.kind != "regression" for task in self.tasks])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
@@ -26,17 +26,29 @@ def optimised_arrays(module: nn.Module, optimiser: torch.optim.Adam) -> Arrays:
 
 
 def load_optimised(
-    module: nn.Module, optimiser: torch.optim.Adam, arrays: Mapping[str, NDArray[Any]]
+    module: nn.Module,
+    optimiser: torch.optim.Adam,
+    arrays: Mapping[str, NDArray[Any]],
+    *,
+    optional: Collection[str] = (),
 ) -> None:
     """The inverse of `optimised_arrays`.
 
+    Args:
+        module: Whose parameters are set.
+        optimiser: That moves them.
+        arrays: What was saved.
+        optional: Parameters that stay as they are where none of their shape was saved.
+
     Raises:
-        ValueError: A parameter that is missing or has another shape.
+        ValueError: Another parameter that is missing or has another shape.
     """
     with torch.no_grad():
         for name, parameter in module.named_parameters():
             saved = arrays.get(f"parameter.{name}")
             if saved is None or saved.shape != tuple(parameter.shape):
+                if name in optional:
+                    continue
                 found = "missing" if saved is None else f"of shape {saved.shape}"
                 raise ValueError(
                     f"parameter {name} is {found}, the settings ask for {tuple(parameter.shape)}"

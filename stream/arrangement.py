@@ -47,21 +47,21 @@ class Rearranged:
     def entries(
         self, numbers: IntArray, of_step: NDArray[Any], of_ring: NDArray[Any], empty: int
     ) -> IntArray:
-        """(N,) one column of the entries with these numbers.
+        """(N, ...) one column of the entries with these numbers.
 
         Args:
             numbers: (N,) numbers in the user's whole history.
-            of_step: (B,) the column of the step's events.
-            of_ring: (R,) the column of the user's ring, as it was before the step.
+            of_step: (B, ...) the column of the step's events.
+            of_ring: (R, ...) the column of the user's ring, as it was before the step.
             empty: Stands for entries that are not kept.
         """
         at = numbers - self.first
         kept = np.flatnonzero((at >= 0) & (at < len(self.sources)))
         source = self.sources[at[kept]]
-        found = np.full(len(numbers), empty, np.int64)
-        found[kept] = np.where(
-            source >= 0, of_step[np.maximum(source, 0)], of_ring[np.maximum(-1 - source, 0)]
-        )
+        new = source >= 0
+        found = np.full((len(numbers), *of_step.shape[1:]), empty, np.int64)
+        found[kept[new]] = of_step[source[new]]
+        found[kept[~new]] = of_ring[-1 - source[~new]]
         return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from connectors.decode import EventDecoder
 from connectors.event_types import STANDARD_TYPES
+from learners.context_fields import ContextFields
 from learners.task import Task
 from stream.attribution import Attribution, LabelSource
 from stream.batching import Batcher
@@ -26,6 +27,7 @@ def build_decoder(settings: Settings) -> EventDecoder:
         max_bytes=events.max_bytes,
         max_id_length=events.max_id_length,
         max_context_fields=events.max_context_fields,
+        context=events.context,
         max_future_s=events.max_future_s,
     )
 
@@ -38,7 +40,13 @@ def build_states(settings: Settings) -> UserStates:
         slate_size=settings.recommend.slate_size,
         max_pending=settings.state.max_pending,
         lateness_ms=lateness_ms(settings),
+        context=context_fields(settings),
     )
+
+
+def context_fields(settings: Settings) -> ContextFields:
+    """What the model takes in of events' contexts."""
+    return ContextFields(names=settings.events.context, buckets=settings.learner.context_buckets)
 
 
 def lateness_ms(settings: Settings) -> int:
@@ -89,6 +97,7 @@ def build_pipeline(settings: Settings) -> Pipeline:
         dimension=learner.dimension,
         encoder=learner.encoder,
         encoder_length=learner.encoder_length,
+        context=context_fields(settings),
         multitask=MultiTaskConfig(
             heads=learner.heads,
             experts=learner.experts,
@@ -145,6 +154,7 @@ def build_batcher(settings: Settings) -> Batcher:
         owning_types=frozenset(settings.recommend.owned_types),
         withdrawing_types=frozenset(settings.events.withdrawing_types),
         restoring_types=frozenset(settings.events.restoring_types),
+        context=context_fields(settings),
     )
 
 

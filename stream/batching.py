@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from connectors.event import Event
+from learners.context_fields import NO_CONTEXT, ContextFields
 from learners.event_batch import BoolArray, EventBatch, FloatArray, Happenings, Histories, IntArray
 from learners.row_index import RowIndex
 from stream.arrangement import Placement
 from stream.attribution import LabelRows
+from stream.context_columns import context_columns
 from stream.user_states import EventColumns, UserStates
 
 IMPRESSION = "impression"
@@ -48,6 +50,7 @@ class Batcher:
         withdrawing_types: Types by which an item stops to be available; whose events these are does not matter,
             and they enter no history.
         restoring_types: Types by which it is available again.
+        context: Which facts of an event's context enter the history with it; the states know the same.
     """
 
     def __init__(
@@ -58,7 +61,9 @@ class Batcher:
         owning_types: frozenset[str] = frozenset(),
         withdrawing_types: frozenset[str] = frozenset(),
         restoring_types: frozenset[str] = frozenset(),
+        context: ContextFields = NO_CONTEXT,
     ) -> None:
+        self._context = context
         self.event_types = tuple(event_types)
         self._numbers = {name: number for number, name in enumerate(self.event_types)}
         self._targets = np.array([name in target_types for name in self.event_types])
@@ -102,6 +107,7 @@ class Batcher:
             times_ms=times_ms,
             remembered=remembered & ~placement.late,
             as_of=placement.as_of,
+            context=context_columns(events, self._context),
             rearranged=placement.rearranged,
         )
         position = [-1 if event.position is None else event.position for event in events]

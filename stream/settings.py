@@ -38,6 +38,7 @@ _NAME = r"^[a-z][a-z0-9_]{0,63}$"
 
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
+FieldName = Annotated[str, Field(min_length=1, max_length=64)]
 
 
 class SettingsError(Exception):
@@ -113,6 +114,8 @@ class EventSettings(_Section):
     max_bytes: Positive = 65_536
     max_id_length: Positive = 256
     max_context_fields: Positive = 32
+    context: Annotated[tuple[FieldName, ...], Field(max_length=8)] = ()
+    """Fields of `context` that the model takes in with a history's events."""
     max_future_s: Positive = 86_400
     duplicates_window: Annotated[int, Field(ge=0, le=100_000_000)] = 100_000
     """Events of a partition among which an id counts once; 0 for no looking back."""
@@ -131,6 +134,21 @@ class EventSettings(_Section):
             if not name or len(name) > 64:
                 raise ValueError(f"event type {name!r} must have 1 to 64 characters")
         return types
+
+    @field_validator("context")
+    @classmethod
+    def _fields_differ(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(names)) != len(names):
+            raise ValueError(f"must name different fields, got {', '.join(names)}")
+        return names
+
+    @model_validator(mode="after")
+    def _context_is_kept(self) -> Self:
+        if len(self.context) > self.max_context_fields:
+            raise ValueError(
+                f"context names {len(self.context)} fields, of which max_context_fields keeps {self.max_context_fields}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _catalogue_types_are_nothing_else(self) -> Self:
@@ -257,6 +275,8 @@ class LearnerSettings(_Section):
     dimension: Annotated[int, Field(ge=4, le=512)] = 64
     encoder_length: Annotated[int, Field(ge=1, le=200)] = 20
     encoder: Literal["attention", "gru", "mixed", "sasrec"] = "attention"
+    context_buckets: Annotated[int, Field(ge=2, le=16_384)] = 1_024
+    """Into which the values of all `events.context` are hashed; their vectors are dense parameters, so more cost."""
     heads: Literal["mmoe", "cgc", "shared_bottom", "single_task"] = "mmoe"
     experts: Annotated[int, Field(ge=1, le=64)] = 4
     heads_width: Annotated[int, Field(ge=4, le=512)] = 32

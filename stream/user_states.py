@@ -5,6 +5,7 @@ Kept in columns, one row a user, so that a batch of users is one gather; `UserSt
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,12 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from learners.context_fields import NO_CONTEXT, ContextArray, ContextFields
 from learners.event_batch import BoolArray, Histories, IntArray
 from learners.row_index import ABSENT, RowIndex
 from learners.state_arrays import Arrays, grown, nest, unnest
 from learners.state_changes import CHANGED, LiveState, Marks, Table, whole
 from stream.arrangement import Kept, Placement, Rearranged, grouped, ordinals, place
 from stream.pending import PendingImpressions
+
+logger = logging.getLogger(__name__)
 
 NOWHERE = -1
 """Partition of users who came without one (tests, evaluation)."""
@@ -33,6 +37,7 @@ _COLUMNS = (
     "slate_id",
     "slate_at_ms",
     "newest_ms",
+    "context",
 )
 
 
@@ -76,6 +81,7 @@ class EventColumns:
         times_ms: (B,) event times.
         remembered: (B,) whether the event enters the history (impressions do not).
         as_of: (B,) how many history events the user had had before this one.
+        context: (B, F) buckets of what the event says of the declared fields.
         rearranged: Histories of the users, by row, whose events came out of order.
     """
 
@@ -85,6 +91,7 @@ class EventColumns:
     times_ms: IntArray
     remembered: BoolArray
     as_of: IntArray
+    context: ContextArray
     rearranged: Mapping[int, Rearranged] = field(default_factory=dict)
 
 
@@ -97,6 +104,7 @@ class UserStates:
         slate_size: Items remembered of the latest slate.
         max_pending: Bound of pending impressions, for each partition.
         lateness_ms: How far behind its user's newest event one may lie and enter the history.
+        context: What a history remembers of its events' contexts.
     """
 
     def __init__(
@@ -107,6 +115,7 @@ class UserStates:
         slate_size: int,
         max_pending: int,
         lateness_ms: int = 3_600_000,
+        context: ContextFields = NO_CONTEXT,
     ) -> None:
         self.history_length = history_length
         self._lateness_ms = lateness_ms
@@ -126,6 +135,8 @@ class UserStates:
         self._slate_id: NDArray[np.uint64] = np.zeros(16, np.uint64)
         self._slate_at_ms: IntArray = np.zeros(16, np.int64)
         self._newest_ms: IntArray = np.zeros(16, np.int64)
+        self._fields = context
+        self._context = context.empty(16, history_length)
         self._marks: Marks = np.zeros(16, np.uint8)
 
     def __len__(self) -> int:
@@ -251,6 +262,9 @@ class UserStates:
         items = np.where(kept, self._items[row, slot], ABSENT).astype(np.int64)
         types = np.where(kept, self._types[row, slot], 0).astype(np.int64)
         times_ms = np.where(kept, self._times_ms[row, slot], 0)
+        context = self._fields.empty(*place.shape)
+        if len(self._fields):
+            context[kept] = self._context[row[kept], slot[kept]]
         if batch is not None:
             ahead = place >= base
             if ahead.any():
@@ -261,8 +275,9 @@ class UserStates:
                 items = np.where(ahead, batch.items[index], items)
                 types = np.where(ahead, batch.types[index], types)
                 times_ms = np.where(ahead, batch.times_ms[index], times_ms)
+                context[ahead] = batch.context[index[ahead]]
             for n in np.flatnonzero(np.isin(users, list(batch.rearranged))).tolist():
-                items[n], types[n], times_ms[n] = self._rearranged(int(users[n]), place[n], batch)
+                items[n], types[n], times_ms[n], context[n] = self._rearranged(int(users[n]), place[n], batch)
         filled = items != ABSENT
         age_s = np.where(filled, np.maximum(moments_ms[:, None] - times_ms, 0) / 1000.0, 0.0)
         return _pushed_right(
@@ -271,6 +286,7 @@ class UserStates:
                 item_rows=items,
                 types=types,
                 age_s=age_s.astype(np.float32),
+                context=context,
                 now_s=moments_ms / 1000.0,
                 lengths=as_of,
             )
@@ -284,9 +300,12 @@ class UserStates:
         for user, rearranged in batch.rearranged.items():
             numbers = rearranged.first + np.arange(len(rearranged.sources))[-self.history_length :]
             slots = numbers % self.history_length
-            self._items[user, slots], self._types[user, slots], self._times_ms[user, slots] = (
-                self._rearranged(user, numbers, batch)
-            )
+            (
+                self._items[user, slots],
+                self._types[user, slots],
+                self._times_ms[user, slots],
+                self._context[user, slots],
+            ) = self._rearranged(user, numbers, batch)
             self._remembered[user] += len(rearranged.entering_ms)
         appended = batch.remembered
         if batch.rearranged:
@@ -303,6 +322,7 @@ class UserStates:
         self._items[where] = batch.items[events[lasting]]
         self._types[where] = batch.types[events[lasting]]
         self._times_ms[where] = batch.times_ms[events[lasting]]
+        self._context[where] = batch.context[events[lasting]]
         np.add.at(self._remembered, users, 1)
 
     def remembered(self, users: IntArray) -> IntArray:
@@ -326,13 +346,17 @@ class UserStates:
 
     def _rearranged(
         self, user: int, numbers: IntArray, batch: EventColumns
-    ) -> tuple[IntArray, IntArray, IntArray]:
-        """(N,) items, types and times of entries of a rearranged history; `ABSENT`, 0, 0 where nothing is kept."""
+    ) -> tuple[IntArray, IntArray, IntArray, IntArray]:
+        """Items, types, times (N,) and contexts (N, F) of entries of a rearranged history.
+
+        `ABSENT` and zeros where nothing is kept.
+        """
         entries = batch.rearranged[user].entries
         return (
             entries(numbers, batch.items, self._items[user], ABSENT),
             entries(numbers, batch.types, self._types[user], 0),
             entries(numbers, batch.times_ms, self._times_ms[user], 0),
+            entries(numbers, batch.context, self._context[user], 0),
         )
 
     def remember_slates(
@@ -383,6 +407,7 @@ class UserStates:
             (self._slate_id, 0),
             (self._slate_at_ms, 0),
             (self._newest_ms, 0),
+            (self._context, 0),
         ]
 
     def _grow(self, rows: int) -> None:
@@ -400,6 +425,7 @@ class UserStates:
             self._slate_id,
             self._slate_at_ms,
             self._newest_ms,
+            self._context,
         ) = (grown(column, rows, fill=empty) for column, empty in self._columns())
 
     # --- state
@@ -410,7 +436,9 @@ class UserStates:
         state: LiveState = {
             name: Table(column[:size], self._marks, empty)
             for name, (column, empty) in zip(_COLUMNS, self._columns(), strict=True)
+            if column[:1].nbytes  # a context of no fields holds nothing
         }
+        state |= nest("context_fields", self._fields.state_dict())
         state |= nest("index", self.index.live_state())
         state["applied"] = np.array(sorted(self.applied.items()), np.int64).reshape(-1, 2)
         state["pending_partitions"] = np.array(sorted(self._pending), np.int64)
@@ -447,10 +475,24 @@ class UserStates:
         self._slate_at_ms[:size] = arrays["slate_at_ms"]
         self._newest_ms[:size] = arrays["newest_ms"]
         self._marks[:] = 0
+        self._load_context(arrays)
         self.applied = {int(partition): int(offset) for partition, offset in arrays["applied"]}
         self._pending = {}
         for partition in arrays["pending_partitions"].tolist():
             self.pending_of(partition).load_state_dict(unnest(f"pending.{partition}", arrays))
+
+    def _load_context(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """What histories know of the declared fields; all rows count as changed where that is not what was saved."""
+        saved = unnest("context_fields", arrays)
+        self._context[: self.index.size] = self._fields.taken_over(
+            arrays.get("context"), saved, *arrays["items"].shape
+        )
+        if not self._fields.made(saved):
+            self._marks[:] = CHANGED
+            logger.warning(
+                "Saved with another events.context or learner.context_buckets: what histories know of a field is kept "
+                "where name and number of buckets are the same. The rest begins empty."
+            )
 
 
 def _pushed_right(histories: Histories) -> Histories:
@@ -464,6 +506,7 @@ def _pushed_right(histories: Histories) -> Histories:
         item_rows=np.take_along_axis(histories.item_rows, order, axis=1),
         types=np.take_along_axis(histories.types, order, axis=1),
         age_s=np.take_along_axis(histories.age_s, order, axis=1),
+        context=np.take_along_axis(histories.context, order[:, :, None], axis=1),
         now_s=histories.now_s,
         lengths=histories.lengths,
     )

@@ -12,6 +12,7 @@ from builders import NOW_MS, event
 from numpy.typing import NDArray
 
 from connectors.event_types import STANDARD_TYPES
+from learners.context_fields import NO_CONTEXT
 from learners.counts.counts import Counts
 from learners.event_batch import EventBatch, Histories
 from learners.row_index import ABSENT, RowIndex
@@ -53,6 +54,7 @@ def histories(
         item_rows=rows,
         types=np.where(rows == ABSENT, 0, 2),
         age_s=age_s,
+        context=NO_CONTEXT.empty(*rows.shape),
         now_s=np.full(len(items), now_s),
         lengths=np.array([len(given) for given in items], np.int64),
     )

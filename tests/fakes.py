@@ -16,6 +16,7 @@ from connectors.dead_letter import DeadLetter
 from connectors.event_types import STANDARD_TYPES
 from connectors.recommendation import Recommendation
 from learners.candidates import EVIDENCE, Candidates
+from learners.context_fields import NO_CONTEXT, ContextFields
 from learners.event_batch import BoolArray, EventBatch, FloatArray, Histories, IntArray
 from learners.filters import FILTERS
 from learners.learner import Lesson, Predictions, Slates
@@ -151,9 +152,15 @@ def _candidates(rows: IntArray) -> Candidates:
     )
 
 
-def pipeline(learner: Any = None, *, max_items: int = 1_000, slate_size: int = 3) -> Pipeline:
+def pipeline(
+    learner: Any = None,
+    *,
+    max_items: int = 1_000,
+    slate_size: int = 3,
+    context: ContextFields = NO_CONTEXT,
+) -> Pipeline:
     """A pipeline of the standard types; clicks and purchases are choices."""
-    batcher = Batcher(STANDARD_TYPES, frozenset({"click", "purchase"}))
+    batcher = Batcher(STANDARD_TYPES, frozenset({"click", "purchase"}), context=context)
     learner = learner or CountingLearner()
     sources = {
         task.name: LabelSource(event_types=frozenset({batcher.number(task.name)})) for task in learner.tasks
@@ -168,14 +175,24 @@ def pipeline(learner: Any = None, *, max_items: int = 1_000, slate_size: int = 3
     )
 
 
-def user_states(*, max_users: int = 1_000, history_length: int = 5) -> UserStates:
-    return UserStates(history_length=history_length, max_users=max_users, slate_size=3, max_pending=1_000)
+def user_states(
+    *, max_users: int = 1_000, history_length: int = 5, context: ContextFields = NO_CONTEXT
+) -> UserStates:
+    return UserStates(
+        history_length=history_length,
+        max_users=max_users,
+        slate_size=3,
+        max_pending=1_000,
+        context=context,
+    )
 
 
-def processor(learner: Any = None, **bounds: int) -> Processor:
+def processor(learner: Any = None, *, context: ContextFields = NO_CONTEXT, **bounds: int) -> Processor:
     """A processor that has seen nothing."""
     users = {name: bounds.pop(name) for name in ("max_users", "history_length") if name in bounds}
-    return Processor(decoder(), pipeline(learner, **bounds), user_states(**users))
+    return Processor(
+        decoder(), pipeline(learner, context=context, **bounds), user_states(context=context, **users)
+    )
 
 
 def in_one_portion(learned: Processor) -> dict[str, list[dict[str, NDArray[Any]]]]:

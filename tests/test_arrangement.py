@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from laws import law
 
 from connectors.event import Event
+from learners.context_fields import ContextFields
+from learners.event_batch import Histories
 from learners.row_index import ABSENT
 from learners.task import Task
 from stream.processor import Processor
@@ -23,6 +25,7 @@ Entry = tuple[str, int]
 
 USERS = ("ann", "bob")
 KINDS = ("click", "impression", "purchase", "like")
+FIELDS = ContextFields(names=("number", "kind"), buckets=5_000)
 
 
 @st.composite
@@ -37,6 +40,7 @@ def shuffled(draw: st.DrawFn) -> list[Event]:
             draw(st.sampled_from(KINDS)),
             event_id=f"e{n}",
             occurred_at_ms=at_ms,
+            context={"number": n},
         )
         for n, at_ms in enumerate(times_ms)
     ]
@@ -47,7 +51,7 @@ cuts = st.sets(st.integers(1, 17))
 
 
 def run(events: list[Event], cut: set[int]) -> Processor:
-    worked = processor(history_length=R)
+    worked = processor(history_length=R, context=FIELDS)
     edges = [0, *sorted(at for at in cut if at < len(events)), len(events)]
     some = records(events)
     for begin, end in pairwise(edges):
@@ -125,6 +129,27 @@ def test_what_is_learned_knows_of_its_user_what_lay_before_it_and_had_come(
             sequence = batch.sequence[n]
             rows = batch.histories.item_rows[sequence][batch.histories.mask[sequence]].tolist()
             assert [worked.pipeline.items.id(row) for row in rows] == expected
+
+
+def of_their_time(found: Histories, said: dict[int, list[int]]) -> bool:
+    """Whether each slot has the context of what happened at its time; no two events share one."""
+    times_ms = np.rint(1_000.0 * (found.now_s[:, None] - found.age_s)).astype(np.int64)
+    slots = zip(times_ms[found.mask].tolist(), found.context[found.mask].tolist(), strict=True)
+    return all(said[at_ms] == context for at_ms, context in slots)
+
+
+@given(shuffled(), cuts)
+@law(150)
+def test_a_context_stays_with_its_event(events: list[Event], cut: set[int]) -> None:
+    worked = run(events, cut)
+    said = {one.occurred_at_ms: [FIELDS.bucket("number", str(one.context["number"])), 0] for one in events}
+    learner: CountingLearner = worked.pipeline.learner  # type: ignore[assignment]
+    for what, given_to in learner.diary:
+        if what != "forget users":
+            assert of_their_time(given_to if what == "recommend" else given_to[0].histories, said)
+    users = worked.states.index.live_rows()
+    ends_ms = np.full(len(users), NOW_MS + 1_000_000)
+    assert of_their_time(worked.states.histories(users, worked.states.remembered(users), ends_ms), said)
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 5_000), st.booleans()), max_size=30), cuts)

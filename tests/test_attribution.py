@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from laws import law
 
+from learners.context_fields import NO_CONTEXT
 from learners.task import Task
 from stream.attribution import Attribution, LabelRows, LabelSource
 from stream.user_states import EventColumns, UserStates
@@ -90,6 +91,7 @@ class Stage:
             times_ms=np.array([NOW_MS + int(act.at_s * 1000) for act in acts], np.int64),
             remembered=remembered,
             as_of=self.states.as_of(users, remembered),
+            context=NO_CONTEXT.empty(len(acts)),
         )
         position = np.array([act.position for act in acts], np.int64)
         values = np.array([act.value for act in acts], np.float32)

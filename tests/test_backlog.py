@@ -13,23 +13,29 @@ from hypothesis import strategies as st
 from laws import law
 
 from learners.backlog import Backlog, Load
+from learners.context_fields import ContextFields
 from learners.event_batch import EventBatch
 from learners.row_index import ABSENT
 
 Row = tuple[Any, ...]
+
+FIELDS = ContextFields(names=("device", "country"), buckets=100)
 
 # Whether a row is a choice; the others have labels
 kinds = st.lists(st.booleans(), min_size=1, max_size=60)
 
 
 def stream(rows: list[bool], **columns: Any) -> EventBatch:
-    """Rows that can be told apart by their items: a history of the two items before."""
+    """Rows that can be told apart by their items: a history of the two items before, with contexts of their own."""
     items = np.arange(len(rows)) + 10
     batch = choices([[item - 2, item - 1] for item in items], items)
+    slots = batch.histories.item_rows[:, :, None]
+    context = np.where(slots == ABSENT, 0, slots + np.arange(2)).astype(np.uint16)
     target = np.array(rows)
     labels = (items[:, None] % np.array([2, 3, 5]) == 0).astype(np.float32)
     return replace(
         batch,
+        histories=replace(batch.histories, context=context),
         target=target,
         labels=np.where(target[:, None], 0.0, labels).astype(np.float32),
         label_mask=np.tile(~target[:, None], (1, 3)),
@@ -51,7 +57,7 @@ def in_parts(backlog: Backlog, batch: EventBatch, sizes: list[int]) -> list[Load
 
 
 def backlog_of(choices_per_step: int = 4, labels_per_step: int = 6) -> Backlog:
-    return Backlog(choices_per_step=choices_per_step, labels_per_step=labels_per_step)
+    return Backlog(choices_per_step=choices_per_step, labels_per_step=labels_per_step, context=FIELDS)
 
 
 def rows_of(batch: EventBatch, rows: np.ndarray) -> list[Row]:
@@ -60,6 +66,7 @@ def rows_of(batch: EventBatch, rows: np.ndarray) -> list[Row]:
         (
             batch.histories.item_rows[batch.sequence[row]].tolist(),
             batch.histories.users[batch.sequence[row]],
+            batch.histories.context[batch.sequence[row]].tolist(),
             *(
                 getattr(batch, name)[row].tolist()
                 for name in ("item_rows", "position", "labels", "label_mask")
@@ -132,8 +139,8 @@ def test_rows_of_one_history_share_it_in_the_backlog_too() -> None:
 def test_a_choice_that_has_labels_is_learned_as_both() -> None:
     batch, both = stream([True, False, True]), np.array([1, 2])
     (load,) = backlog_of(2, 9).add(batch, np.array([0, 2]), both)
-    assert [row[2] for row in contents(load)[0]] == [10, 12]
-    assert [row[2] for row in contents(load)[1]] == [11, 12]
+    assert [row[3] for row in contents(load)[0]] == [10, 12]
+    assert [row[3] for row in contents(load)[1]] == [11, 12]
 
 
 def test_what_is_neither_a_choice_nor_a_label_does_not_wait() -> None:
@@ -177,14 +184,16 @@ def test_of_an_item_that_is_gone_nothing_more_is_learned() -> None:
     backlog.forget_items(np.array([12, 13, 999]))
     assert waiting(backlog) == [10, 15, 11, 14]
     loads = added(backlog, stream([True] * 6))
-    assert [row[2] for row in contents(loads[0])[0]] == [10, 15, *range(10, 16)]
-    assert [row[2] for row in contents(loads[0])[1]] == [11, 14]
+    assert [row[3] for row in contents(loads[0])[0]] == [10, 15, *range(10, 16)]
+    assert [row[3] for row in contents(loads[0])[1]] == [11, 14]
 
 
 def test_an_item_that_is_gone_leaves_the_histories_without_a_gap() -> None:
     """Encoders take the right end for the newest."""
     backlog = backlog_of(choices_per_step=9)
-    added(backlog, choices([[1, 2, 3], [3, 3], [4]], [7, 8, 9], slots=4))
+    batch = choices([[1, 2, 3], [3, 3], [4]], [7, 8, 9], slots=4)
+    context = np.maximum(batch.histories.item_rows, 0)[:, :, None].repeat(2, axis=2).astype(np.uint16)
+    added(backlog, replace(batch, histories=replace(batch.histories, context=context)))
     backlog.forget_items(np.array([3]))
     saved = backlog.state_dict()
     assert saved["histories.item_rows"].tolist() == [
@@ -194,6 +203,7 @@ def test_an_item_that_is_gone_leaves_the_histories_without_a_gap() -> None:
     ]
     assert saved["histories.age_s"][0, 2:].tolist() == [180.0, 120.0]
     assert saved["histories.types"][0].tolist()[2:] == [2, 2]
+    assert saved["histories.context"][0].tolist()[2:] == [[1, 1], [2, 2]]
 
 
 def test_the_batch_that_was_added_is_not_touched() -> None:
@@ -237,3 +247,25 @@ def test_a_restored_backlog_goes_on_alike(before: list[bool], after: list[bool],
     assert [contents(load) for load in first] == [contents(load) for load in second]
     assert waiting(one) == waiting(other)
     assert all((array == kept[name]).all() for name, array in saved.items()), "the state is a copy"
+
+
+def test_what_waits_knows_of_its_context_what_the_fields_still_are() -> None:
+    saved = backlog_of(9, 9)
+    added(saved, stream([True]))
+    arrays = saved.state_dict()
+
+    def told(*names: str, buckets: int = 100) -> list[list[int]]:
+        fields = ContextFields(names=names, buckets=buckets)
+        other = Backlog(choices_per_step=1, labels_per_step=9, context=fields)
+        other.load_state_dict(arrays)
+        found: list[list[int]] = other.state_dict()["histories.context"][0, -2:].tolist()
+        return found
+
+    assert told("device", "country") == [[8, 9], [9, 10]]
+    assert told("country", "channel") == [[9, 0], [10, 0]]
+    assert told("device", "country", buckets=50) == [[0, 0], [0, 0]]
+    assert told() == [[], []]
+    before = {name: array for name, array in arrays.items() if "context" not in name}
+    other = backlog_of()
+    other.load_state_dict(before)
+    assert other.state_dict()["histories.context"][0, -2:].tolist() == [[0, 0], [0, 0]], "of a version before"

@@ -25,6 +25,7 @@ from stream.user_view import user_view
 Pieces = dict[str, dict[str, NDArray[Any]]]
 
 SETTINGS: dict[str, Any] = {
+    "events": {"context": ["device", "country"]},
     "state": {"history_length": 4, "max_users": 30, "max_items": 40, "max_pending": 60, "max_owned": 20},
     "learner": {"dimension": 8, "negatives": 8, "ranker_memory": 16, "neighbours": 4, "encoder_length": 4},
     "recommend": {"slate_size": 4, "candidates": 20, "owned_types": ["purchase"]},
@@ -61,6 +62,7 @@ class Shop:
             occurred_at_ms=NOW_MS + 20_000 * number,
             value=float(rng.integers(1, 6)),
             position=int(rng.integers(0, 4)) if rng.random() < 0.3 else None,
+            context={"device": f"d{rng.integers(0, 5)}", "country": int(rng.integers(0, 9))},
         )
 
 
@@ -101,10 +103,10 @@ def different(one: Pieces, other: Pieces) -> list[str]:
     )
 
 
-def restored(store: CheckpointStore) -> Processor:
+def restored(store: CheckpointStore, **sections: Any) -> Processor:
     found = store.latest()
     assert found is not None
-    processor = built()
+    processor = built(**sections)
     processor.load(found.pieces, found.manifest.totals)
     store.resume(found)
     return processor
@@ -174,7 +176,35 @@ def test_a_smaller_bound_of_waiting_impressions_keeps_the_chain_right(tmp_path: 
         assert different(again.pieces, smaller.state_dicts()) == []
 
 
+@pytest.mark.parametrize(
+    "context", [["country"], ["country", "device"], ["device", "country", "channel"], []]
+)
+@pytest.mark.parametrize("buckets", [1_024, 16])
+def test_another_context_keeps_the_chain_right(tmp_path: Path, context: list[str], buckets: int) -> None:
+    shop, processor, store = Shop(6), built(), CheckpointStore(tmp_path)
+    for _ in range(12):
+        shop.step(processor)
+    write(processor, store)
+    learner = {**SETTINGS["learner"], "context_buckets": buckets}
+    other = restored(store, events={"context": context}, learner=learner)
+    for _ in range(3):
+        shop.step(other)
+        write(other, store)
+        again = CheckpointStore(tmp_path).latest()
+        assert again is not None
+        assert again.manifest.kind == "delta"
+        assert different(again.pieces, other.state_dicts()) == []
+    back = restored(store)
+    shop.step(back)
+    write(back, store)
+    again = CheckpointStore(tmp_path).latest()
+    assert again is not None
+    assert different(again.pieces, back.state_dicts()) == []
+
+
 # --- the former format
+
+WITHOUT_CONTEXT: dict[str, Any] = {"events": {"context": []}}
 
 
 def write_in_format_1(folder: Path, processor: Processor) -> None:
@@ -183,6 +213,9 @@ def write_in_format_1(folder: Path, processor: Processor) -> None:
     for owner in ("counts.own", "filters.owned"):
         for column in ("keys", "counts", "last_s"):
             pieces["learner"][f"{owner}.{column}"] = pieces["learner"].pop(f"{owner}.pairs.{column}")
+    for arrays in pieces.values():
+        for name in [name for name in arrays if "context" in name]:
+            del arrays[name]
     for piece, prefix in (("users", "index."), ("items", "")):
         used = np.ones(len(pieces[piece][f"{prefix}touched"]), np.bool_)
         used[pieces[piece][f"{prefix}free"]] = False
@@ -219,12 +252,12 @@ def write_in_format_1(folder: Path, processor: Processor) -> None:
 
 
 def test_a_checkpoint_of_the_former_format_is_taken_up(tmp_path: Path) -> None:
-    shop, processor = Shop(7), built()
+    shop, processor = Shop(7), built(**WITHOUT_CONTEXT)
     for _ in range(30):
         shop.step(processor)
     write_in_format_1(tmp_path / "000000000007", processor)
     store = CheckpointStore(tmp_path, longest_chain=3)
-    upgraded = restored(store)
+    upgraded = restored(store, **WITHOUT_CONTEXT)
     event_types = processor.pipeline.batcher.event_types
     for user in range(80):
         views = [

@@ -228,6 +228,13 @@ def test_the_context_is_flat_short_and_bounded() -> None:
     assert one(wire(context=many)).context == {f"f{n}": n for n in range(32)}
 
 
+def test_declared_context_is_kept_however_much_else_there_is() -> None:
+    made = decoder(max_context_fields=3, context=["device", "country"])
+    context = {"a": 1, "b": 2, "device": "phone", "c": 3, "country": "BR"}
+    (found,) = made.read(wire(context=context), NOW_MS, "id")  # type: ignore[misc]
+    assert found.context == {"device": "phone", "country": "BR", "a": 1}
+
+
 # --- time
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -223,6 +224,38 @@ def test_it_learns_what_follows_what(encoder: str) -> None:
     assert np.mean(hits[-5:]) > 0.9
 
 
+DEVICES = 4
+
+
+def by_device(rng: np.random.Generator, told: bool) -> EventBatch:
+    """Choices that follow from the device of the event before and from nothing else: device d, item d."""
+    walks = rng.integers(0, DEVICES, (32, 4))
+    batch = choices(walks[:, :-1].tolist(), walks[:, -1])
+    context = np.zeros((*batch.histories.item_rows.shape, 1), np.uint16)
+    if told:
+        context[:, :, 0] = rng.integers(1, DEVICES + 1, context.shape[:2])
+        context[:, -1, 0] = walks[:, -1] + 1
+    return replace(batch, histories=replace(batch.histories, context=context))
+
+
+@pytest.mark.parametrize("encoder", sorted(ENCODERS))
+@pytest.mark.parametrize("told", [True, False], ids=["told", "untold"])
+def test_it_learns_what_follows_a_context_and_without_it_guesses(encoder: str, told: bool) -> None:
+    model, rng = neural(encoder=encoder, context_buckets=DEVICES + 1), np.random.default_rng(0)
+    model.ensure(DEVICES)
+    hits: list[float] = []
+    for _ in range(70):
+        batch = by_device(rng, told)
+        found = model.nearest(model.user_vectors(batch.histories), np.arange(DEVICES), 1)[:, 0]
+        hits.append(float((found == batch.item_rows).mean()))
+        model.learn_many(batch, np.arange(32), NO_ROWS, NO_FEATURES)
+    assert np.mean(hits[:5]) < 0.4
+    if told:
+        assert np.mean(hits[-10:]) > 0.95
+    else:
+        assert np.mean(hits[-40:]) == pytest.approx(1.0 / DEVICES, abs=0.04)
+
+
 # --- what is no number
 
 
@@ -310,6 +343,28 @@ def test_a_restored_model_goes_on_alike(encoder: str) -> None:
         model.forget(np.array([3]))
     for name, array in one.state_dict().items():
         assert (array == other.state_dict()[name]).all(), name
+
+
+def test_vectors_of_contexts_begin_anew_where_the_buckets_are_others_and_all_else_stays() -> None:
+    rng, saved = np.random.default_rng(0), neural(context_buckets=DEVICES + 1)
+    saved.ensure(DEVICES)
+    for _ in range(3):
+        saved.learn_many(by_device(rng, True), np.arange(32), NO_ROWS, NO_FEATURES)
+    arrays, name = saved.state_dict(), "network.parameter.encoder.context.weight"
+    assert arrays[name].any()
+    for buckets in (DEVICES + 1, 50, 0):
+        model = neural(context_buckets=buckets)
+        model.load_state_dict(arrays)
+        found = model.state_dict()
+        assert all((found[other] == arrays[other]).all() for other in found if "encoder.context" not in other)
+        if buckets == DEVICES + 1:
+            assert (found[name] == arrays[name]).all()
+        else:
+            assert not found.get(name, np.zeros(1)).any()
+        model.learn_many(by_device(rng, True), np.arange(32), NO_ROWS, NO_FEATURES)
+    begun = neural(context_buckets=50)
+    begun.load_state_dict(model.state_dict())  # saved when none was declared
+    assert not begun.state_dict()[name].any()
 
 
 @pytest.mark.parametrize("differing", [{"dimension": 16}, {"encoder": "gru"}])

@@ -14,6 +14,7 @@ from laws import law
 from models import learner
 from numpy.typing import NDArray
 
+from learners.context_fields import ContextFields
 from learners.counts.counts import Counts
 from learners.counts.own_items import OwnItems
 from learners.embedding_table import EmbeddingTable
@@ -249,7 +250,8 @@ class OfPending:
 
 class OfUsers:
     def __init__(self, rng: np.random.Generator) -> None:
-        self.piece = UserStates(history_length=4, max_users=40, slate_size=3, max_pending=50)
+        fields = ContextFields(names=("device", "country"), buckets=9)
+        self.piece = UserStates(history_length=4, max_users=40, slate_size=3, max_pending=50, context=fields)
         self._rng = rng
 
     def step(self) -> None:
@@ -273,6 +275,7 @@ class OfUsers:
                     times_ms=rng.integers(0, 10**9, B),
                     remembered=remembered,
                     as_of=self.piece.as_of(users, remembered),
+                    context=rng.integers(0, 9, (B, 2)).astype(np.uint16),
                 )
             )
             pending = self.piece.pending_of(int(rng.integers(0, 3)))

@@ -12,7 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from laws import law
 
+from learners.context_fields import NO_CONTEXT, ContextFields
 from learners.row_index import ABSENT
+from learners.state_arrays import Arrays
+from learners.state_changes import Taken, changed, load_marks
 from stream.user_states import NOWHERE, EventColumns, UserStates
 
 R = 4
@@ -34,8 +37,18 @@ happenings = st.lists(
 cuts = st.sets(st.integers(1, 29))
 
 
-def states(max_users: int = 100, slate_size: int = 3) -> UserStates:
-    return UserStates(history_length=R, max_users=max_users, slate_size=slate_size, max_pending=100)
+FIELDS = ContextFields(names=("device", "country"), buckets=64)
+
+
+def states(max_users: int = 100, slate_size: int = 3, context: ContextFields = FIELDS) -> UserStates:
+    return UserStates(
+        history_length=R, max_users=max_users, slate_size=slate_size, max_pending=100, context=context
+    )
+
+
+def said(item: int, at_ms: int) -> list[int]:
+    """The context of an event: which event it is, as well as two small numbers can tell."""
+    return [item, at_ms % 61]
 
 
 def columns_of(users: UserStates, events: list[Happening], times_ms: list[int]) -> EventColumns:
@@ -48,6 +61,9 @@ def columns_of(users: UserStates, events: list[Happening], times_ms: list[int]) 
         times_ms=np.array(times_ms, np.int64),
         remembered=remembered,
         as_of=users.as_of(rows, remembered),
+        context=np.array(
+            [said(item, at_ms) for (_, item, *_), at_ms in zip(events, times_ms, strict=True)], np.uint16
+        ),
     )
 
 
@@ -56,11 +72,11 @@ def batches(events: list[Happening], cut: set[int]) -> list[list[Happening]]:
     return [events[start:end] for start, end in pairwise(edges) if end > start]
 
 
-Slots = list[tuple[int, int, float]]
+Slots = list[tuple[int, int, float, list[int]]]
 
 
 def slots_of(users: UserStates, columns: EventColumns) -> list[Slots]:
-    """The history that each event of a batch was met with: item, type, age."""
+    """The history that each event of a batch was met with: item, type, age, context."""
     found = users.histories(columns.users, columns.as_of, columns.times_ms, columns)
     assert found.item_rows.shape == (len(columns.users), R)
     assert (found.lengths == columns.as_of).all()
@@ -68,7 +84,12 @@ def slots_of(users: UserStates, columns: EventColumns) -> list[Slots]:
         assert mask == sorted(mask), "filled slots stand at the right end"
     return [
         [
-            (int(found.item_rows[n, h]), int(found.types[n, h]), float(found.age_s[n, h]))
+            (
+                int(found.item_rows[n, h]),
+                int(found.types[n, h]),
+                float(found.age_s[n, h]),
+                found.context[n, h].tolist(),
+            )
             for h in range(R)
             if found.mask[n, h]
         ]
@@ -92,7 +113,10 @@ def test_histories_are_the_users_latest_events_however_the_stream_is_cut(
             times_ms.append(now_ms)
             as_of.append(len(lists[user]))
             expected.append(
-                [(i, k, pytest.approx(max(now_ms - at, 0) / 1000.0)) for i, k, at in lists[user][-R:]]
+                [
+                    (i, k, pytest.approx(max(now_ms - at, 0) / 1000.0), said(i, at))
+                    for i, k, at in lists[user][-R:]
+                ]
             )
             counts[user] += 1
             if enters:
@@ -143,6 +167,8 @@ def test_forgotten_items_leave_gaps_that_close(
         left = [item for item in items[-R:] if item not in gone]
         found = users.histories(row, users.remembered(row), np.array([NOW_MS]))
         assert found.item_rows[0].tolist() == [ABSENT] * (R - len(left)) + left
+        told = found.context[0][found.mask[0]].tolist()
+        assert told == [said(item, NOW_MS) for item in left], "the context closes up with its event"
         assert found.lengths.tolist() == [len(items)], "how much there was is not forgotten"
         shown = users.user(USERS[user])
         assert shown is not None
@@ -265,3 +291,78 @@ def test_another_history_length_is_refused() -> None:
     other = UserStates(history_length=R + 1, max_users=5, slate_size=3, max_pending=5)
     with pytest.raises(ValueError, match=r"state\.history_length = 4, configured is 5"):
         other.load_state_dict(states().state_dict())
+
+
+# --- another context
+
+
+def remembering(names: tuple[str, ...], buckets: int = 64) -> UserStates:
+    return states(context=ContextFields(names=names, buckets=buckets))
+
+
+def told_of_ann(users: UserStates) -> list[list[int]]:
+    row = users.index.rows(["ann"])
+    found = users.histories(row, users.remembered(row), np.array([NOW_MS]))
+    return found.context[0][found.mask[0]].tolist()
+
+
+def saved_of_ann() -> UserStates:
+    users = states()
+    users.apply(columns_of(users, [(0, 1, 0, True, 0), (0, 2, 0, True, 0)], [61, 62]))
+    return users
+
+
+@pytest.mark.parametrize(
+    ("names", "buckets", "kept"),
+    [
+        (("device", "country"), 64, [[1, 0], [2, 1]]),
+        (("country", "device"), 64, [[0, 1], [1, 2]]),
+        (("country", "channel", "device"), 64, [[0, 0, 1], [1, 0, 2]]),
+        (("device",), 64, [[1], [2]]),
+        (("device", "country"), 32, [[0, 0], [0, 0]]),
+        ((), 64, [[], []]),
+    ],
+    ids=["same", "turned", "more", "fewer", "other buckets", "none"],
+)
+def test_histories_keep_what_they_know_of_the_same_fields(
+    names: tuple[str, ...], buckets: int, kept: list[list[int]], caplog: pytest.LogCaptureFixture
+) -> None:
+    before, after = saved_of_ann().state_dict(), remembering(names, buckets)
+    after.load_state_dict(before)
+    assert told_of_ann(after) == kept
+    same = (names, buckets) == (FIELDS.names, FIELDS.buckets)
+    assert ("events.context" in caplog.text) != same, "a change is told"
+    changes = take_changes(after, before)
+    assert changes == ([] if same else [0]), "and saved, since the rows are not what they were"
+
+
+def take_changes(users: UserStates, saved: Arrays) -> list[int]:
+    """Rows that the first checkpoint after a restart holds."""
+    load_marks(users.live_state(), saved)
+    taken = Taken()
+    taken.choose([users.live_state()])
+    rows: list[int] = changed(users.live_state(), taken)["items:rows"].tolist()
+    return rows
+
+
+def test_states_that_knew_of_no_context_begin_to() -> None:
+    old = states(context=NO_CONTEXT)
+    old.admit(["ann"])
+    row = old.index.rows(["ann"])
+    empty = EventColumns(
+        users=row,
+        items=np.array([3]),
+        types=np.array([0]),
+        times_ms=np.array([NOW_MS]),
+        remembered=np.array([True]),
+        as_of=np.array([0]),
+        context=NO_CONTEXT.empty(1),
+    )
+    old.apply(empty)
+    saved = {name: array for name, array in old.state_dict().items() if not name.startswith("context_fields")}
+    assert "context" not in saved, "where nothing is declared nothing is saved"
+    new = states()
+    new.load_state_dict(saved)
+    assert told_of_ann(new) == [[0, 0]]
+    new.apply(columns_of(new, [(0, 5, 0, True, 0)], [61]))
+    assert told_of_ann(new) == [[0, 0], [5, 0]]

@@ -12,7 +12,7 @@ from connectors.decode import RawRecord, generated_id
 from connectors.event import Event
 from learners.event_batch import IntArray
 from learners.row_index import RowIndex
-from stream.assembly import build_attribution, build_batcher, build_decoder, lateness_ms
+from stream.assembly import build_attribution, build_batcher, build_decoder, context_fields, lateness_ms
 from stream.attribution import LabelRows
 from stream.duplicates import RecentIds
 from stream.ledger import LABELS
@@ -46,6 +46,7 @@ class Recount:
             slate_size=1,
             max_pending=_NO_BOUND,
             lateness_ms=lateness_ms(settings),
+            context=context_fields(settings),
         )
         self._item_events: Counter[str] = Counter()
         self._totals: Counter[str] = Counter()
