@@ -20,12 +20,16 @@ from connectors.dead_letter import DeadLetter
 from connectors.decode import RawRecord
 from connectors.recommendation import Recommendation
 from stream.checkpoint import CheckpointStore, Manifest
+from stream.journal import Stepped
 from stream.processor import Processed, Processor
+from stream.recovery import Recovery
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Ack = Callable[[], None]
+_Outcome = tuple[Processed, Sequence[object]]
+"""What came of some records, and the findings to publish."""
 
 _PUBLISHING = 4  # batches on their way to the broker at a time
 _BUFFERED_BATCHES = 4
@@ -71,6 +75,10 @@ class Observer(Protocol):
         """How many records wait."""
         ...
 
+    def step_failed(self) -> None:
+        """A step raised; what comes next is a recovery, or the end."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineConfig:
@@ -112,6 +120,7 @@ class Engine:
         observer: Who watches.
         config: Sizes and times.
         now_ms: The clock, UTC milliseconds.
+        recovery: What to do with a step that raised; None stops.
     """
 
     processor: Processor
@@ -120,6 +129,7 @@ class Engine:
     observer: Observer
     config: EngineConfig
     now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
+    recovery: Recovery | None = None
     started: asyncio.Event = field(default_factory=asyncio.Event)
     last_checkpoint: Manifest | None = None
     progressed_at: float = field(default_factory=time.monotonic)
@@ -152,7 +162,7 @@ class Engine:
         return await asyncio.get_running_loop().run_in_executor(self._thread, what, self.processor)
 
     async def run(self) -> None:
-        """Work until `stop`; raises what a step or the publisher raises."""
+        """Work until `stop`; raises what the publisher raises, and what a step raises that nothing helps against."""
         self._checkpoint_due = time.monotonic()
         self.started.set()
         while not self._stopping:
@@ -217,28 +227,67 @@ class Engine:
         async with self._changed:
             self._changed.notify_all()  # there is room again
         self.observer.buffered(self._buffered)
-        processed, findings = await self.read(lambda processor: self._process(processor, records))
+        outcomes = await self._process(records, self.now_ms())
         self._consumed += consumed
         self._unsaved = True
-        self.progressed_at = time.monotonic()
+        self._progressed()
+        arrived = [
+            float(timestamp) for record in records if (timestamp := getattr(record, "timestamp", None))
+        ]
+        for processed, findings in outcomes:
+            await self._publish(processed, findings, arrived)
+
+    async def _process(self, records: list[RawRecord], now_ms: int) -> list[_Outcome]:
+        """What came of the records: all at once, or, where that raised, one by one."""
+        recovery = self.recovery
+        outcome = await self.read(lambda processor: self._attempt(processor, records, now_ms))
+        if not isinstance(outcome, Exception):
+            if recovery is not None:
+                recovery.journal.note(Stepped(records, now_ms))
+                if recovery.journal.crowded:
+                    self._checkpoint_due = min(self._checkpoint_due, time.monotonic())
+            return [outcome]
+        self.observer.step_failed()
+        if recovery is None:
+            raise outcome
+        if self._writing is not None:
+            await self._writing  # it might become the newest checkpoint while that is read
+        return await self.read(lambda _: self._recover(recovery, records, now_ms, outcome))
+
+    def _attempt(self, processor: Processor, records: list[RawRecord], now_ms: int) -> _Outcome | Exception:
+        try:
+            processed = processor.process(records, now_ms)
+        except Exception as error:
+            return error
+        return self._observed(processor, processed)
+
+    def _recover(
+        self, recovery: Recovery, records: list[RawRecord], now_ms: int, failure: Exception
+    ) -> list[_Outcome]:
+        recovered = recovery.recover(records, now_ms, failure, self._progressed)
+        self.processor = recovered.processor
+        return [self._observed(recovered.processor, processed) for processed in recovered.outcomes]
+
+    def _observed(self, processor: Processor, processed: Processed) -> _Outcome:
+        return processed, self.observer.step(processed, processor.states, len(processor.pipeline.items))
+
+    async def _publish(
+        self, processed: Processed, findings: Sequence[object], arrived: Sequence[float]
+    ) -> None:
         self._reap()
         while len(self._publishing) >= _PUBLISHING:
             await asyncio.wait(self._publishing, return_when=asyncio.FIRST_COMPLETED)
             self._reap()
         if processed.step is not None or processed.dead_letters:
-            arrived = [
-                float(timestamp) for record in records if (timestamp := getattr(record, "timestamp", None))
-            ]
             # A user's newer slate must not be overtaken by an older one: handed over in order, awaited apart.
             delivery = await self.publisher.send(processed.recommendations, processed.dead_letters, findings)
-            task = asyncio.create_task(self._deliver(delivery, arrived if processed.recommendations else []))
+            task = asyncio.create_task(self._deliver(delivery, arrived if processed.recommendations else ()))
             self._publishing.add(task)
 
-    def _process(self, processor: Processor, records: list[RawRecord]) -> tuple[Processed, Sequence[object]]:
-        processed = processor.process(records, self.now_ms())
-        return processed, self.observer.step(processed, processor.states, len(processor.pipeline.items))
+    def _progressed(self) -> None:
+        self.progressed_at = time.monotonic()
 
-    async def _deliver(self, delivery: Awaitable[object], arrived: list[float]) -> None:
+    async def _deliver(self, delivery: Awaitable[object], arrived: Sequence[float]) -> None:
         await delivery
         if arrived:
             self.observer.published(arrived, time.time() * 1000.0)
@@ -275,10 +324,16 @@ class Engine:
         before = time.monotonic()
         taken = await self.read(_snapshot)
         stalled_s = time.monotonic() - before
-        self._writing = asyncio.create_task(self._write(store, taken, consumed, stalled_s))
+        mark = self.recovery.journal.mark() if self.recovery is not None else 0
+        self._writing = asyncio.create_task(self._write(store, taken, consumed, stalled_s, mark))
 
     async def _write(
-        self, store: CheckpointStore, taken: dict[str, Any], consumed: list[Ack], stalled_s: float
+        self,
+        store: CheckpointStore,
+        taken: dict[str, Any],
+        consumed: list[Ack],
+        stalled_s: float,
+        mark: int,
     ) -> None:
         before = time.monotonic()
         try:
@@ -298,6 +353,8 @@ class Engine:
             self.observer.checkpoint_failed()
             return
         self.last_checkpoint = manifest
+        if self.recovery is not None:
+            self.recovery.saved(mark, manifest.applied)
         for ack in consumed:
             ack()
         self.observer.checkpointed(manifest, stalled_s, time.monotonic() - before)

@@ -111,6 +111,10 @@ class WorkerObserver:
         """A checkpoint could not be written."""
         self.metrics.checkpoint_failures.inc()
 
+    def step_failed(self) -> None:
+        """A step raised."""
+        self.metrics.step_failures.inc()
+
     def buffered(self, records: int) -> None:
         """Records wait."""
         self.metrics.buffered.set(records)

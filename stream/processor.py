@@ -9,7 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from connectors.dead_letter import DeadLetter
+from connectors.dead_letter import DeadLetter, Reason
 from connectors.decode import EventDecoder, RawRecord, generated_id
 from connectors.event import Event
 from connectors.recommendation import Recommendation
@@ -17,6 +17,11 @@ from learners.state_arrays import Arrays, nest, unnest
 from stream.duplicates import RecentIds
 from stream.pipeline import Pipeline, Step
 from stream.user_states import UserStates
+
+Place = tuple[int, int]
+"""Partition and offset of a record."""
+
+_NOTHING: Mapping[Place, str] = {}
 
 
 @dataclass(slots=True)
@@ -26,7 +31,7 @@ class Totals:
     Attributes:
         events_learned: Events that were applied.
         recommendations: Slates.
-        dead_letters: Records that were no events.
+        dead_letters: Records that were no events, or that the learner failed on.
         records_skipped: Records that had been applied and were read again, told by their offsets.
         duplicates: Events that had been applied and were sent again, told by their ids.
         late_events: Of those that were applied, the ones that came too late for their user's history.
@@ -80,12 +85,18 @@ class Processor:
     recent: RecentIds = field(default_factory=RecentIds)
     totals: Totals = field(default_factory=Totals)
 
-    def process(self, records: Sequence[RawRecord], now_ms: int) -> Processed:
+    def process(
+        self, records: Sequence[RawRecord], now_ms: int, refused: Mapping[Place, str] = _NOTHING
+    ) -> Processed:
         """Apply records, each partition's in offset order.
 
         Args:
             records: Of any partitions; those at or before the applied offset are skipped.
             now_ms: The clock, UTC milliseconds.
+            refused: Records that the learner cannot take, and the error; they become dead letters.
+
+        Raises:
+            Exception: What the learner raises. The state is torn then: some of it has changed and some has not.
         """
         started = time.perf_counter()
         applied = self.states.applied
@@ -102,6 +113,10 @@ class Processor:
             if partition not in reached:
                 self.pipeline.ledger.reached(partition, offset)
             reached[partition] = offset
+            if (partition, offset) in refused:
+                self.pipeline.ledger.refuse(partition, offset, now_ms)
+                dead_letters.append(_letter(record, refused[partition, offset], now_ms))
+                continue
             outcome = self.decoder.decode(record, now_ms)
             if isinstance(outcome, DeadLetter):
                 dead_letters.append(outcome)
@@ -165,3 +180,16 @@ class Processor:
     def totals_dict(self) -> dict[str, int]:
         """The totals by name."""
         return asdict(self.totals)
+
+
+def _letter(record: RawRecord, error: str, now_ms: int) -> DeadLetter:
+    return DeadLetter(
+        reason=Reason.LEARNER_FAILED,
+        detail=f"The learner fails on this record: {error}. Report it; replay the dead letters when it is mended.",
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        received_at_ms=now_ms,
+        original=record.value or b"",
+        key=record.key,
+    )

@@ -228,6 +228,8 @@ class WorkerSettings(_Section):
     batch_max_age_ms: Annotated[float, Field(ge=0.0, le=1_000.0)] = 5.0
     checkpoint_every_s: Annotated[float, Field(gt=0.0)] = 5.0
     checkpoints_kept: Positive = 3
+    refused_per_hour: Annotated[int, Field(ge=0)] = 20
+    """Records that the learner fails on and that are passed over, before the worker stops."""
     session_timeout_s: Annotated[float, Field(ge=6.0)] = 12.0
     torch_threads: Positive = 1
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

@@ -27,6 +27,7 @@ from stream.engine import Engine, EngineConfig
 from stream.http_server import AddressError, HttpServer, Views, require_free, split_address
 from stream.observer import WorkerObserver
 from stream.processor import Processor
+from stream.recovery import Recovery, RecoveryError
 from stream.settings import Settings
 from stream.user_view import user_view
 from stream.warm_up import warm_up
@@ -101,8 +102,8 @@ class _Worker:
         keep_temporaries()
         self._settings = settings
         warm_up(settings)
-        self._processor = build_processor(settings)
-        tasks = self._processor.pipeline.learner.tasks
+        processor = build_processor(settings)
+        tasks = processor.pipeline.learner.tasks
         self._metrics = Metrics([task.name for task in tasks], list(Reason), filters=FILTERS, placed=PLACED)
         self._observer = WorkerObserver(
             tasks,
@@ -112,7 +113,7 @@ class _Worker:
         )
         store = checkpoint_store(settings)
         events_id = topic_id(client, settings.topics.events)
-        manifest = restore(self._processor, store, settings.topics.events, events_id)
+        manifest = restore(processor, store, settings.topics.events, events_id)
         if manifest is not None:
             logger.info("restored checkpoint=%d %s", manifest.number, _pairs(manifest.summary))
             self._metrics.checkpoint_at.set(manifest.created_at_ms / 1000.0)
@@ -125,8 +126,14 @@ class _Worker:
         )
         self._loop = asyncio.new_event_loop()
         asyncio.set_event_loop(self._loop)
+
+        def rebuild() -> Processor:
+            processor = build_processor(settings)
+            restore(processor, store, topics.events, events_id)
+            return processor
+
         self._engine = Engine(
-            processor=self._processor,
+            processor=processor,
             publisher=self._publisher,
             checkpoints=store,
             observer=self._observer,
@@ -138,6 +145,7 @@ class _Worker:
                 checkpoint_every_s=settings.worker.checkpoint_every_s,
             ),
             last_checkpoint=manifest,
+            recovery=Recovery(rebuild, settings.worker.refused_per_hour, held=dict(processor.states.applied)),
         )
         self._app = create_app(
             client,
@@ -201,6 +209,9 @@ class _Worker:
             await self._engine.run()
         except asyncio.CancelledError:
             raise
+        except RecoveryError as error:
+            logger.error("%s", error)
+            await app.crash(error)
         except Exception as error:
             logger.exception("the engine failed")
             await app.crash(error)
@@ -211,7 +222,7 @@ class _Worker:
         await working
         if not self._app.crashed:
             await self._engine.finish()
-            logger.info("stopped %s", _pairs(self._processor.totals_dict()))
+            logger.info("stopped %s", _pairs(self._engine.processor.totals_dict()))
 
     @property
     def app(self) -> FreshetApp:

@@ -226,6 +226,7 @@ class Diary:
     published_at: list[tuple[list[float], float]] = field(default_factory=list)
     manifests: list[Manifest] = field(default_factory=list)
     failures: int = 0
+    failed_steps: int = 0
     findings: list[object] = field(default_factory=list)
 
     def step(self, processed: Any, states: Any, items: int) -> Sequence[object]:
@@ -243,6 +244,9 @@ class Diary:
 
     def buffered(self, records: int) -> None:
         pass
+
+    def step_failed(self) -> None:
+        self.failed_steps += 1
 
 
 class BrokenStore(CheckpointStore):

@@ -17,6 +17,9 @@ from fakes import BrokenStore, CountingLearner, Diary, MemoryPublisher, processo
 
 from stream.checkpoint import CheckpointStore
 from stream.engine import Engine, EngineConfig
+from stream.journal import Journal
+from stream.processor import Processor
+from stream.recovery import Recovery, RecoveryError
 
 SOON_S = 10.0
 """Longer than anything takes; a test that waits so long has failed."""
@@ -365,6 +368,95 @@ async def test_a_failed_step_stops_the_engine_and_acknowledges_nothing(tmp_path:
     with pytest.raises(FloatingPointError, match="not a number"):
         await stage.fail(*some(1))
     assert stage.acks.given == []
+
+
+class Choking(CountingLearner):
+    """Fails on an event at the thirteenth place, when it has learned from it already."""
+
+    def learn_many(self, batch: Any, predictions: Any) -> Any:
+        made = super().learn_many(batch, predictions)
+        if (batch.position == POISON).any():
+            raise FloatingPointError("not a number")
+        return made
+
+
+POISON = 13
+
+
+def some_with_poison(count: int, poison: int) -> list[Record]:
+    """Clicks of one user, one of them at the place that cannot be learned."""
+    clicks = [event(item=f"i{n}", position=POISON if n == poison else None) for n in range(count)]
+    return records(numbered(clicks))
+
+
+def recoverable(stage: Stage, store: CheckpointStore) -> None:
+    def rebuild() -> Processor:
+        made = processor(Choking())
+        found = store.latest()
+        if found is not None:
+            made.load(found.pieces, found.manifest.totals)
+        return made
+
+    stage.engine.processor = processor(Choking())
+    stage.engine.recovery = Recovery(rebuild)
+
+
+@pytest.mark.parametrize("checkpoint_every_s", [0.001, 60.0])
+async def test_a_record_that_the_learner_fails_on_is_a_dead_letter_and_the_rest_is_learned(
+    tmp_path: Path, checkpoint_every_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("stream.recovery"), "disabled", True)
+    store = CheckpointStore(tmp_path)
+    stage = Stage(store, batch_max_events=2, checkpoint_every_s=checkpoint_every_s)
+    recoverable(stage, store)
+    async with stage.run():
+        await stage.offer(*some_with_poison(6, 2))
+        await stage.publisher.wait_for(4)
+        await stage.acks.wait_for(1 if checkpoint_every_s < 1.0 else 0)
+    assert stage.acks.given == ["list"]
+    assert [letter.offset for _, letters, _ in stage.publisher.sent for letter in letters] == [2]
+    assert [slate.trigger_event_id for slate in stage.publisher.recommendations] == ["e1", "e3", "e5"]
+    assert (stage.diary.failed_steps, stage.diary.steps) == (1, [2, 0, 1, 2])
+    found = store.latest()
+    assert found is not None
+    assert (found.manifest.applied, found.manifest.totals["events_learned"]) == ({0: 5}, 5)
+    assert stage.engine.recovery is not None
+    assert stage.engine.recovery.journal.steps == []
+
+
+async def test_when_nothing_helps_the_engine_stops_and_acknowledges_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("stream.recovery"), "disabled", True)
+    store = CheckpointStore(tmp_path)
+    stage = Stage(store, batch_max_events=3, checkpoint_every_s=60.0)
+    recoverable(stage, store)
+    assert stage.engine.recovery is not None
+    stage.engine.recovery.refused_per_hour = 1
+    stage.engine.recovery.rebuild = lambda: processor(Broken())
+
+    class Broken(CountingLearner):
+        def predict_many(self, batch: Any) -> Any:
+            raise FloatingPointError("everywhere")
+
+    with pytest.raises(RecoveryError, match="more than 1 records within an hour"):
+        await stage.fail(*some_with_poison(3, 0))
+    assert stage.acks.given == []
+    assert stage.publisher.sent == []
+
+
+async def test_a_full_journal_asks_for_a_checkpoint(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path)
+    stage = Stage(store, batch_max_events=1, checkpoint_every_s=3_600.0)
+    recoverable(stage, store)
+    assert stage.engine.recovery is not None
+    stage.engine.recovery.journal = Journal(max_bytes=4_000)
+    async with stage.run():
+        await stage.offer(*some(1), name="first")
+        await stage.acks.wait_for(1)  # that one comes soon in any case
+        for n in (1, 3, 4, 5, 6, 7):
+            await stage.offer(*some(1, first=n), name=f"list {n}")
+        await stage.acks.wait_for(3)
 
 
 async def test_learning_goes_on_while_checkpoints_cannot_be_written(
