@@ -74,6 +74,7 @@ class Metrics:
         stage = histogram("stage_seconds", "Time of a step's stage.", _STAGE_S, ["stage"])
         self.decode = stage.labels("decode")
         self.step = stage.labels("step")
+        self.lost = counter("events_lost_total", "Records that were deleted before they were read.")
         self.step_failures = counter("step_failures_total", "Steps that raised.")
         self.last_step = gauge("last_step_timestamp_seconds", "When the last step ended.")
         self.last_event = gauge("last_event_timestamp_seconds", "Event time of the newest applied event.")

@@ -139,7 +139,8 @@ class Engine:
     _thread: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="step")
     )
-    _publishing: set[asyncio.Task[None]] = field(default_factory=set)
+    _publishing: dict[asyncio.Task[None], float] = field(default_factory=dict)
+    _handing_over_since: float | None = None
     _consumed: list[Ack] = field(default_factory=list)
     _writing: asyncio.Task[None] | None = None
     _checkpoint_due: float = 0.0
@@ -192,6 +193,14 @@ class Engine:
     def busy(self) -> bool:
         """Whether something that was offered is not stepped or not published yet."""
         return bool(self._buffered or self._publishing)
+
+    @property
+    def undelivered_s(self) -> float:
+        """How long the oldest results have waited for the broker to take them, seconds; 0 where none wait."""
+        since = [*self._publishing.values()]
+        if self._handing_over_since is not None:
+            since.append(self._handing_over_since)
+        return time.monotonic() - min(since) if since else 0.0
 
     async def _fill(self) -> None:
         """Wait for a full batch, or for the oldest record's patience, or for a due checkpoint."""
@@ -280,9 +289,11 @@ class Engine:
             self._reap()
         if processed.step is not None or processed.dead_letters:
             # A user's newer slate must not be overtaken by an older one: handed over in order, awaited apart.
+            since = self._handing_over_since = time.monotonic()
             delivery = await self.publisher.send(processed.recommendations, processed.dead_letters, findings)
+            self._handing_over_since = None
             task = asyncio.create_task(self._deliver(delivery, arrived if processed.recommendations else ()))
-            self._publishing.add(task)
+            self._publishing[task] = since
 
     def _progressed(self) -> None:
         self.progressed_at = time.monotonic()
@@ -294,9 +305,8 @@ class Engine:
 
     def _reap(self) -> None:
         """Forget what is published; raise what failed."""
-        done = {task for task in self._publishing if task.done()}
-        self._publishing -= done
-        for task in done:
+        for task in [task for task in self._publishing if task.done()]:
+            del self._publishing[task]
             task.result()
 
     async def _begin_checkpoint(self) -> None:

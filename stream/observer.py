@@ -115,6 +115,10 @@ class WorkerObserver:
         """A step raised."""
         self.metrics.step_failures.inc()
 
+    def lost(self, records: int) -> None:
+        """So many records were deleted before they were read."""
+        self.metrics.lost.inc(records)
+
     def buffered(self, records: int) -> None:
         """Records wait."""
         self.metrics.buffered.set(records)

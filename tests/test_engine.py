@@ -202,6 +202,20 @@ async def test_freshness_is_measured_when_the_results_have_arrived() -> None:
     assert published == pytest.approx(time.time() * 1000.0, abs=60_000.0)
 
 
+async def test_it_says_how_long_results_have_waited_for_the_broker() -> None:
+    async with Stage(batch_max_events=1, hold=True).run() as stage:
+        assert stage.engine.undelivered_s == 0.0
+        await stage.offer(*some(1))
+        await stage.publisher.wait_for(1)
+        await asyncio.sleep(0.02)
+        assert 0.02 <= stage.engine.undelivered_s < SOON_S
+        stage.publisher.held[0].set_result(None)
+        await stage.offer(*some(1, first=1))
+        await stage.publisher.wait_for(2)
+        stage.publisher.held[1].set_result(None)
+    assert stage.engine.undelivered_s == 0.0
+
+
 # --- back-pressure
 
 
