@@ -232,6 +232,9 @@ async def test_topics_worker_replay_and_consumers_work_by_settings_alone(
     ] == ("**********")
 
 
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # the client leaves sockets open
 def test_a_wrong_password_an_unknown_authority_and_no_tls_are_told_in_sentences(secure: Secure) -> None:
     check(secure.client())
     for client in (
@@ -242,6 +245,7 @@ def test_a_wrong_password_an_unknown_authority_and_no_tls_are_told_in_sentences(
         with pytest.raises(BrokerUnreachableError) as refused:
             check(client, timeout_s=5.0)
         assert secure.bootstrap in str(refused.value)
+        assert f"over {client.security_protocol}" in str(refused.value)
         assert SECRET not in str(refused.value)
 
 
