@@ -10,7 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from connectors.dead_letter import DeadLetter, Reason
-from connectors.decode import EventDecoder, RawRecord, generated_id
+from connectors.decode import EventDecoder, RawRecord, Refusal, dead_letter, generated_id
 from connectors.event import Event
 from connectors.recommendation import Recommendation
 from learners.state_arrays import Arrays, nest, unnest
@@ -115,7 +115,7 @@ class Processor:
             reached[partition] = offset
             if (partition, offset) in refused:
                 self.pipeline.ledger.refuse(partition, offset, now_ms)
-                dead_letters.append(_letter(record, refused[partition, offset], now_ms))
+                dead_letters.append(dead_letter(record, _failed(refused[partition, offset]), now_ms))
                 continue
             outcome = self.decoder.decode(record, now_ms)
             if isinstance(outcome, DeadLetter):
@@ -182,14 +182,8 @@ class Processor:
         return asdict(self.totals)
 
 
-def _letter(record: RawRecord, error: str, now_ms: int) -> DeadLetter:
-    return DeadLetter(
-        reason=Reason.LEARNER_FAILED,
-        detail=f"The learner fails on this record: {error}. Report it; replay the dead letters when it is mended.",
-        topic=record.topic,
-        partition=record.partition,
-        offset=record.offset,
-        received_at_ms=now_ms,
-        original=record.value or b"",
-        key=record.key,
+def _failed(error: str) -> Refusal:
+    return Refusal(
+        Reason.LEARNER_FAILED,
+        f"The learner fails on this record: {error}. Report it; replay the dead letters when it is mended.",
     )

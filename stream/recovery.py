@@ -21,7 +21,7 @@ from stream.processor import Place, Processed, Processor
 logger = logging.getLogger(__name__)
 
 _HOUR_MS = 3_600_000
-_LONGEST_TEXT = 300
+_LONGEST_TEXT = 250
 
 
 class RecoveryError(Exception):
