@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,9 @@ from numpy.typing import NDArray
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
+
+
+_EMPTY = -1  # `row_index.ABSENT`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +53,24 @@ class Histories:
             age_s=self.age_s[index],
             now_s=self.now_s[index],
             lengths=self.lengths[index],
+        )
+
+    def of_length(self, slots: int) -> Histories:
+        """The same with `slots` slots: the newest of them, or empty ones in front."""
+        missing = slots - self.item_rows.shape[1]
+        if missing == 0:
+            return self
+
+        def fitted(column: NDArray[Any], empty: int) -> NDArray[Any]:
+            if missing < 0:
+                return column[:, -slots:]
+            return np.pad(column, ((0, 0), (missing, 0)), constant_values=empty)
+
+        return replace(
+            self,
+            item_rows=fitted(self.item_rows, _EMPTY),
+            types=fitted(self.types, 0),
+            age_s=fitted(self.age_s, 0),
         )
 
 

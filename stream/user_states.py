@@ -16,6 +16,7 @@ from learners.event_batch import BoolArray, Histories, IntArray
 from learners.row_index import ABSENT, RowIndex
 from learners.state_arrays import Arrays, grown, nest, unnest
 from stream.arrangement import Kept, Placement, Rearranged, grouped, ordinals, place
+from stream.history_length import carried_over
 from stream.pending import PendingImpressions
 
 NOWHERE = -1
@@ -408,15 +409,11 @@ class UserStates:
         return arrays
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """The inverse of `state_dict`.
-
-        Raises:
-            ValueError: Saved with another history length.
-        """
+        """The inverse of `state_dict`; of histories that were kept at another length, the newest events that fit."""
         if arrays["items"].shape[1] != self.history_length:
-            raise ValueError(
-                f"saved with state.history_length = {arrays['items'].shape[1]}, configured is {self.history_length}"
-            )
+            arrays = dict(arrays)
+            for name, empty in (("items", ABSENT), ("types", 0), ("times_ms", 0)):
+                arrays[name] = carried_over(arrays[name], arrays["remembered"], self.history_length, empty)
         self.index.load_state_dict(unnest("index", arrays))
         self._grow(self.index.size)
         size = self.index.size

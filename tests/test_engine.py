@@ -519,6 +519,35 @@ async def test_a_checkpoint_that_fails_in_another_way_stops_the_engine(tmp_path:
     assert stage.acks.given == []
 
 
+# --- clocks
+
+
+async def test_a_clock_that_jumps_changes_stamps_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Batches, checkpoints and health go by a clock that cannot jump."""
+    year_ms = 366 * 86_400_000
+    jumps = iter([0, -3_600_000, 20 * year_ms, -year_ms // 400, 0, 7, 30 * year_ms, 0] * 20)
+    monkeypatch.setattr(time, "time", lambda: (NOW_MS + next(jumps)) / 1000.0)
+    store = CheckpointStore(tmp_path)
+    stage = Stage(store, batch_max_events=1, checkpoint_every_s=0.01)
+    stage.engine.now_ms = lambda: NOW_MS + next(jumps)
+    async with stage.run():
+        for n in range(8):
+            await stage.offer(*some(1, first=n), name=f"list {n}")
+            await stage.publisher.wait_for(n + 1)
+            await stage.acks.wait_for(n + 1)
+            assert stage.engine.undelivered_s < SOON_S
+            assert time.monotonic() - stage.engine.progressed_at < SOON_S
+    assert stage.acks.given == [f"list {n}" for n in range(8)]
+    assert stage.engine.processor.totals.events_learned == 8
+    assert store.latest_manifest().applied == {0: 7}  # type: ignore[union-attr]
+    stamps = [slate.generated_at_ms for slate in stage.publisher.recommendations]
+    assert len(stamps) == 8
+    assert sorted(stamps) != stamps, "stamps are the clock's"
+    assert all(published >= 0.0 for _, published in stage.diary.published_at)
+
+
 # --- looking
 
 

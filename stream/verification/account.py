@@ -95,6 +95,11 @@ def kept_in(checkpoint: Checkpoint, settings: Settings) -> Kept:
         RowIndex(settings.state.max_items),
         Ledger(len(settings.tasks)),
     )
+    length = checkpoint.pieces["users"]["items"].shape[1]
+    if length != settings.state.history_length:
+        raise ValueError(
+            f"saved with state.history_length = {length}, configured is {settings.state.history_length}"
+        )
     states.load_state_dict(checkpoint.pieces["users"])
     items.load_state_dict(checkpoint.pieces["items"])
     ledger.load_state_dict(checkpoint.pieces["ledger"])
