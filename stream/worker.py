@@ -53,10 +53,17 @@ def run_worker(settings: Settings, client: KafkaClient) -> bool:
         Whether it is to be started again, in a new process: its topic has changed.
 
     Raises:
-        WorkerError: Another worker uses the state folder, or its state cannot be used.
+        WorkerError: The state folder cannot be written, another worker uses it, or its state cannot be used.
         Exception: What made the worker crash.
     """
-    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        settings.state_dir.mkdir(parents=True, exist_ok=True)
+        (settings.state_dir / "worker.lock").touch()
+    except OSError as error:
+        raise WorkerError(
+            f"The state folder {settings.state_dir} cannot be written: {error.strerror or error}. Set FRESHET_STATE_DIR to "
+            f"a folder that you can write to."
+        ) from error
     try:
         with locked(settings.state_dir / "worker.lock", timeout_s=0.5):
             require_free(*split_address(settings.worker.http))  # told before anything heavy has started

@@ -45,6 +45,12 @@ def test_a_second_worker_in_the_same_state_folder_is_refused(settings: Settings)
         run_worker(settings, NOBODY)
 
 
+def test_a_state_folder_that_cannot_be_written_is_told_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(WorkerError, match=r"cannot be written: Not a directory\. Set FRESHET_STATE_DIR"):
+        run_worker(load(overrides={"state_dir": tmp_path / "file" / "state"}), NOBODY)
+
+
 def test_a_folder_without_checkpoints_starts_from_nothing(tmp_path: Path) -> None:
     fresh = processor()
     assert restore(fresh, CheckpointStore(tmp_path), "events") is None
