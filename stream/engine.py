@@ -197,7 +197,7 @@ class Engine:
     @property
     def undelivered_s(self) -> float:
         """How long the oldest results have waited for the broker to take them, seconds; 0 where none wait."""
-        since = [*self._publishing.values()]
+        since = [at for task, at in self._publishing.items() if not task.done()]
         if self._handing_over_since is not None:
             since.append(self._handing_over_since)
         return time.monotonic() - min(since) if since else 0.0

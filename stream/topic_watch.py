@@ -48,6 +48,8 @@ class TopicWatch:
                 found = await asyncio.to_thread(self._look)
             except (BrokerUnreachableError, TopicError) as error:
                 self._tell(str(error))
+            except Exception as error:  # a watch that ended would be missed by nobody
+                self._tell(f"The events topic cannot be looked at: {error!r}.")
             else:
                 self._tell(None)
                 if found.id != self._shape.id:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import faust
+from aiokafka.errors import KafkaError
 from faust.exceptions import ImproperlyConfigured
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
@@ -152,7 +153,11 @@ class Consumer(driver.Consumer):
         expected = self._positions().get(tp, first)
         self._positions()[tp] = after
         if first > expected:
-            kept = (await self.earliest_offsets(tp)).get(tp, 0)
+            try:
+                kept = (await self.earliest_offsets(tp)).get(tp, 0)
+            except (KafkaError, TimeoutError) as error:
+                self.log.warning("%s: offsets %d to %d did not come, and %r", tp, expected, first - 1, error)
+                return
             self._tell_loss(tp, expected, min(int(kept), first))
 
     def _tell_loss(self, tp: TP, first: int, kept: int) -> None:

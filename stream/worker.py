@@ -61,8 +61,8 @@ def run_worker(settings: Settings, client: KafkaClient) -> bool:
         (settings.state_dir / "worker.lock").touch()
     except OSError as error:
         raise WorkerError(
-            f"The state folder {settings.state_dir} cannot be written: {error.strerror or error}. Set FRESHET_STATE_DIR to "
-            f"a folder that you can write to."
+            f"The state folder {settings.state_dir} cannot be written: {error.strerror or error}. Set "
+            f"FRESHET_STATE_DIR to a folder that you can write to."
         ) from error
     try:
         with locked(settings.state_dir / "worker.lock", timeout_s=0.5):

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 
-from stream.logs import OneOfAKind, set_up_logs
+import pytest
+
+from stream.logs import _QUIET, OneOfAKind, set_up_logs
 
 
 class Clock:
@@ -37,14 +40,25 @@ def test_lines_of_a_kind_pass_once_a_minute_with_the_number_of_those_between() -
     assert alone.getMessage() == "no node 1 at port 9092"
 
 
-def test_the_clients_requests_with_their_passwords_are_not_written_at_any_level() -> None:
-    for level in ("DEBUG", "INFO"):
-        try:
-            set_up_logs(level)
-            assert not logging.getLogger("aiokafka.conn").isEnabledFor(logging.DEBUG)
-            assert logging.getLogger("stream").isEnabledFor(getattr(logging, level))
-        finally:
-            logging.basicConfig(force=True)
+@pytest.fixture
+def untouched() -> Iterator[None]:
+    """The levels and handlers of before come back."""
+    loggers = [logging.getLogger(name) for name in (None, "aiokafka.conn", *_QUIET)]
+    levels, handlers = [logger.level for logger in loggers], logging.getLogger().handlers[:]
+    logging.getLogger().handlers[:] = []  # a handler that is replaced is closed, and pytest needs its own
+    yield
+    logging.getLogger().handlers[:] = handlers
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
+
+
+@pytest.mark.parametrize("level", ["DEBUG", "INFO"])
+def test_the_clients_requests_with_their_passwords_are_not_written_at_any_level(
+    untouched: None, level: str
+) -> None:
+    set_up_logs(level)
+    assert not logging.getLogger("aiokafka.conn").isEnabledFor(logging.DEBUG)
+    assert logging.getLogger("stream").isEnabledFor(getattr(logging, level))
 
 
 def test_other_words_levels_and_loggers_are_other_kinds() -> None:

@@ -36,7 +36,7 @@ async def test_it_returns_when_the_topic_is_another_one_or_has_other_partitions(
 
 async def test_a_problem_stands_until_it_is_mended_and_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
     seen = []
-    look = answers(A, TopicError("gone."), BrokerUnreachableError("away."), A, B)
+    look = answers(A, TopicError("gone."), BrokerUnreachableError("away."), ValueError("odd"), A, B)
 
     def watched() -> TopicShape:
         seen.append(watch.problem)
@@ -44,7 +44,8 @@ async def test_a_problem_stands_until_it_is_mended_and_is_said_once(caplog: pyte
 
     watch = TopicWatch(watched, A, every_s=0.0)
     await asyncio.wait_for(watch.changed(), 10.0)
-    assert seen == [None, None, "gone.", "away.", None]
+    odd = "The events topic cannot be looked at: ValueError('odd')."
+    assert seen == [None, None, "gone.", "away.", odd, None]
     assert [record.getMessage() for record in caplog.records] == [
         "gone. The worker waits and goes on by itself.",
         "the broker and the events topic are there again",
