@@ -1,4 +1,4 @@
-"""What could not be an event: the original bytes, where they came from, and why."""
+"""What could not be an event, or not be learned: the original bytes, where they came from, and why."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 
 
 class Reason(StrEnum):
-    """Why a record is not an event; a bounded set, so that it can be a metric's label."""
+    """Why a record is refused; a bounded set, so that it can be a metric's label."""
 
     NOT_JSON = "not_json"
     NOT_AN_OBJECT = "not_an_object"
@@ -24,6 +24,7 @@ class Reason(StrEnum):
     WRONG_TYPE = "wrong_type"
     BAD_ID = "bad_id"
     NON_FINITE_VALUE = "non_finite_value"
+    LEARNER_FAILED = "learner_failed"
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):

@@ -25,6 +25,10 @@ _MAX_ITEMS = 500  # of one record, so that no single one fills a step
 _MAX_CONTEXT_KEY = 64
 _MAX_CONTEXT_TEXT = 1_024
 _LOG_APPEND_TIME = 1
+_KEPT_VALUE = 1 << 20  # of a record that is refused; in base64 it fits into a record of the dead-letter topic
+_KEPT_KEY = 1 << 16
+_LONGEST_DETAIL = 400
+_LARGEST_SHOWN = 10**18
 
 
 class RawRecord(Protocol):
@@ -142,18 +146,7 @@ class EventDecoder:
         arrived_ms = arrival_ms(record)
         clock_ms = now_ms if arrived_ms is None else arrived_ms
         events = self.read(record.value, clock_ms, generated_id(record), arrived_ms)
-        if isinstance(events, Refusal):
-            return DeadLetter(
-                reason=events.reason,
-                detail=events.detail,
-                topic=record.topic,
-                partition=record.partition,
-                offset=record.offset,
-                received_at_ms=now_ms,
-                original=record.value or b"",
-                key=record.key,
-            )
-        return events
+        return dead_letter(record, events, now_ms) if isinstance(events, Refusal) else events
 
     def read(
         self, value: bytes | None, now_ms: int, default_id: str, latest_ms: int | None = None
@@ -185,7 +178,7 @@ class EventDecoder:
         if wire.schema_version != SCHEMA_VERSION:
             return Refusal(
                 Reason.UNSUPPORTED_VERSION,
-                f"schema_version {wire.schema_version} is not known; this worker reads {SCHEMA_VERSION}.",
+                f"schema_version {_number(wire.schema_version)} is not known; this worker reads {SCHEMA_VERSION}.",
             )
         if wire.user_id is None:
             return Refusal(Reason.MISSING_USER, "There is no user_id: nobody can learn from this event.")
@@ -274,13 +267,14 @@ class EventDecoder:
         if occurred_at_ms < EARLIEST_MS:
             return Refusal(
                 Reason.ABSURD_TIME,
-                f"The event's time {occurred_at_ms} ms lies before 1990; is it in seconds instead of milliseconds?",
+                f"The event's time {_number(occurred_at_ms)} ms lies before 1990; is it in seconds instead of "
+                f"milliseconds?",
             )
         if occurred_at_ms > now_ms + self._max_future_ms:
             return Refusal(
                 Reason.ABSURD_TIME,
-                f"The event's time {occurred_at_ms} ms lies more than {self._max_future_ms // 1000} s ahead of the "
-                f"clock; is it in microseconds, or is the producer's clock wrong?",
+                f"The event's time {_number(occurred_at_ms)} ms lies more than {self._max_future_ms // 1000} s ahead "
+                f"of the clock; is it in microseconds, or is the producer's clock wrong?",
             )
         return occurred_at_ms
 
@@ -302,6 +296,25 @@ class EventDecoder:
             elif isinstance(value, bool | int | float):
                 kept[name] = value
         return kept
+
+
+def dead_letter(record: RawRecord, why: Refusal, now_ms: int) -> DeadLetter:
+    """The record as a dead letter, small enough to be published whatever was sent."""
+    value, key, detail = record.value or b"", record.key, why.detail
+    if len(detail) > _LONGEST_DETAIL:
+        detail = detail[: _LONGEST_DETAIL - 3] + "..."
+    if len(value) > _KEPT_VALUE:
+        detail += f" Of this record only the first {_KEPT_VALUE} bytes are kept."
+    return DeadLetter(
+        reason=why.reason,
+        detail=detail,
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        received_at_ms=now_ms,
+        original=value[:_KEPT_VALUE],
+        key=key if key is None else key[:_KEPT_KEY],
+    )
 
 
 def _explain(value: bytes, error: Exception) -> Refusal:
@@ -334,6 +347,11 @@ def _holds_non_finite_constant(value: bytes) -> bool:
     except (ValueError, RecursionError):
         return False
     return found
+
+
+def _number(value: int) -> str:
+    """Its digits, unless there are so many that Python refuses to write them."""
+    return str(value) if abs(value) < _LARGEST_SHOWN else f"of {value.bit_length()} bits"
 
 
 def _short(text: str) -> str:

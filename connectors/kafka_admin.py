@@ -70,7 +70,10 @@ def admin(client: KafkaClient, *, timeout_s: float = 10.0) -> Iterator[Any]:
                 left.close()
                 left._net.stop()
             raise BrokerUnreachableError(
-                _sentence(client, f"it does not answer as Kafka ({error})")
+                _sentence(
+                    client,
+                    f"it does not answer as Kafka over {client.security_protocol} ({error}; wrong [kafka] settings?)",
+                )
             ) from error
         try:
             yield kafka

@@ -11,9 +11,10 @@ from aiokafka import AIOKafkaProducer
 from connectors.kafka_client import KafkaClient
 
 _BACKOFF_S = 0.2
+_FOR_EVER_S = 10 * 365 * 86_400.0  # an event loop cannot wait for infinity
 
 
-def create_producer(client: KafkaClient, **options: Any) -> AIOKafkaProducer:
+def create_producer(client: KafkaClient, *, patient: bool = False, **options: Any) -> AIOKafkaProducer:
     """An idempotent producer that waits for every replica; it is not started.
 
     aiokafka's sender asks for fresh metadata again as soon as the last request has failed. With the broker gone it
@@ -22,9 +23,15 @@ def create_producer(client: KafkaClient, **options: Any) -> AIOKafkaProducer:
 
     Args:
         client: The broker.
+        patient: Wait for the broker as long as it takes. Otherwise what is handed over while the buffer is full,
+            or waits for a partition without a leader, fails after `request_timeout_ms`.
         options: Further arguments of `AIOKafkaProducer`.
     """
     producer = AIOKafkaProducer(**client.options(), acks="all", enable_idempotence=True, **options)
+    if patient:
+        # Requests keep their timeout, and are sent again: the sender has a copy of it.
+        producer._request_timeout_ms = _FOR_EVER_S * 1000.0
+        producer._message_accumulator._batch_ttl = _FOR_EVER_S
     producer.client.force_metadata_update = _with_backoff(producer.client.force_metadata_update)
     return producer
 

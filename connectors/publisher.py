@@ -38,7 +38,7 @@ class KafkaPublisher:
 
     async def __aenter__(self) -> Self:
         self._producer = create_producer(
-            self._client, linger_ms=_LINGER_MS, max_request_size=_LARGEST_REQUEST
+            self._client, patient=True, linger_ms=_LINGER_MS, max_request_size=_LARGEST_REQUEST
         )
         await self._producer.start()
         return self
@@ -58,10 +58,11 @@ class KafkaPublisher:
         """Hand everything to the producer, in order.
 
         Returns:
-            What completes when the broker has acknowledged all of it, or raises `aiokafka.errors.KafkaError`.
+            What completes when the broker has acknowledged all of it, however long it is away, or raises
+            `aiokafka.errors.KafkaError` where it refuses.
 
         Raises:
-            aiokafka.errors.KafkaError: The producer's buffer stayed full for too long.
+            aiokafka.errors.KafkaError: A topic is missing, or something is too large.
         """
         producer = self._producer
         assert producer is not None, "the publisher is used inside `async with`"

@@ -44,6 +44,19 @@ class TopicSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class TopicShape:
+    """What offsets and assignments of a topic depend on.
+
+    Attributes:
+        id: Tells this topic from an earlier one of the same name (KIP-516): its offsets mean nothing for another.
+        partitions: How many it has.
+    """
+
+    id: str
+    partitions: int
+
+
+@dataclass(frozen=True, slots=True)
 class TopicReport:
     """A topic as it was found.
 
@@ -158,15 +171,21 @@ def committed_offsets(client: KafkaClient, group: str, topic: str) -> dict[int, 
     }
 
 
-def topic_id(client: KafkaClient, topic: str) -> str:
-    """What tells this topic from an earlier one of the same name (KIP-516): its offsets mean nothing for another.
+def topic_shape(client: KafkaClient, topic: str) -> TopicShape:
+    """What the topic is now.
 
     Raises:
         TopicError: There is no such topic.
         BrokerUnreachableError: No broker answers.
     """
     with admin(client) as kafka:
-        return str(_existing(kafka, topic)["topic_id"])
+        found = _existing(kafka, topic)
+    return TopicShape(str(found["topic_id"]), len(found["partitions"]))
+
+
+def topic_id(client: KafkaClient, topic: str) -> str:
+    """The id of `topic_shape`; raises the same."""
+    return topic_shape(client, topic).id
 
 
 def _offsets(client: KafkaClient, topic: str, spec: OffsetSpec) -> dict[int, int]:

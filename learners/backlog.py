@@ -115,10 +115,11 @@ class Backlog:
 
 
 def _joined(one: EventBatch, other: EventBatch) -> EventBatch:
-    """The rows of both."""
+    """The rows of both, with histories as long as the other's: a checkpoint may have been made with another length."""
+    waited = one.histories.of_length(other.histories.item_rows.shape[1])
     histories = Histories(
         **{
-            name: np.concatenate([getattr(one.histories, name), getattr(other.histories, name)])
+            name: np.concatenate([getattr(waited, name), getattr(other.histories, name)])
             for name in _OF_HISTORIES
         }
     )

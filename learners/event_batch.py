@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,9 @@ from learners.context_fields import ContextArray
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
+
+
+_EMPTY = -1  # `row_index.ABSENT`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +58,26 @@ class Histories:
             context=self.context[index],
             now_s=self.now_s[index],
             lengths=self.lengths[index],
+        )
+
+    def of_length(self, slots: int) -> Histories:
+        """The same with `slots` slots: the newest of them, or empty ones in front."""
+        missing = slots - self.item_rows.shape[1]
+        if missing == 0:
+            return self
+
+        def fitted(column: NDArray[Any], empty: int) -> NDArray[Any]:
+            if missing < 0:
+                return column[:, -slots:]
+            front = ((0, 0), (missing, 0), *[(0, 0)] * (column.ndim - 2))
+            return np.pad(column, front, constant_values=empty)
+
+        return replace(
+            self,
+            item_rows=fitted(self.item_rows, _EMPTY),
+            types=fitted(self.types, 0),
+            age_s=fitted(self.age_s, 0),
+            context=fitted(self.context, 0),
         )
 
 

@@ -470,6 +470,12 @@ class OnlineLearner:
         saved, wanted = unpack_strings(unnest("tasks", arrays)), [task.name for task in self.tasks]
         if saved != wanted:
             raise ValueError(f"saved with the tasks {', '.join(saved)}, configured are {', '.join(wanted)}")
+        dimension = arrays["neural.outputs.weight"].shape[1]
+        if dimension != self.config.dimension:
+            raise ValueError(
+                f"saved with learner.dimension = {dimension}, configured is {self.config.dimension}; vectors of "
+                f"one length say nothing of another"
+            )
         self._neural.load_state_dict(unnest("neural", arrays))
         self._ranker.load_state_dict(unnest("ranker", arrays))
         self._standardiser.load_state_dict(unnest("standardiser", arrays))

@@ -64,7 +64,7 @@ class Metrics:
         self.late_events = counter(
             "late_events_total", "Applied events that came too late for their user's history."
         )
-        dead = counter("dead_letters_total", "Records that were no events, by reason.", ["reason"])
+        dead = counter("dead_letters_total", "Records that were refused, by reason.", ["reason"])
         self.dead_letters = {reason: dead.labels(reason) for reason in reasons}
         self.freshness = histogram(
             "freshness_seconds",
@@ -75,6 +75,8 @@ class Metrics:
         stage = histogram("stage_seconds", "Time of a step's stage.", _STAGE_S, ["stage"])
         self.decode = stage.labels("decode")
         self.step = stage.labels("step")
+        self.lost = counter("events_lost_total", "Records that were deleted before they were read.")
+        self.step_failures = counter("step_failures_total", "Steps that raised.")
         self.last_step = gauge("last_step_timestamp_seconds", "When the last step ended.")
         self.last_event = gauge("last_event_timestamp_seconds", "Event time of the newest applied event.")
         self.buffered = gauge("buffered_records", "Records that were read and wait for their step.")

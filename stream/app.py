@@ -5,32 +5,41 @@ from __future__ import annotations
 import hashlib
 import logging
 import socket
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import faust
-from faust.types import TP
 from mode import CrashingSupervisor
 
 from connectors.kafka_client import KafkaClient
+from connectors.topics import TopicShape
 from stream.engine import Engine
-from stream.transport import BatchSchema
+from stream.transport import BatchSchema, OnLoss, StartOffsets
 
 _QUEUED_LISTS = 8  # between fetcher and agent; a small bound is the back-pressure
 _COMMIT_EVERY_S = 1.0
 _HEARTBEATS = 4  # to a session timeout
+_METADATA_AGE_MS = 30_000  # after which partitions that were added are found
 
 
 class FreshetApp(faust.App):
     """A Faust application that knows where each partition is to be read from."""
 
     logger = logging.getLogger("faust.app")  # its own lines are the framework's, not ours
-    start_offsets: Callable[[TP], int]
+    start_offsets: StartOffsets
+    on_loss: OnLoss
 
 
 def create_app(
-    client: KafkaClient, engine: Engine, *, group: str, topic: str, session_timeout_s: float, folder: Path
+    client: KafkaClient,
+    engine: Engine,
+    *,
+    group: str,
+    topic: str,
+    shape: TopicShape,
+    session_timeout_s: float,
+    folder: Path,
+    on_loss: OnLoss = lambda _: None,
 ) -> FreshetApp:
     """The application.
 
@@ -39,9 +48,12 @@ def create_app(
         engine: Takes the records; the application drains it when it stops, before the last commit.
         group: Consumer group.
         topic: The events topic.
+        shape: What it is now; it is part of the member's name, since a member that comes back under its former name
+            gets the partitions of then.
         session_timeout_s: After which silence the broker gives this worker's partitions to others.
         folder: The worker's state folder; it names the member of the group, so that a worker which restarts
             in the same folder gets its partitions back at once (KIP-345, static membership).
+        on_loss: Told how many records the topic's retention has deleted before they were read.
     """
     app = FreshetApp(
         group,
@@ -56,13 +68,15 @@ def create_app(
         stream_wait_empty=False,
         stream_buffer_maxsize=_QUEUED_LISTS,
         consumer_auto_offset_reset="earliest",
-        consumer_group_instance_id=f"{group}-{_fingerprint(folder)}",
+        consumer_metadata_max_age_ms=_METADATA_AGE_MS,
+        consumer_group_instance_id=f"{group}-{_fingerprint(folder, shape)}",
         broker_session_timeout=session_timeout_s,
         broker_heartbeat_interval=session_timeout_s / _HEARTBEATS,
         broker_max_poll_records=_poll_records(engine),
         broker_commit_interval=_COMMIT_EVERY_S,
     )
     app.start_offsets = lambda tp: engine.processor.states.applied.get(tp.partition, -1) + 1
+    app.on_loss = on_loss
     events_topic = app.topic(topic, schema=BatchSchema())
 
     @app.agent(events_topic, name="learn", concurrency=1, supervisor_strategy=CrashingSupervisor)
@@ -80,8 +94,8 @@ def _poll_records(engine: Engine) -> int:
     return 4 * engine.config.batch_max_events
 
 
-def _fingerprint(folder: Path) -> str:
-    text = f"{socket.gethostname()}\0{folder}".encode()
+def _fingerprint(folder: Path, shape: TopicShape) -> str:
+    text = f"{socket.gethostname()}\0{folder}\0{shape.id}\0{shape.partitions}".encode()
     return hashlib.blake2b(text, digest_size=6).hexdigest()
 
 

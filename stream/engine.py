@@ -24,12 +24,16 @@ from connectors.recommendation import Recommendation
 from learners.state_changes import Taken
 from stream.checkpoints.manifest import Manifest
 from stream.checkpoints.store import CheckpointStore
+from stream.journal import Stepped
 from stream.processor import Processed, Processor, Snapshot
+from stream.recovery import Recovery
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Ack = Callable[[], None]
+_Outcome = tuple[Processed, Sequence[object]]
+"""What came of some records, and the findings to publish."""
 
 _PUBLISHING = 4  # batches on their way to the broker at a time
 _BUFFERED_BATCHES = 4
@@ -92,6 +96,10 @@ class Observer(Protocol):
         """How many records wait."""
         ...
 
+    def step_failed(self) -> None:
+        """A step raised; what comes next is a recovery, or the end."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineConfig:
@@ -133,6 +141,7 @@ class Engine:
         observer: Who watches.
         config: Sizes and times.
         now_ms: The clock, UTC milliseconds.
+        recovery: What to do with a step that raised; None stops.
     """
 
     processor: Processor
@@ -141,6 +150,7 @@ class Engine:
     observer: Observer
     config: EngineConfig
     now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
+    recovery: Recovery | None = None
     started: asyncio.Event = field(default_factory=asyncio.Event)
     last_checkpoint: Manifest | None = None
     progressed_at: float = field(default_factory=time.monotonic)
@@ -150,7 +160,8 @@ class Engine:
     _thread: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="step")
     )
-    _publishing: set[asyncio.Task[None]] = field(default_factory=set)
+    _publishing: dict[asyncio.Task[None], float] = field(default_factory=dict)
+    _handing_over_since: float | None = None
     _consumed: list[Ack] = field(default_factory=list)
     _writing: asyncio.Task[None] | None = None
     _merging: asyncio.Task[None] | None = None
@@ -176,7 +187,7 @@ class Engine:
         return await asyncio.get_running_loop().run_in_executor(self._thread, what, self.processor)
 
     async def run(self) -> None:
-        """Work until `stop`; raises what a step or the publisher raises."""
+        """Work until `stop`; raises what the publisher raises, and what a step raises that nothing helps against."""
         self._checkpoint_due = time.monotonic()
         self.started.set()
         while not self._stopping:
@@ -209,6 +220,14 @@ class Engine:
     def busy(self) -> bool:
         """Whether something that was offered is not stepped or not published yet."""
         return bool(self._buffered or self._publishing)
+
+    @property
+    def undelivered_s(self) -> float:
+        """How long the oldest results have waited for the broker to take them, seconds; 0 where none wait."""
+        since = [at for task, at in self._publishing.items() if not task.done()]
+        if self._handing_over_since is not None:
+            since.append(self._handing_over_since)
+        return time.monotonic() - min(since) if since else 0.0
 
     async def _fill(self) -> None:
         """Wait for a full batch, or for the oldest record's patience, or for a due checkpoint."""
@@ -244,37 +263,77 @@ class Engine:
         async with self._changed:
             self._changed.notify_all()  # there is room again
         self.observer.buffered(self._buffered)
-        processed, findings = await self.read(lambda processor: self._process(processor, records))
+        outcomes = await self._process(records, self.now_ms())
         self._consumed += consumed
         self._unsaved = True
-        self.progressed_at = time.monotonic()
+        self._progressed()
+        arrived = [
+            float(timestamp) for record in records if (timestamp := getattr(record, "timestamp", None))
+        ]
+        for processed, findings in outcomes:
+            await self._publish(processed, findings, arrived)
+
+    async def _process(self, records: list[RawRecord], now_ms: int) -> list[_Outcome]:
+        """What came of the records: all at once, or, where that raised, one by one."""
+        recovery = self.recovery
+        outcome = await self.read(lambda processor: self._attempt(processor, records, now_ms))
+        if not isinstance(outcome, Exception):
+            if recovery is not None:
+                recovery.journal.note(Stepped(records, now_ms))
+                if recovery.journal.crowded:
+                    self._checkpoint_due = min(self._checkpoint_due, time.monotonic())
+            return [outcome]
+        self.observer.step_failed()
+        if recovery is None:
+            raise outcome
+        if self._writing is not None:
+            await self._writing  # it might become the newest checkpoint while that is read
+        return await self.read(lambda _: self._recover(recovery, records, now_ms, outcome))
+
+    def _attempt(self, processor: Processor, records: list[RawRecord], now_ms: int) -> _Outcome | Exception:
+        try:
+            processed = processor.process(records, now_ms)
+        except Exception as error:
+            return error
+        return self._observed(processor, processed)
+
+    def _recover(
+        self, recovery: Recovery, records: list[RawRecord], now_ms: int, failure: Exception
+    ) -> list[_Outcome]:
+        recovered = recovery.recover(records, now_ms, failure, self._progressed)
+        self.processor = recovered.processor
+        return [self._observed(recovered.processor, processed) for processed in recovered.outcomes]
+
+    def _observed(self, processor: Processor, processed: Processed) -> _Outcome:
+        return processed, self.observer.step(processed, processor.states, len(processor.pipeline.items))
+
+    async def _publish(
+        self, processed: Processed, findings: Sequence[object], arrived: Sequence[float]
+    ) -> None:
         self._reap()
         while len(self._publishing) >= _PUBLISHING:
             await asyncio.wait(self._publishing, return_when=asyncio.FIRST_COMPLETED)
             self._reap()
         if processed.step is not None or processed.dead_letters:
-            arrived = [
-                float(timestamp) for record in records if (timestamp := getattr(record, "timestamp", None))
-            ]
             # A user's newer slate must not be overtaken by an older one: handed over in order, awaited apart.
+            since = self._handing_over_since = time.monotonic()
             delivery = await self.publisher.send(processed.recommendations, processed.dead_letters, findings)
-            task = asyncio.create_task(self._deliver(delivery, arrived if processed.recommendations else []))
-            self._publishing.add(task)
+            self._handing_over_since = None
+            task = asyncio.create_task(self._deliver(delivery, arrived if processed.recommendations else ()))
+            self._publishing[task] = since
 
-    def _process(self, processor: Processor, records: list[RawRecord]) -> tuple[Processed, Sequence[object]]:
-        processed = processor.process(records, self.now_ms())
-        return processed, self.observer.step(processed, processor.states, len(processor.pipeline.items))
+    def _progressed(self) -> None:
+        self.progressed_at = time.monotonic()
 
-    async def _deliver(self, delivery: Awaitable[object], arrived: list[float]) -> None:
+    async def _deliver(self, delivery: Awaitable[object], arrived: Sequence[float]) -> None:
         await delivery
         if arrived:
             self.observer.published(arrived, time.time() * 1000.0)
 
     def _reap(self) -> None:
         """Forget what is published; raise what failed."""
-        done = {task for task in self._publishing if task.done()}
-        self._publishing -= done
-        for task in done:
+        for task in [task for task in self._publishing if task.done()]:
+            del self._publishing[task]
             task.result()
 
     async def _begin_checkpoint(self) -> None:
@@ -305,8 +364,9 @@ class Engine:
             return
         consumed, self._consumed, self._unsaved = self._consumed, [], False
         published, stalled_s = tuple(self._publishing), max(self._stalls_s)
+        mark = self.recovery.journal.mark() if self.recovery is not None else 0
         self._stalls_s = []
-        self._writing = asyncio.create_task(self._write(store, moment, published, consumed, stalled_s))
+        self._writing = asyncio.create_task(self._write(store, moment, published, consumed, stalled_s, mark))
 
     async def _copy(self, store: CheckpointStore) -> _Moment | None:
         """Copy what changed, as much as the stream may wait for; None where there is more."""
@@ -324,6 +384,7 @@ class Engine:
         published: Sequence[asyncio.Task[None]],
         consumed: list[Ack],
         stalled_s: float,
+        mark: int,
     ) -> None:
         await asyncio.gather(*published)  # what is in a checkpoint is never published again
         before = time.monotonic()
@@ -347,6 +408,8 @@ class Engine:
             self.observer.checkpoint_failed()
             return
         self.last_checkpoint = manifest
+        if self.recovery is not None:
+            self.recovery.saved(mark, manifest.applied)
         for ack in consumed:
             ack()
         self._saved = moment.snapshot.taken

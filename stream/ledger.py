@@ -16,6 +16,8 @@ from stream.attribution import LabelRows
 LABELS = ("yes", "no", "late")
 """Columns of the label counts; `late` are positives that corrected a negative, and are not among `yes`."""
 
+_REFUSED = 10_000  # places that are remembered
+
 
 class Ledger:
     """Counts that nothing learns from.
@@ -37,6 +39,8 @@ class Ledger:
         """The first offset that was ever applied of each partition."""
         self.inherited = False
         """Whether there are counts from a topic before this one, which cannot be counted again."""
+        self.refused: dict[tuple[int, int], int] = {}
+        """Partition and offset of records that the learner could not take, and when that was, UTC milliseconds."""
 
     def count(self, items: IntArray, labels: LabelRows) -> None:
         """Count (B,) the item rows of a step's events, and the labels that became known in it."""
@@ -53,9 +57,20 @@ class Ledger:
         """Records of a partition were applied, beginning with offset `first`."""
         self.first.setdefault(partition, first)
 
+    def refuse(self, partition: int, offset: int, now_ms: int) -> None:
+        """The learner could not take this record; the latest ten thousand such places are remembered."""
+        self.refused[partition, offset] = now_ms
+        while len(self.refused) > _REFUSED:
+            del self.refused[next(iter(self.refused))]
+
+    def refused_since(self, since_ms: int) -> int:
+        """How many records were refused since then."""
+        return sum(at_ms >= since_ms for at_ms in self.refused.values())
+
     def begin_anew(self) -> None:
         """Offsets begin again: the topic is another one from now on."""
         self.first.clear()
+        self.refused.clear()
         self.inherited = True
 
     def forget_items(self, rows: IntArray) -> None:
@@ -70,6 +85,7 @@ class Ledger:
             "labels": self.labels.copy(),
             "first": np.array(sorted(self.first.items()), np.int64).reshape(-1, 2),
             "inherited": np.array([self.inherited]),
+            "refused": np.array([(*at, ms) for at, ms in self.refused.items()], np.int64).reshape(-1, 3),
         }
 
     def state_dict(self) -> Arrays:
@@ -89,3 +105,5 @@ class Ledger:
         self.labels = arrays["labels"].astype(np.int64)
         self.first = {int(partition): int(offset) for partition, offset in arrays["first"]}
         self.inherited = bool(arrays["inherited"][0])
+        refused = arrays.get("refused", np.zeros((0, 3), np.int64))  # older checkpoints have none
+        self.refused = {(partition, offset): at_ms for partition, offset, at_ms in refused.tolist()}

@@ -118,6 +118,14 @@ class WorkerObserver:
         """A checkpoint could not be written."""
         self.metrics.checkpoint_failures.inc()
 
+    def step_failed(self) -> None:
+        """A step raised."""
+        self.metrics.step_failures.inc()
+
+    def lost(self, records: int) -> None:
+        """So many records were deleted before they were read."""
+        self.metrics.lost.inc(records)
+
     def buffered(self, records: int) -> None:
         """Records wait."""
         self.metrics.buffered.set(records)

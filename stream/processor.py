@@ -10,8 +10,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from connectors.dead_letter import DeadLetter
-from connectors.decode import EventDecoder, RawRecord, generated_id
+from connectors.dead_letter import DeadLetter, Reason
+from connectors.decode import EventDecoder, RawRecord, Refusal, dead_letter, generated_id
 from connectors.event import Event
 from connectors.recommendation import Recommendation
 from learners.state_arrays import Arrays, nest, unnest
@@ -21,6 +21,11 @@ from stream.duplicates import RecentIds
 from stream.pipeline import Pipeline, Step
 from stream.user_states import UserStates
 
+Place = tuple[int, int]
+"""Partition and offset of a record."""
+
+_NOTHING: Mapping[Place, str] = {}
+
 
 @dataclass(slots=True)
 class Totals:
@@ -29,7 +34,7 @@ class Totals:
     Attributes:
         events_learned: Events that were applied.
         recommendations: Slates.
-        dead_letters: Records that were no events.
+        dead_letters: Records that were no events, or that the learner failed on.
         records_skipped: Records that had been applied and were read again, told by their offsets.
         duplicates: Events that had been applied and were sent again, told by their ids.
         late_events: Of those that were applied, the ones that came too late for their user's history.
@@ -99,12 +104,18 @@ class Processor:
     totals: Totals = field(default_factory=Totals)
     _unfinished: Snapshot | None = None
 
-    def process(self, records: Sequence[RawRecord], now_ms: int) -> Processed:
+    def process(
+        self, records: Sequence[RawRecord], now_ms: int, refused: Mapping[Place, str] = _NOTHING
+    ) -> Processed:
         """Apply records, each partition's in offset order.
 
         Args:
             records: Of any partitions; those at or before the applied offset are skipped.
             now_ms: The clock, UTC milliseconds.
+            refused: Records that the learner cannot take, and the error; they become dead letters.
+
+        Raises:
+            Exception: What the learner raises. The state is torn then: some of it has changed and some has not.
         """
         started = time.perf_counter()
         applied = self.states.applied
@@ -121,6 +132,10 @@ class Processor:
             if partition not in reached:
                 self.pipeline.ledger.reached(partition, offset)
             reached[partition] = offset
+            if (partition, offset) in refused:
+                self.pipeline.ledger.refuse(partition, offset, now_ms)
+                dead_letters.append(dead_letter(record, _failed(refused[partition, offset]), now_ms))
+                continue
             outcome = self.decoder.decode(record, now_ms)
             if isinstance(outcome, DeadLetter):
                 dead_letters.append(outcome)
@@ -217,3 +232,10 @@ class Processor:
     def totals_dict(self) -> dict[str, int]:
         """The totals by name."""
         return asdict(self.totals)
+
+
+def _failed(error: str) -> Refusal:
+    return Refusal(
+        Reason.LEARNER_FAILED,
+        f"The learner fails on this record: {error}. Report it; replay the dead letters when it is mended.",
+    )

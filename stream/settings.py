@@ -249,6 +249,8 @@ class WorkerSettings(_Section):
     """A folder or an fsspec URL; below the state folder where nothing is said."""
     checkpoints_kept: Positive = 3
     checkpoint_deltas: Annotated[int, Field(ge=0, le=1_000)] = 20
+    refused_per_hour: Annotated[int, Field(ge=0)] = 20
+    """Records that the learner fails on and that are passed over, before the worker stops."""
     session_timeout_s: Annotated[float, Field(ge=6.0)] = 12.0
     torch_threads: Positive = 1
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

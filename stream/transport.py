@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import faust
+from aiokafka.errors import KafkaError
 from faust.exceptions import ImproperlyConfigured
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
@@ -23,6 +24,9 @@ _logger = logging.getLogger("faust.transport")
 
 FETCH_MAX_WAIT_MS = 100
 """Faust fixes 1.5 s: a fetch that covers only idle partitions then holds the connection while busy ones wait."""
+
+OnLoss = Callable[[int], None]
+"""Told how many records were deleted before they were read."""
 
 StartOffsets = Callable[[TP], int]
 """Where a partition is to be read from: the first offset that is not applied yet."""
@@ -85,6 +89,9 @@ class Consumer(driver.Consumer):
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:
         records = await super()._getmany(active_partitions, timeout)
+        for tp, found in records.items():
+            if found and self._is_batched(tp.topic):
+                await self._look_for_loss(tp, found[0].offset, found[-1].offset + 1)
         return {
             tp: [RecordBatch(found)] if found and self._is_batched(tp.topic) else found
             for tp, found in records.items()
@@ -135,6 +142,35 @@ class Consumer(driver.Consumer):
         if not self._is_batched(tp.topic):
             super().on_buffer_full(tp)
 
+    # Retention may overtake a reader that is slow or away; the client then goes on where the topic begins, and says
+    # nothing. A gap alone is no loss: transactions and compaction leave gaps too.
+
+    def _positions(self) -> dict[TP, int]:
+        positions: dict[TP, int] = self.__dict__.setdefault("_expected_offsets", {})
+        return positions
+
+    async def _look_for_loss(self, tp: TP, first: int, after: int) -> None:
+        expected = self._positions().get(tp, first)
+        self._positions()[tp] = after
+        if first > expected:
+            try:
+                kept = (await self.earliest_offsets(tp)).get(tp, 0)
+            except (KafkaError, TimeoutError) as error:
+                self.log.warning("%s: offsets %d to %d did not come, and %r", tp, expected, first - 1, error)
+                return
+            self._tell_loss(tp, expected, min(int(kept), first))
+
+    def _tell_loss(self, tp: TP, first: int, kept: int) -> None:
+        """Offsets from `first` up to `kept` are gone."""
+        if first < kept:
+            self.log.error(
+                "%s/%d: offsets %d to %d were deleted before they were read: %d events are lost to this worker",
+                *(tp.topic, tp.partition, first, kept - 1, kept - first),
+            )
+            on_loss: OnLoss | None = getattr(self.app, "on_loss", None)
+            if on_loss is not None:
+                on_loss(kept - first)
+
     # The checkpoint is the authority on what was applied; the committed offset only tells others how far it is.
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
@@ -150,9 +186,9 @@ class Consumer(driver.Consumer):
         wanted = {}
         for tp in batched:
             first, kept = start(tp), int(earliest.get(tp, 0))
-            if 0 < first < kept:
-                self.log.error("%s: offsets %d to %d were deleted before they were read", tp, first, kept - 1)
-            wanted[tp] = max(first, kept)
+            if first > 0:
+                self._tell_loss(tp, first, kept)
+            wanted[tp] = self._positions()[tp] = max(first, kept)
         await self.seek_wait(wanted)
         return {**positions, **wanted}
 

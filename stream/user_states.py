@@ -19,6 +19,7 @@ from learners.row_index import ABSENT, RowIndex
 from learners.state_arrays import Arrays, grown, nest, unnest
 from learners.state_changes import CHANGED, LiveState, Marks, Table, whole
 from stream.arrangement import Kept, Placement, Rearranged, grouped, ordinals, place
+from stream.history_length import carried_over
 from stream.pending import PendingImpressions
 
 logger = logging.getLogger(__name__)
@@ -451,15 +452,13 @@ class UserStates:
         return whole(self.live_state())
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """The inverse of `state_dict`.
-
-        Raises:
-            ValueError: Saved with another history length.
-        """
+        """The inverse of `state_dict`; of histories that were kept at another length, the newest events that fit."""
         if arrays["items"].shape[1] != self.history_length:
-            raise ValueError(
-                f"saved with state.history_length = {arrays['items'].shape[1]}, configured is {self.history_length}"
-            )
+            arrays = dict(arrays)
+            for name, empty in (("items", ABSENT), ("types", 0), ("times_ms", 0), ("context", 0)):
+                if name not in arrays:  # nothing was declared
+                    continue
+                arrays[name] = carried_over(arrays[name], arrays["remembered"], self.history_length, empty)
         self.index.load_state_dict(unnest("index", arrays))
         self._grow(self.index.size)
         size = self.index.size

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import time
 from typing import Any
 
@@ -15,7 +16,7 @@ from connectors.dead_letter import Reason
 from connectors.file_lock import LockTimeoutError, locked
 from connectors.kafka_client import KafkaClient
 from connectors.publisher import KafkaPublisher
-from connectors.topics import topic_id
+from connectors.topics import topic_shape
 from learners.exploration import PLACED
 from learners.filters import FILTERS
 from monitoring.metrics import Metrics
@@ -29,7 +30,9 @@ from stream.engine import Engine, EngineConfig
 from stream.http_server import AddressError, HttpServer, Views, require_free, split_address
 from stream.observer import WorkerObserver
 from stream.processor import Processor
+from stream.recovery import Recovery, RecoveryError
 from stream.settings import Settings
+from stream.topic_watch import TopicWatch
 from stream.user_view import user_view
 from stream.warm_up import warm_up
 from stream.weights_view import weights_view
@@ -38,24 +41,37 @@ from stream.worker_card import WorkerCard, remove_card, write_card
 logger = logging.getLogger(__name__)
 
 _STUCK_AFTER_S = 120.0
+_UNDELIVERED_S = 10.0
 
 
 class WorkerError(Exception):
     """The worker cannot start; the message says what to do."""
 
 
-def run_worker(settings: Settings, client: KafkaClient) -> None:
+def run_worker(settings: Settings, client: KafkaClient) -> bool:
     """Work until a signal; returns after a graceful stop.
 
+    Returns:
+        Whether it is to be started again, in a new process: its topic has changed.
+
     Raises:
-        WorkerError: Another worker uses the state folder, or its state cannot be used.
+        WorkerError: The state folder cannot be written, another worker uses it, or its state cannot be used.
         Exception: What made the worker crash.
     """
-    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        settings.state_dir.mkdir(parents=True, exist_ok=True)
+        (settings.state_dir / "worker.lock").touch()
+    except OSError as error:
+        raise WorkerError(
+            f"The state folder {settings.state_dir} cannot be written: {error.strerror or error}. Set "
+            f"FRESHET_STATE_DIR to a folder that you can write to."
+        ) from error
     try:
         with locked(settings.state_dir / "worker.lock", timeout_s=0.5):
             require_free(*split_address(settings.worker.http))  # told before anything heavy has started
-            _Worker(settings, client).run()
+            worker = _Worker(settings, client)
+            worker.run()
+            return worker.again
     except (AddressError, PlaceError) as error:
         raise WorkerError(str(error)) from error
     except LockTimeoutError as error:
@@ -106,8 +122,8 @@ class _Worker:
         self._settings = settings
         store = checkpoint_store(settings)  # a place that cannot be used is told before anything slow
         warm_up(settings)
-        self._processor = build_processor(settings)
-        tasks = self._processor.pipeline.learner.tasks
+        processor = build_processor(settings)
+        tasks = processor.pipeline.learner.tasks
         self._metrics = Metrics([task.name for task in tasks], list(Reason), filters=FILTERS, placed=PLACED)
         self._observer = WorkerObserver(
             tasks,
@@ -115,8 +131,8 @@ class _Worker:
             window=settings.monitoring.progressive_window,
             drift=settings.monitoring.drift,
         )
-        events_id = topic_id(client, settings.topics.events)
-        manifest = restore(self._processor, store, settings.topics.events, events_id)
+        shape = topic_shape(client, settings.topics.events)
+        manifest = restore(processor, store, settings.topics.events, shape.id)
         if manifest is not None:
             logger.info("restored checkpoint=%d %s", manifest.number, _pairs(manifest.summary))
             self._metrics.checkpoint_at.set(manifest.created_at_ms / 1000.0)
@@ -129,27 +145,36 @@ class _Worker:
         )
         self._loop = asyncio.new_event_loop()
         asyncio.set_event_loop(self._loop)
+
+        def rebuild() -> Processor:
+            processor = build_processor(settings)
+            restore(processor, store, topics.events, shape.id)
+            return processor
+
         self._engine = Engine(
-            processor=self._processor,
+            processor=processor,
             publisher=self._publisher,
             checkpoints=store,
             observer=self._observer,
             config=EngineConfig(
                 topic=topics.events,
-                topic_id=events_id,
+                topic_id=shape.id,
                 batch_max_events=settings.worker.batch_max_events,
                 batch_max_age_ms=settings.worker.batch_max_age_ms,
                 checkpoint_every_s=settings.worker.checkpoint_every_s,
             ),
             last_checkpoint=manifest,
+            recovery=Recovery(rebuild, settings.worker.refused_per_hour, held=dict(processor.states.applied)),
         )
         self._app = create_app(
             client,
             self._engine,
             group=settings.worker.group,
             topic=topics.events,
+            shape=shape,
             session_timeout_s=settings.worker.session_timeout_s,
             folder=settings.state_dir,
+            on_loss=self._observer.lost,
         )
         self._http = HttpServer(
             Views(
@@ -162,7 +187,10 @@ class _Worker:
                 weights=self._weights,
             )
         )
-        self._assigned = False
+        self._watch = TopicWatch(lambda: topic_shape(client, topics.events), shape)
+        self._assigned: int | None = None
+        self.again = False
+        """Whether the worker stopped to be started again at once."""
 
     def run(self) -> None:
         """Start everything; returns when a signal has stopped it."""
@@ -205,9 +233,19 @@ class _Worker:
             await self._engine.run()
         except asyncio.CancelledError:
             raise
+        except RecoveryError as error:
+            logger.error("%s", error)
+            await app.crash(error)
         except Exception as error:
             logger.exception("the engine failed")
             await app.crash(error)
+
+    async def watch(self) -> None:
+        """Start again, gracefully, when the topic is not what it was: as another member, with offsets that fit."""
+        what = await self._watch.changed()
+        logger.warning("topic=%s %s; the worker starts again", self._settings.topics.events, what)
+        self.again = True
+        os.kill(os.getpid(), signal.SIGTERM)
 
     async def drain(self, working: asyncio.Task[None]) -> None:
         """Finish the step at hand and write the last checkpoint, before Faust commits for the last time."""
@@ -215,7 +253,7 @@ class _Worker:
         await working
         if not self._app.crashed:
             await self._engine.finish()
-            logger.info("stopped %s", _pairs(self._processor.totals_dict()))
+            logger.info("stopped %s", _pairs(self._engine.processor.totals_dict()))
 
     @property
     def app(self) -> FreshetApp:
@@ -225,18 +263,29 @@ class _Worker:
     # --- what is shown
 
     async def _on_assigned(self, *args: Any, **kwargs: Any) -> None:
-        self._assigned = True
         partitions = sorted(tp.partition for tp in self._app.consumer.assignment())
+        self._assigned = len(partitions)
+        self._watch.hurry()
         logger.info("assigned partitions=%s", partitions)
 
     def _why_not_alive(self) -> str | None:
         waited = time.monotonic() - self._engine.progressed_at
+        if self._engine.undelivered_s > 0.0:
+            return None  # it waits for the broker, and a restart would not bring that back
         if self._engine.busy and waited > _STUCK_AFTER_S:
             return f"records wait, and no step has ended for {waited:.0f} s"
         return None
 
     def _why_not_ready(self) -> str | None:
-        return None if self._assigned else "partitions are not assigned yet"
+        if self._assigned is None:
+            return "partitions are not assigned yet"
+        if self._watch.problem is not None:
+            return self._watch.problem
+        if self._engine.undelivered_s > _UNDELIVERED_S:
+            return f"results have waited for the broker for {self._engine.undelivered_s:.0f} s"
+        return (
+            None if self._assigned else "no partitions are assigned: other members of the group have them all"
+        )
 
     async def _status(self) -> dict[str, Any]:
         def look(processor: Processor) -> dict[str, Any]:
@@ -277,6 +326,7 @@ class _Surroundings(Service):
     def __init__(self, worker: _Worker, **kwargs: Any) -> None:
         self._worker = worker
         self._working: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
         super().__init__(**kwargs)
 
     async def on_start(self) -> None:
@@ -284,6 +334,7 @@ class _Surroundings(Service):
         await self._worker.start()
         app = self._worker.app
         working = self._working = asyncio.create_task(self._worker.work(app))
+        self._watching = asyncio.create_task(self._worker.watch())
 
         @app.on_before_shutdown.connect
         async def drain(*_: Any, **__: Any) -> None:
@@ -291,6 +342,8 @@ class _Surroundings(Service):
 
     async def on_stop(self) -> None:
         """Nothing more will be published."""
+        if self._watching is not None:
+            self._watching.cancel()
         await self._worker.stop()
 
 

@@ -256,6 +256,7 @@ class Diary:
     manifests: list[Manifest] = field(default_factory=list)
     merges: list[Manifest] = field(default_factory=list)
     failures: int = 0
+    failed_steps: int = 0
     findings: list[object] = field(default_factory=list)
 
     def step(self, processed: Any, states: Any, items: int) -> Sequence[object]:
@@ -276,6 +277,9 @@ class Diary:
 
     def buffered(self, records: int) -> None:
         pass
+
+    def step_failed(self) -> None:
+        self.failed_steps += 1
 
 
 class BrokenStore(CheckpointStore):

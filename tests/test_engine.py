@@ -18,6 +18,9 @@ from fakes import BrokenStore, CountingLearner, Diary, MemoryPublisher, processo
 import stream.engine as engine_module
 from stream.checkpoints.store import CheckpointStore
 from stream.engine import Engine, EngineConfig
+from stream.journal import Journal
+from stream.processor import Processor
+from stream.recovery import Recovery, RecoveryError
 
 SOON_S = 10.0
 """Longer than anything takes; a test that waits so long has failed."""
@@ -198,6 +201,19 @@ async def test_freshness_is_measured_when_the_results_have_arrived() -> None:
     arrived, published = stage.diary.published_at[0]
     assert arrived == [NOW_MS, NOW_MS]
     assert published == pytest.approx(time.time() * 1000.0, abs=60_000.0)
+
+
+async def test_it_says_how_long_results_have_waited_for_the_broker() -> None:
+    async with Stage(batch_max_events=1, hold=True).run() as stage:
+        assert stage.engine.undelivered_s == 0.0
+        await stage.offer(*some(1))
+        await stage.publisher.wait_for(1)
+        await asyncio.sleep(0.02)
+        assert 0.02 <= stage.engine.undelivered_s < SOON_S
+        stage.publisher.held[0].set_result(None)
+        async with asyncio.timeout(SOON_S):
+            while stage.engine.undelivered_s:
+                await asyncio.sleep(0.0)
 
 
 # --- back-pressure
@@ -453,6 +469,95 @@ async def test_a_failed_step_stops_the_engine_and_acknowledges_nothing(tmp_path:
     assert stage.acks.given == []
 
 
+class Choking(CountingLearner):
+    """Fails on an event at the thirteenth place, when it has learned from it already."""
+
+    def learn_many(self, batch: Any, predictions: Any) -> Any:
+        made = super().learn_many(batch, predictions)
+        if (batch.position == POISON).any():
+            raise FloatingPointError("not a number")
+        return made
+
+
+POISON = 13
+
+
+def some_with_poison(count: int, poison: int) -> list[Record]:
+    """Clicks of one user, one of them at the place that cannot be learned."""
+    clicks = [event(item=f"i{n}", position=POISON if n == poison else None) for n in range(count)]
+    return records(numbered(clicks))
+
+
+def recoverable(stage: Stage, store: CheckpointStore) -> None:
+    def rebuild() -> Processor:
+        made = processor(Choking())
+        found = store.latest()
+        if found is not None:
+            made.load(found.pieces, found.manifest.totals)
+        return made
+
+    stage.engine.processor = processor(Choking())
+    stage.engine.recovery = Recovery(rebuild)
+
+
+@pytest.mark.parametrize("checkpoint_every_s", [0.001, 60.0])
+async def test_a_record_that_the_learner_fails_on_is_a_dead_letter_and_the_rest_is_learned(
+    tmp_path: Path, checkpoint_every_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("stream.recovery"), "disabled", True)
+    store = CheckpointStore(tmp_path)
+    stage = Stage(store, batch_max_events=2, checkpoint_every_s=checkpoint_every_s)
+    recoverable(stage, store)
+    async with stage.run():
+        await stage.offer(*some_with_poison(6, 2))
+        await stage.publisher.wait_for(4)
+        await stage.acks.wait_for(1 if checkpoint_every_s < 1.0 else 0)
+    assert stage.acks.given == ["list"]
+    assert [letter.offset for _, letters, _ in stage.publisher.sent for letter in letters] == [2]
+    assert [slate.trigger_event_id for slate in stage.publisher.recommendations] == ["e1", "e3", "e5"]
+    assert (stage.diary.failed_steps, stage.diary.steps) == (1, [2, 0, 1, 2])
+    found = store.latest()
+    assert found is not None
+    assert (found.manifest.applied, found.manifest.totals["events_learned"]) == ({0: 5}, 5)
+    assert stage.engine.recovery is not None
+    assert stage.engine.recovery.journal.steps == []
+
+
+async def test_when_nothing_helps_the_engine_stops_and_acknowledges_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("stream.recovery"), "disabled", True)
+    store = CheckpointStore(tmp_path)
+    stage = Stage(store, batch_max_events=3, checkpoint_every_s=60.0)
+    recoverable(stage, store)
+    assert stage.engine.recovery is not None
+    stage.engine.recovery.refused_per_hour = 1
+    stage.engine.recovery.rebuild = lambda: processor(Broken())
+
+    class Broken(CountingLearner):
+        def predict_many(self, batch: Any) -> Any:
+            raise FloatingPointError("everywhere")
+
+    with pytest.raises(RecoveryError, match="more than 1 records within an hour"):
+        await stage.fail(*some_with_poison(3, 0))
+    assert stage.acks.given == []
+    assert stage.publisher.sent == []
+
+
+async def test_a_full_journal_asks_for_a_checkpoint(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path)
+    stage = Stage(store, batch_max_events=1, checkpoint_every_s=3_600.0)
+    recoverable(stage, store)
+    assert stage.engine.recovery is not None
+    stage.engine.recovery.journal = Journal(max_bytes=4_000)
+    async with stage.run():
+        await stage.offer(*some(1), name="first")
+        await stage.acks.wait_for(1)  # that one comes soon in any case
+        for n in (1, 3, 4, 5, 6, 7):
+            await stage.offer(*some(1, first=n), name=f"list {n}")
+        await stage.acks.wait_for(3)
+
+
 async def test_learning_goes_on_while_checkpoints_cannot_be_written(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -497,6 +602,35 @@ async def test_a_checkpoint_that_fails_in_another_way_stops_the_engine(tmp_path:
     with pytest.raises(RuntimeError, match="mad"):
         await stage.fail(*some(1))
     assert stage.acks.given == []
+
+
+# --- clocks
+
+
+async def test_a_clock_that_jumps_changes_stamps_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Batches, checkpoints and health go by a clock that cannot jump."""
+    year_ms = 366 * 86_400_000
+    jumps = iter([0, -3_600_000, 20 * year_ms, -year_ms // 400, 0, 7, 30 * year_ms, 0] * 20)
+    monkeypatch.setattr(time, "time", lambda: (NOW_MS + next(jumps)) / 1000.0)
+    store = CheckpointStore(tmp_path)
+    stage = Stage(store, batch_max_events=1, checkpoint_every_s=0.01)
+    stage.engine.now_ms = lambda: NOW_MS + next(jumps)
+    async with stage.run():
+        for n in range(8):
+            await stage.offer(*some(1, first=n), name=f"list {n}")
+            await stage.publisher.wait_for(n + 1)
+            await stage.acks.wait_for(n + 1)
+            assert stage.engine.undelivered_s < SOON_S
+            assert time.monotonic() - stage.engine.progressed_at < SOON_S
+    assert stage.acks.given == [f"list {n}" for n in range(8)]
+    assert stage.engine.processor.totals.events_learned == 8
+    assert store.latest_manifest().applied == {0: 7}  # type: ignore[union-attr]
+    stamps = [slate.generated_at_ms for slate in stage.publisher.recommendations]
+    assert len(stamps) == 8
+    assert sorted(stamps) != stamps, "stamps are the clock's"
+    assert all(published >= 0.0 for _, published in stage.diary.published_at)
 
 
 # --- looking

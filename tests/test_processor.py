@@ -221,9 +221,30 @@ def test_the_state_is_a_moment_not_a_window() -> None:
     assert set(pieces) == {"users", "items", "learner", "ledger"}
 
 
-def test_another_history_length_is_refused() -> None:
-    with pytest.raises(ValueError, match="history_length"):
-        processor(history_length=9).load(processor().state_dicts(), {})
+@given(log, log, st.integers(1, 9), st.integers(1, 9))
+@law(60)
+def test_another_history_length_keeps_the_newest_that_fit(
+    first: Entries, then: Entries, before: int, after: int
+) -> None:
+    """And goes on as one that always had the shorter of the two."""
+    some = two_partitions([*first, *then])
+    saved, always = processor(history_length=before), processor(history_length=min(before, after))
+    run(saved, some, [0, len(first)])
+    run(always, some, [0, len(first)])
+    changed = processor(history_length=after)
+    changed.load(saved.state_dicts(), saved.totals_dict())
+    assert outcome(changed) == outcome(always)
+    run(changed, some, [len(first), len(some)])
+    undisturbed = processor(history_length=after)
+    run(undisturbed, some, [0, len(some)])
+    found, expected = outcome(changed), outcome(undisturbed)
+    for user, view in found.pop("users").items():
+        if view is not None:
+            kept, all_that_fit = view["history"], expected["users"][user]["history"]
+            assert kept == all_that_fit[len(all_that_fit) - len(kept) :]
+            assert len(kept) >= min(len(all_that_fit), before)
+            assert view["events"] == expected["users"][user]["events"]
+    assert found.items() <= expected.items()
 
 
 def test_a_view_is_in_outside_words() -> None:

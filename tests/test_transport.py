@@ -18,7 +18,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from connectors.kafka_client import KafkaClient
-from connectors.topics import committed_offsets
+from connectors.topics import TopicShape, committed_offsets
 from stream.app import create_app
 from stream.engine import EngineConfig
 from stream.settings import TopicSettings
@@ -130,6 +130,7 @@ async def running(
         engine,
         group=topics.events,
         topic=topics.events,
+        shape=TopicShape("", topics.partitions),
         session_timeout_s=6.0,
         folder=folder,  # type: ignore[arg-type]
     )

@@ -287,12 +287,6 @@ def test_a_smaller_slate_keeps_the_best_of_a_saved_one() -> None:
     assert other.user("ann").slate_rows == [4, 5]  # type: ignore[union-attr]
 
 
-def test_another_history_length_is_refused() -> None:
-    other = UserStates(history_length=R + 1, max_users=5, slate_size=3, max_pending=5)
-    with pytest.raises(ValueError, match=r"state\.history_length = 4, configured is 5"):
-        other.load_state_dict(states().state_dict())
-
-
 # --- another context
 
 

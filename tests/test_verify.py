@@ -40,6 +40,7 @@ from stream.settings import Settings, load
 from stream.verification.account import Account, Entry, Kept, UserAccount, kept_in
 from stream.verification.comparison import Comparison, compare
 from stream.verification.recount import Recount
+from stream.verification.verify import VerifyError, verify_log
 
 R = 4
 DECLARED = load().events.declared
@@ -526,3 +527,23 @@ def test_counts_of_labels_are_kept_apart() -> None:
     assert working.pipeline.ledger.labels.tolist() == [[1, 1, 0], [1, 3, 0]]
     assert working.pipeline.ledger.items[: len(working.pipeline.items)].sum() == 7
     assert np.array_equal(working.state_dicts()["ledger"]["first"], [[0, 0]])
+
+
+def test_records_that_the_learner_could_not_take_are_left_out_and_a_log_cannot_say_which(
+    tmp_path: Path,
+) -> None:
+    settings = settings_with(tmp_path)
+    some = records([event(item=f"i{n}", event_id=f"e{n}") for n in range(6)])
+    working = worker(settings)
+    working.process(some, NOW_MS, {(0, 2): "ValueError"})
+    kept = kept_of(working, settings)
+    recount = Recount(settings, kept.refused)
+    recount.add(some, NOW_MS)
+    found = compare(recount.account(), kept, DECLARED, scattered=recount.scattered)
+    assert (found.differences, found.not_compared) == ([], [])
+    assert recount.account().totals["dead_letters"] == 1
+    assert compared(settings, some, working).differences, "who does not know of it sees a difference"
+
+    write(working, settings)
+    with pytest.raises(VerifyError, match="could not take 1 records"):
+        verify_log(settings, [tmp_path / "log.jsonl"])

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 from builders import NOW_MS, event, numbered, records
-from fakes import in_one_portion, processor
+from fakes import TASKS, CountingLearner, in_one_portion, processor
 
 from connectors.file_lock import locked
 from connectors.kafka_client import KafkaClient
+from learners.task import Task
+from stream.assembly import build_processor
 from stream.checkpoints.store import CheckpointStore
 from stream.settings import Settings, load
 from stream.worker import WorkerError, restore, run_worker
@@ -43,6 +45,12 @@ def test_a_second_worker_in_the_same_state_folder_is_refused(settings: Settings)
         run_worker(settings, NOBODY)
 
 
+def test_a_state_folder_that_cannot_be_written_is_told_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(WorkerError, match=r"cannot be written: Not a directory\. Set FRESHET_STATE_DIR"):
+        run_worker(load(overrides={"state_dir": tmp_path / "file" / "state"}), NOBODY)
+
+
 def test_a_folder_without_checkpoints_starts_from_nothing(tmp_path: Path) -> None:
     fresh = processor()
     assert restore(fresh, CheckpointStore(tmp_path), "events") is None
@@ -62,8 +70,56 @@ def test_a_checkpoint_of_another_topic_is_refused_with_a_way_out(tmp_path: Path)
 
 
 def test_a_checkpoint_of_other_settings_is_refused_and_names_them(tmp_path: Path) -> None:
-    with pytest.raises(WorkerError, match=r"made with other settings: .*history_length = 5, configured is 7"):
-        restore(processor(history_length=7), written(tmp_path), "events")
+    other = processor(CountingLearner([*TASKS, Task(name="like")]))
+    with pytest.raises(
+        WorkerError, match=r"made with other settings: .*2 tasks, configured are 3.*move the folder"
+    ):
+        restore(other, written(tmp_path), "events")
+
+
+@pytest.mark.parametrize(
+    ("learner", "says"),
+    [
+        ({"dimension": 16}, "learner.dimension"),
+        ({"heads_width": 8}, "shape"),
+        ({"encoder": "gru"}, "encoder"),
+    ],
+)
+def test_a_learner_of_other_sizes_is_refused_with_a_way_out(
+    tmp_path: Path, learner: dict[str, object], says: str
+) -> None:
+    small = {"dimension": 8, "negatives": 8, "neighbours": 8, "ranker_memory": 16}
+    saved = build_processor(load(overrides={"state_dir": tmp_path, "learner": small}))
+    saved.process(records(numbered([event(item=item) for item in ("tea", "cup", "pot")])), NOW_MS)
+    store = CheckpointStore(tmp_path)
+    store.write(
+        in_one_portion(saved), topic="events", applied={}, totals=saved.totals_dict(), summary={}, now_ms=1
+    )
+    other = build_processor(load(overrides={"state_dir": tmp_path, "learner": small | learner}))
+    with pytest.raises(WorkerError) as refused:
+        restore(other, store, "events")
+    assert says in str(refused.value)
+    assert "Restore these settings, or move the folder away" in str(refused.value)
+
+
+def test_another_history_length_is_gone_on_with(tmp_path: Path) -> None:
+    """What waits for a gradient step in the learner has histories of the former length, too."""
+    small = {"dimension": 8, "negatives": 8, "neighbours": 8, "ranker_memory": 16}
+    clicks = numbered([event(f"u{n % 5}", f"i{n % 7}") for n in range(200)])
+    for before, after in ((6, 3), (3, 6)):
+        made = [
+            build_processor(
+                load(overrides={"state_dir": tmp_path, "learner": small, "state": {"history_length": length}})
+            )
+            for length in (before, after)
+        ]
+        made[0].process(records(clicks[:50]), NOW_MS)
+        made[1].load(made[0].state_dicts(), made[0].totals_dict())
+        found = made[1].process(records(clicks[50:], first=50), NOW_MS)
+        assert found.step is not None
+        assert found.step.lesson.skipped == ()
+        assert made[1].totals.events_learned == 200
+        assert len(made[1].states.user("u0").item_rows) == after  # type: ignore[union-attr]
 
 
 def test_damaged_checkpoints_are_not_taken_for_none(tmp_path: Path) -> None:

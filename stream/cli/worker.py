@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 import click
 
 from stream.cli.context import CommandFailed, broker_errors, effective_settings, kafka_client
@@ -28,6 +31,9 @@ def worker(ctx: click.Context, http: str | None) -> None:
 
     with broker_errors():  # a missing topic is told before anything is started
         try:
-            run_worker(settings, client)
+            again = run_worker(settings, client)
         except WorkerError as error:
             raise CommandFailed(str(error)) from error
+    if again:
+        sys.stderr.flush()
+        os.execv(sys.executable, [sys.executable, "-m", "stream.cli.main", *sys.argv[1:]])

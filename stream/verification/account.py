@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -62,6 +62,7 @@ class Kept:
         partitions: The partition of each user, by id.
         applied: Last applied offset of each partition.
         first: First applied offset of each partition.
+        refused: Partition and offset of records that the learner could not take.
         inherited: Whether it counts events of an earlier topic too.
         forgotten_users: How often a user was forgotten because there were too many.
         forgotten_items: The same of items.
@@ -72,6 +73,7 @@ class Kept:
     partitions: Mapping[str, int]
     applied: Mapping[int, int]
     first: Mapping[int, int]
+    refused: Collection[tuple[int, int]]
     inherited: bool
     forgotten_users: int
     forgotten_items: int
@@ -93,6 +95,11 @@ def kept_in(checkpoint: Checkpoint, settings: Settings) -> Kept:
         RowIndex(settings.state.max_items),
         Ledger(len(settings.tasks)),
     )
+    length = checkpoint.pieces["users"]["items"].shape[1]
+    if length != settings.state.history_length:
+        raise ValueError(
+            f"saved with state.history_length = {length}, configured is {settings.state.history_length}"
+        )
     states.load_state_dict(checkpoint.pieces["users"])
     items.load_state_dict(checkpoint.pieces["items"])
     ledger.load_state_dict(checkpoint.pieces["ledger"])
@@ -112,6 +119,7 @@ def kept_in(checkpoint: Checkpoint, settings: Settings) -> Kept:
         partitions=dict(zip(names, states.partition_of(rows).tolist(), strict=True)),
         applied=dict(states.applied),
         first=dict(ledger.first),
+        refused=frozenset(ledger.refused),
         inherited=ledger.inherited,
         forgotten_users=states.index.evictions,
         forgotten_items=items.evictions,

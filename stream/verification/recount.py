@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import numpy as np
 
@@ -31,9 +31,11 @@ class Recount:
 
     Args:
         settings: Those of the worker.
+        refused: Partition and offset of records that the worker's learner could not take.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, refused: Collection[tuple[int, int]] = ()) -> None:
+        self._refused = refused
         self._tasks = [task.name for task in settings.tasks]
         self._decoder = build_decoder(settings)
         self._recent = RecentIds(settings.events.duplicates_window)
@@ -68,8 +70,9 @@ class Recount:
         partitions: list[int] = []
         for record in records:
             self.first.setdefault(record.partition, record.offset)
-            outcome = self._decoder.decode(record, now_ms)
-            if isinstance(outcome, DeadLetter):
+            refused = (record.partition, record.offset) in self._refused
+            outcome = [] if refused else self._decoder.decode(record, now_ms)
+            if refused or isinstance(outcome, DeadLetter):
                 self._totals["dead_letters"] += 1
                 continue
             generated = generated_id(record)

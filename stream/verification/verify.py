@@ -84,11 +84,16 @@ def verify_log(settings: Settings, paths: Sequence[Path]) -> Verdict:
         paths: What `FileSource` reads.
 
     Raises:
-        VerifyError: There is no checkpoint, or it was made with other settings.
+        VerifyError: There is no checkpoint, it was made with other settings, or it lacks refused records.
         connectors.sources.files.LogError: A log that cannot be read.
     """
     began = time.monotonic()
     checkpoint, kept = _newest(settings)
+    if kept.refused:
+        raise VerifyError(
+            f"The learner could not take {len(kept.refused)} records, and a log does not say which of its events they "
+            f"were. Compare with the topic: `freshet verify` without --log."
+        )
     recount = Recount(settings)
     records = _records(paths, kept.partitions)
     while some := list(islice(records, _STEP)):
@@ -116,7 +121,7 @@ def verify_topic(settings: Settings, client: KafkaClient) -> Verdict:
         raise VerifyError(
             f"Topic {topic} was made anew since the checkpoint: nothing that the state holds can be counted again."
         )
-    recount = Recount(settings)
+    recount = Recount(settings, kept.refused)
 
     async def count() -> None:
         async for some in _applied_records(client, topic, kept.applied):

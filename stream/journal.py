@@ -1,0 +1,86 @@
+"""The steps since the newest checkpoint, in memory and bounded: what leads from there to now."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from connectors.decode import RawRecord
+from stream.processor import Place
+
+_RECORD_BYTES = 400  # of a record beside its key and value
+
+
+@dataclass(frozen=True, slots=True)
+class Stepped:
+    """What `Processor.process` was called with.
+
+    Attributes:
+        records: The records.
+        now_ms: The clock of then, UTC milliseconds.
+        refused: Records that the learner cannot take, and why.
+    """
+
+    records: Sequence[RawRecord]
+    now_ms: int
+    refused: Mapping[Place, str] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """Bytes, roughly."""
+        return sum(
+            len(record.value or b"") + len(record.key or b"") + _RECORD_BYTES for record in self.records
+        )
+
+
+class Journal:
+    """Remembers steps until a checkpoint holds them.
+
+    Args:
+        max_bytes: Beyond, all of them are given up, and nothing leads from the checkpoint to now until there is a
+            newer one.
+    """
+
+    def __init__(self, max_bytes: int = 64 << 20) -> None:
+        self._max_bytes = max_bytes
+        self._steps: deque[tuple[Stepped, int]] = deque()
+        self._first = 0  # number of the oldest step that is remembered
+        self._held = 0  # steps that the newest checkpoint holds
+        self._bytes = 0
+
+    def note(self, step: Stepped) -> None:
+        """A step was made."""
+        size = step.size
+        self._steps.append((step, size))
+        self._bytes += size
+        if self._bytes > self._max_bytes:
+            self._first += len(self._steps)
+            self._steps.clear()
+            self._bytes = 0
+
+    def mark(self) -> int:
+        """The present moment, for `forget`."""
+        return self._first + len(self._steps)
+
+    def forget(self, mark: int) -> None:
+        """A checkpoint of the moment `mark` is on disk."""
+        self._held = mark
+        while self._steps and self._first < mark:
+            self._bytes -= self._steps.popleft()[1]
+            self._first += 1
+
+    @property
+    def whole(self) -> bool:
+        """Whether every step since the newest checkpoint is remembered."""
+        return self._first <= self._held
+
+    @property
+    def crowded(self) -> bool:
+        """Whether a checkpoint soon would be good."""
+        return self._bytes > self._max_bytes // 2
+
+    @property
+    def steps(self) -> list[Stepped]:
+        """What is remembered, oldest first."""
+        return [step for step, _ in self._steps]
