@@ -179,11 +179,18 @@ def _tasks(one: dict[str, Any]) -> Iterator[str]:
     yield from _table(
         ["", *tasks],
         [
-            [label, *(_cell(task.get(key)) for task in tasks.values())]
+            [label, *(_spread_cell(one, name, key) for name in tasks)]
             for key, label in _TASK_FIGURES.items()
             if any(task.get(key) is not None for task in tasks.values())
         ],
     )
+
+
+def _spread_cell(one: dict[str, Any], task: str, key: str) -> str:
+    """A task's figure, with its deviation over the seeds where there are several."""
+    spread = ((one["spread"] or {}).get("tasks") or {}).get(task, {}).get(key)
+    value = one["tasks"][task].get(key)
+    return f"{_cell(value)} ± {_cell(spread)}" if isinstance(spread, float) else _cell(value)
 
 
 def _benchmark(one: dict[str, Any]) -> Iterator[str]:
