@@ -14,8 +14,9 @@ import numpy as np
 
 from learners.event_batch import BoolArray, FloatArray, IntArray, Outcomes, Settled
 from learners.task import Task
+from stream.event_columns import EventColumns
 from stream.pending import PendingImpressions
-from stream.user_states import EventColumns, UserStates
+from stream.user_states import UserStates
 
 _NEVER_MS = -(1 << 62)
 

@@ -14,7 +14,8 @@ from learners.row_index import RowIndex
 from stream.arrangement import Placement
 from stream.attribution import LabelRows
 from stream.context_columns import context_columns
-from stream.user_states import EventColumns, UserStates
+from stream.event_columns import EventColumns
+from stream.user_states import UserStates
 
 IMPRESSION = "impression"
 

@@ -19,8 +19,9 @@ from learners.learner import Learner, Lesson, Slates
 from learners.row_index import ABSENT, RowIndex
 from stream.attribution import Attribution
 from stream.batching import Batcher
+from stream.event_columns import EventColumns
 from stream.ledger import Ledger
-from stream.user_states import EventColumns, UserStates
+from stream.user_states import UserStates
 
 Placed = Literal["ranked", "explored", "new"]
 

@@ -5,41 +5,35 @@ Kept in columns, one row a user, so that a batch of users is one gather; `UserSt
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from learners.context_fields import NO_CONTEXT, ContextArray, ContextFields
+from learners.context_fields import NO_CONTEXT, ContextFields
 from learners.event_batch import BoolArray, Histories, IntArray
 from learners.row_index import ABSENT, RowIndex
 from learners.state_arrays import Arrays, grown, nest, unnest
 from learners.state_changes import CHANGED, LiveState, Marks, Table, whole
-from stream.arrangement import Kept, Placement, Rearranged, grouped, ordinals, place
-from stream.history_length import carried_over
+from stream.arrangement import Placement, grouped, ordinals, place
+from stream.event_columns import EventColumns
+from stream.history_rings import HistoryRings
 from stream.pending import PendingImpressions
-
-logger = logging.getLogger(__name__)
 
 NOWHERE = -1
 """Partition of users who came without one (tests, evaluation)."""
 
-_COLUMNS = (
-    "items",
-    "types",
-    "times_ms",
-    "remembered",
-    "events",
-    "partition",
-    "slate",
-    "slate_id",
-    "slate_at_ms",
-    "newest_ms",
-    "context",
-)
+_EMPTY = {
+    "events": 0,
+    "partition": NOWHERE,
+    "slate": ABSENT,
+    "slate_id": 0,
+    "slate_at_ms": 0,
+    "newest_ms": 0,
+}
+"""The columns beside the histories, and what an unknown user has there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,31 +65,6 @@ class UserState:
     slate_at_ms: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EventColumns:
-    """The events of one step as columns, before they are applied.
-
-    Attributes:
-        users: (B,) user rows.
-        items: (B,) item rows.
-        types: (B,) event types' numbers.
-        times_ms: (B,) event times.
-        remembered: (B,) whether the event enters the history (impressions do not).
-        as_of: (B,) how many history events the user had had before this one.
-        context: (B, F) buckets of what the event says of the declared fields.
-        rearranged: Histories of the users, by row, whose events came out of order.
-    """
-
-    users: IntArray
-    items: IntArray
-    types: IntArray
-    times_ms: IntArray
-    remembered: BoolArray
-    as_of: IntArray
-    context: ContextArray
-    rearranged: Mapping[int, Rearranged] = field(default_factory=dict)
-
-
 class UserStates:
     """All users of this worker.
 
@@ -118,7 +87,6 @@ class UserStates:
         lateness_ms: int = 3_600_000,
         context: ContextFields = NO_CONTEXT,
     ) -> None:
-        self.history_length = history_length
         self._lateness_ms = lateness_ms
         self.index = RowIndex(max_users)
         self.applied: dict[int, int] = {}
@@ -126,22 +94,22 @@ class UserStates:
         self._max_pending = max_pending
         self._forgotten: list[IntArray] = []
         self._pending: dict[int, PendingImpressions] = {}
-        self._items: NDArray[np.int32] = np.full((16, history_length), ABSENT, np.int32)
-        self._types: NDArray[np.uint8] = np.zeros((16, history_length), np.uint8)
-        self._times_ms: IntArray = np.zeros((16, history_length), np.int64)
-        self._remembered: IntArray = np.zeros(16, np.int64)
+        self._rings = HistoryRings(history_length, context)
         self._events: IntArray = np.zeros(16, np.int64)
         self._partition: NDArray[np.int32] = np.full(16, NOWHERE, np.int32)
         self._slate: NDArray[np.int32] = np.full((16, slate_size), ABSENT, np.int32)
         self._slate_id: NDArray[np.uint64] = np.zeros(16, np.uint64)
         self._slate_at_ms: IntArray = np.zeros(16, np.int64)
         self._newest_ms: IntArray = np.zeros(16, np.int64)
-        self._fields = context
-        self._context = context.empty(16, history_length)
         self._marks: Marks = np.zeros(16, np.uint8)
 
     def __len__(self) -> int:
         return len(self.index)
+
+    @property
+    def history_length(self) -> int:
+        """R, events remembered of a user."""
+        return self._rings.length
 
     # --- users
 
@@ -206,17 +174,11 @@ class UserStates:
 
     def history(self, row: int) -> tuple[list[int], list[int], list[int]]:
         """Item rows, types and times of what is kept of a user row's history, oldest first."""
-        slots = self._kept_slots(row)
-        kept = slots[self._items[row, slots] != ABSENT]
-        return (
-            self._items[row, kept].tolist(),
-            self._types[row, kept].tolist(),
-            self._times_ms[row, kept].tolist(),
-        )
+        return self._rings.history(row)
 
     def as_of(self, users: IntArray, remembered: BoolArray) -> IntArray:
         """(B,) history length of each event's user just before the event, earlier events of the batch counted."""
-        return self._remembered[users] + ordinals(users, remembered, *grouped(users))
+        return self._rings.remembered(users) + ordinals(users, remembered, *grouped(users))
 
     def place(self, users: IntArray, times_ms: IntArray, remembered: BoolArray) -> Placement:
         """Where events that may have come out of order belong.
@@ -230,9 +192,9 @@ class UserStates:
             users,
             times_ms,
             remembered,
-            lengths=self._remembered[users],
+            lengths=self._rings.remembered(users),
             newest_ms=self._newest_ms[users],
-            kept=self._kept,
+            kept=self._rings.kept,
             lateness_ms=self._lateness_ms,
         )
 
@@ -247,118 +209,23 @@ class UserStates:
     def histories(
         self, users: IntArray, as_of: IntArray, moments_ms: IntArray, batch: EventColumns | None = None
     ) -> Histories:
-        """What users had done at moments: gathered from the rings and, beyond them, from the batch at hand.
-
-        Args:
-            users: (S,) user rows.
-            as_of: (S,) how many history events had come before the moment.
-            moments_ms: (S,) event times of the moments.
-            batch: Events that are not applied yet but may lie before a moment.
-        """
-        R = self.history_length
-        place = as_of[:, None] - R + np.arange(R)  # (S, R) numbers in the user's whole history
-        base = self._remembered[users][:, None]
-        kept = (place >= 0) & (place >= base - R) & (place < base)
-        row, slot = np.broadcast_to(users[:, None], place.shape), place % R
-        items = np.where(kept, self._items[row, slot], ABSENT).astype(np.int64)
-        types = np.where(kept, self._types[row, slot], 0).astype(np.int64)
-        times_ms = np.where(kept, self._times_ms[row, slot], 0)
-        context = self._fields.empty(*place.shape)
-        if len(self._fields):
-            context[kept] = self._context[row[kept], slot[kept]]
-        if batch is not None:
-            ahead = place >= base
-            if ahead.any():
-                events = np.flatnonzero(batch.remembered)
-                events = events[np.argsort(batch.users[events], kind="stable")]
-                first = np.searchsorted(batch.users[events], users)
-                index = events[np.where(ahead, first[:, None] + place - base, 0)]
-                items = np.where(ahead, batch.items[index], items)
-                types = np.where(ahead, batch.types[index], types)
-                times_ms = np.where(ahead, batch.times_ms[index], times_ms)
-                context[ahead] = batch.context[index[ahead]]
-            for n in np.flatnonzero(np.isin(users, list(batch.rearranged))).tolist():
-                items[n], types[n], times_ms[n], context[n] = self._rearranged(int(users[n]), place[n], batch)
-        filled = items != ABSENT
-        age_s = np.where(filled, np.maximum(moments_ms[:, None] - times_ms, 0) / 1000.0, 0.0)
-        return _pushed_right(
-            Histories(
-                users=users,
-                item_rows=items,
-                types=types,
-                age_s=age_s.astype(np.float32),
-                context=context,
-                now_s=moments_ms / 1000.0,
-                lengths=as_of,
-            )
-        )
+        """What users had done at moments, see `HistoryRings.gather`."""
+        return self._rings.gather(users, as_of, moments_ms, batch)
 
     def apply(self, batch: EventColumns) -> None:
         """Count the batch's events and remember those that enter the history."""
         np.add.at(self._events, batch.users, 1)
-        self._marks[batch.users] = CHANGED
         np.maximum.at(self._newest_ms, batch.users, batch.times_ms)
-        for user, rearranged in batch.rearranged.items():
-            numbers = rearranged.first + np.arange(len(rearranged.sources))[-self.history_length :]
-            slots = numbers % self.history_length
-            (
-                self._items[user, slots],
-                self._types[user, slots],
-                self._times_ms[user, slots],
-                self._context[user, slots],
-            ) = self._rearranged(user, numbers, batch)
-            self._remembered[user] += len(rearranged.entering_ms)
-        appended = batch.remembered
-        if batch.rearranged:
-            appended = appended & ~np.isin(batch.users, list(batch.rearranged))
-        events = np.flatnonzero(appended)
-        users = batch.users[events]
-        _, group, arrivals = np.unique(users, return_inverse=True, return_counts=True)
-        ordinal = ordinals(users, np.ones(len(users), np.bool_), *grouped(users))
-        lasting = (
-            ordinal >= arrivals[group] - self.history_length
-        )  # earlier ones would be overwritten at once
-        slot = (self._remembered[users] + ordinal) % self.history_length
-        where = (users[lasting], slot[lasting])
-        self._items[where] = batch.items[events[lasting]]
-        self._types[where] = batch.types[events[lasting]]
-        self._times_ms[where] = batch.times_ms[events[lasting]]
-        self._context[where] = batch.context[events[lasting]]
-        np.add.at(self._remembered, users, 1)
+        self._rings.apply(batch)
+        self._marks[batch.users] = CHANGED
 
     def remembered(self, users: IntArray) -> IntArray:
         """(N,) length of the users' whole histories."""
-        return self._remembered[users]
+        return self._rings.remembered(users)
 
     def newest_ms(self, users: IntArray) -> IntArray:
         """(N,) event times of the users' newest history events, 0 where there are none."""
-        newest = self._times_ms[users, (self._remembered[users] - 1) % self.history_length]
-        return np.where(self._remembered[users] > 0, newest, 0)
-
-    def _kept_slots(self, user: int) -> IntArray:
-        """(P,) the slots of the ring that hold a user's history, oldest first."""
-        count = int(self._remembered[user])
-        return np.arange(max(0, count - self.history_length), count) % self.history_length
-
-    def _kept(self, user: int) -> Kept:
-        slots = self._kept_slots(user)
-        first = int(self._remembered[user]) - len(slots)
-        return Kept(first, slots, self._times_ms[user, slots])
-
-    def _rearranged(
-        self, user: int, numbers: IntArray, batch: EventColumns
-    ) -> tuple[IntArray, IntArray, IntArray, IntArray]:
-        """Items, types, times (N,) and contexts (N, F) of entries of a rearranged history.
-
-        `ABSENT` and zeros where nothing is kept.
-        """
-        entries = batch.rearranged[user].entries
-        return (
-            entries(numbers, batch.items, self._items[user], ABSENT),
-            entries(numbers, batch.types, self._types[user], 0),
-            entries(numbers, batch.times_ms, self._times_ms[user], 0),
-            entries(numbers, batch.context, self._context[user], 0),
-        )
+        return self._rings.newest_ms(users)
 
     def remember_slates(
         self, users: IntArray, item_rows: IntArray, ids: NDArray[np.uint64], now_ms: int
@@ -375,10 +242,9 @@ class UserStates:
 
     def forget_items(self, rows: IntArray) -> None:
         """Empty the slots of items that are gone, so that a reused row is not mistaken for them."""
-        for column in (self._items, self._slate):
-            gone = np.isin(column, rows)
-            column[gone] = ABSENT
-            self._marks[gone.any(axis=1)] = CHANGED
+        in_slate = np.isin(self._slate, rows)
+        self._slate[in_slate] = ABSENT
+        self._marks[in_slate.any(axis=1) | self._rings.forget_items(rows)] = CHANGED
         for pending in self._pending.values():
             pending.forget(items=rows)
 
@@ -389,45 +255,19 @@ class UserStates:
 
     def _forget_users(self, rows: IntArray) -> None:
         self._forgotten.append(rows)
-        rows = rows[rows < len(self._items)]
-        for column, empty in self._columns():
-            column[rows] = empty
+        self._rings.forget_users(rows)
+        rows = rows[rows < len(self._events)]
+        for name, empty in _EMPTY.items():
+            getattr(self, f"_{name}")[rows] = empty
         self._marks[rows] = CHANGED
         for pending in self._pending.values():
             pending.forget(users=rows)
 
-    def _columns(self) -> list[tuple[NDArray[Any], int]]:
-        return [
-            (self._items, ABSENT),
-            (self._types, 0),
-            (self._times_ms, 0),
-            (self._remembered, 0),
-            (self._events, 0),
-            (self._partition, NOWHERE),
-            (self._slate, ABSENT),
-            (self._slate_id, 0),
-            (self._slate_at_ms, 0),
-            (self._newest_ms, 0),
-            (self._context, 0),
-        ]
-
     def _grow(self, rows: int) -> None:
-        if rows <= len(self._items):
-            return
         self._marks = grown(self._marks, rows)
-        (
-            self._items,
-            self._types,
-            self._times_ms,
-            self._remembered,
-            self._events,
-            self._partition,
-            self._slate,
-            self._slate_id,
-            self._slate_at_ms,
-            self._newest_ms,
-            self._context,
-        ) = (grown(column, rows, fill=empty) for column, empty in self._columns())
+        self._rings.ensure(rows)
+        for name, empty in _EMPTY.items():
+            setattr(self, f"_{name}", grown(getattr(self, f"_{name}"), rows, fill=empty))
 
     # --- state
 
@@ -435,11 +275,10 @@ class UserStates:
         """All users, their pending impressions and the applied offsets."""
         size = self.index.size
         state: LiveState = {
-            name: Table(column[:size], self._marks, empty)
-            for name, (column, empty) in zip(_COLUMNS, self._columns(), strict=True)
-            if column[:1].nbytes  # a context of no fields holds nothing
+            name: Table(getattr(self, f"_{name}")[:size], self._marks, empty)
+            for name, empty in _EMPTY.items()
         }
-        state |= nest("context_fields", self._fields.state_dict())
+        state |= self._rings.live_state(size, self._marks)
         state |= nest("index", self.index.live_state())
         state["applied"] = np.array(sorted(self.applied.items()), np.int64).reshape(-1, 2)
         state["pending_partitions"] = np.array(sorted(self._pending), np.int64)
@@ -453,59 +292,16 @@ class UserStates:
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The inverse of `state_dict`; of histories that were kept at another length, the newest events that fit."""
-        if arrays["items"].shape[1] != self.history_length:
-            arrays = dict(arrays)
-            for name, empty in (("items", ABSENT), ("types", 0), ("times_ms", 0), ("context", 0)):
-                if name not in arrays:  # nothing was declared
-                    continue
-                arrays[name] = carried_over(arrays[name], arrays["remembered"], self.history_length, empty)
         self.index.load_state_dict(unnest("index", arrays))
-        self._grow(self.index.size)
         size = self.index.size
-        self._items[:size] = arrays["items"]
-        self._types[:size] = arrays["types"]
-        self._times_ms[:size] = arrays["times_ms"]
-        self._remembered[:size] = arrays["remembered"]
-        self._events[:size] = arrays["events"]
-        self._partition[:size] = arrays["partition"]
+        self._grow(size)
+        same = self._rings.load_state_dict(arrays)
+        for name in ("events", "partition", "slate_id", "slate_at_ms", "newest_ms"):
+            getattr(self, f"_{name}")[:size] = arrays[name]
         width = min(self._slate.shape[1], arrays["slate"].shape[1])
         self._slate[:size, :width] = arrays["slate"][:, :width]
-        self._slate_id[:size] = arrays["slate_id"]
-        self._slate_at_ms[:size] = arrays["slate_at_ms"]
-        self._newest_ms[:size] = arrays["newest_ms"]
-        self._marks[:] = 0
-        self._load_context(arrays)
+        self._marks[:] = 0 if same else CHANGED
         self.applied = {int(partition): int(offset) for partition, offset in arrays["applied"]}
         self._pending = {}
         for partition in arrays["pending_partitions"].tolist():
             self.pending_of(partition).load_state_dict(unnest(f"pending.{partition}", arrays))
-
-    def _load_context(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """What histories know of the declared fields; all rows count as changed where that is not what was saved."""
-        saved = unnest("context_fields", arrays)
-        self._context[: self.index.size] = self._fields.taken_over(
-            arrays.get("context"), saved, *arrays["items"].shape
-        )
-        if not self._fields.made(saved):
-            self._marks[:] = CHANGED
-            logger.warning(
-                "Saved with another events.context or learner.context_buckets: what histories know of a field is kept "
-                "where name and number of buckets are the same. The rest begins empty."
-            )
-
-
-def _pushed_right(histories: Histories) -> Histories:
-    """Filled slots at the right end, in order; gaps arise where items were forgotten."""
-    filled = histories.item_rows != ABSENT
-    if not (filled[:, :-1] & ~filled[:, 1:]).any():
-        return histories
-    order = np.argsort(filled, axis=1, kind="stable")
-    return Histories(
-        users=histories.users,
-        item_rows=np.take_along_axis(histories.item_rows, order, axis=1),
-        types=np.take_along_axis(histories.types, order, axis=1),
-        age_s=np.take_along_axis(histories.age_s, order, axis=1),
-        context=np.take_along_axis(histories.context, order[:, :, None], axis=1),
-        now_s=histories.now_s,
-        lengths=histories.lengths,
-    )

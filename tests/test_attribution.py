@@ -16,7 +16,8 @@ from laws import law
 from learners.context_fields import NO_CONTEXT
 from learners.task import Task
 from stream.attribution import Attribution, LabelRows, LabelSource
-from stream.user_states import EventColumns, UserStates
+from stream.event_columns import EventColumns
+from stream.user_states import UserStates
 
 IMPRESSION, CLICK, CART, BUY, RATE, OTHER = range(6)
 TASKS = (

@@ -38,8 +38,9 @@ from learners.state_changes import (
     whole,
 )
 from learners.state_deltas import Link, merged_part
+from stream.event_columns import EventColumns
 from stream.pending import PendingImpressions
-from stream.user_states import EventColumns, UserStates
+from stream.user_states import UserStates
 
 Arrays = dict[str, NDArray[Any]]
 

@@ -16,7 +16,8 @@ from learners.context_fields import NO_CONTEXT, ContextFields
 from learners.row_index import ABSENT
 from learners.state_arrays import Arrays
 from learners.state_changes import Taken, changed, load_marks
-from stream.user_states import NOWHERE, EventColumns, UserStates
+from stream.event_columns import EventColumns
+from stream.user_states import NOWHERE, UserStates
 
 R = 4
 USERS = ["ann", "bob", "cat"]

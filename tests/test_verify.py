@@ -320,7 +320,7 @@ def one_label_lost(settings: Settings) -> Processor:
 
 def swapped_entries(settings: Settings) -> Processor:
     working = worked(settings, records(journey()))
-    for column in (working.states._items, working.states._types, working.states._times_ms):
+    for column in working.states._rings._columns.values():
         column[0, [1, 2]] = column[0, [2, 1]]
     return working
 
