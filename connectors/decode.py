@@ -60,6 +60,11 @@ def generated_id(record: RawRecord) -> str:
     return f"{record.topic}/{record.partition}/{record.offset}"
 
 
+def is_generated(event_id: str, generated: str) -> bool:
+    """Whether an id is the `generated_id` of its record, or that of an entry of its list."""
+    return event_id == generated or event_id.startswith(f"{generated}#")
+
+
 def arrival_ms(record: RawRecord) -> int | None:
     """When the broker got the record, UTC milliseconds; None where the producer stamped it, or nobody did."""
     if getattr(record, "timestamp_type", None) != _LOG_APPEND_TIME:

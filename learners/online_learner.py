@@ -36,7 +36,7 @@ from learners.task import Task
 from learners.top_list import pessimistic_ranks
 from learners.weightings.weighting import Explanation
 
-VERSION = "1"
+VERSION = "2"
 """Layout of the model; part of every recommendation."""
 
 _SCORED_BY_TASKS = 50
@@ -453,6 +453,7 @@ class OnlineLearner:
             **nest("blend", self._blend.state_dict()),
             **nest("filters", self._filters.live_state()),
             **nest("newcomers", self._newcomers.live_state()),
+            **nest("version", pack_strings([VERSION])),
             **nest("tasks", pack_strings([task.name for task in self.tasks])),
             "positives": self._positives.copy(),
             "negatives": self._negatives.copy(),
@@ -467,6 +468,9 @@ class OnlineLearner:
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """See `Learner`."""
+        version = unpack_strings(unnest("version", arrays))[0] if "version.bytes" in arrays else "1"
+        if version != VERSION:
+            raise ValueError(f"saved by version {version} of the model, this is version {VERSION}")
         saved, wanted = unpack_strings(unnest("tasks", arrays)), [task.name for task in self.tasks]
         if saved != wanted:
             raise ValueError(f"saved with the tasks {', '.join(saved)}, configured are {', '.join(wanted)}")

@@ -10,6 +10,8 @@ import numpy as np
 from connectors.event import ContextValue, Event
 from learners.context_fields import ContextArray, ContextFields
 
+_LARGEST = 1e18  # beyond, a number is noise; one of hundreds of digits is more than a float can hold
+
 
 def context_columns(events: Sequence[Event], fields: ContextFields) -> ContextArray:
     """(B, F) buckets of what B events say of the declared fields."""
@@ -28,6 +30,6 @@ def context_text(value: ContextValue) -> str:
         return value or ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if not math.isfinite(value):
+    if abs(value) >= _LARGEST or not math.isfinite(value):
         return ""
     return str(int(value)) if value == int(value) else repr(value)

@@ -170,6 +170,7 @@ class Engine:
     _checkpoint_due: float = 0.0
     _stopping: bool = False
     _unsaved: bool = False
+    _refused: bool = False  # the last checkpoint, by the disk
 
     async def offer(self, records: Sequence[RawRecord], ack: Ack) -> None:
         """Hand over records of one partition, in order; waits while too many are waiting."""
@@ -184,7 +185,10 @@ class Engine:
 
     async def read(self, what: Callable[[Processor], T]) -> T:
         """Look at the state between two steps."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, what, self.processor)
+        return await asyncio.get_running_loop().run_in_executor(
+            self._thread,
+            lambda: what(self.processor),  # that of then: a recovery puts another one in its place
+        )
 
     async def run(self) -> None:
         """Work until `stop`; raises what the publisher raises, and what a step raises that nothing helps against."""
@@ -270,8 +274,10 @@ class Engine:
         arrived = [
             float(timestamp) for record in records if (timestamp := getattr(record, "timestamp", None))
         ]
-        for processed, findings in outcomes:
-            await self._publish(processed, findings, arrived)
+        for processed, findings in outcomes[:-1]:
+            await self._publish(processed, findings, ())
+        processed, findings = outcomes[-1]
+        await self._publish(processed, findings, arrived)  # each record's arrival counts once
 
     async def _process(self, records: list[RawRecord], now_ms: int) -> list[_Outcome]:
         """What came of the records: all at once, or, where that raised, one by one."""
@@ -280,7 +286,7 @@ class Engine:
         if not isinstance(outcome, Exception):
             if recovery is not None:
                 recovery.journal.note(Stepped(records, now_ms))
-                if recovery.journal.crowded:
+                if recovery.journal.crowded and not self._refused:
                     self._checkpoint_due = min(self._checkpoint_due, time.monotonic())
             return [outcome]
         self.observer.step_failed()
@@ -405,8 +411,10 @@ class Engine:
             logger.error("the checkpoint could not be written to %s: %s", store.url, error)
             self._consumed = consumed + self._consumed
             self._unsaved = True
+            self._refused = True
             self.observer.checkpoint_failed()
             return
+        self._refused = False
         self.last_checkpoint = manifest
         if self.recovery is not None:
             self.recovery.saved(mark, manifest.applied)

@@ -211,7 +211,9 @@ class PendingImpressions:
             int(value) for value in arrays["scalars"]
         )
         saved_size = len(arrays["user"])
-        self.first = max(self.first, self.next - self.capacity)
+        first = self.first
+        self.first = max(first, self.next - self.capacity)
+        self.expired_early += self.first - first
         size = saved_size if 0 < saved_size <= self.capacity else max(min(self.capacity, 256), len(self))
         numbers = np.arange(self.first, self.next)
         for name, empty in _COLUMNS.items():

@@ -11,7 +11,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from connectors.dead_letter import DeadLetter, Reason
-from connectors.decode import EventDecoder, RawRecord, Refusal, dead_letter, generated_id
+from connectors.decode import EventDecoder, RawRecord, Refusal, dead_letter, generated_id, is_generated
 from connectors.event import Event
 from connectors.recommendation import Recommendation
 from learners.state_arrays import Arrays, nest, unnest
@@ -143,7 +143,7 @@ class Processor:
             generated = generated_id(record)
             for event in outcome:
                 # An id that is a place means nothing elsewhere: not on a topic that was made anew.
-                if event.event_id.startswith(generated) or self.recent.admit(partition, event):
+                if is_generated(event.event_id, generated) or self.recent.admit(partition, event):
                     events.append(event)
                     partitions.append(partition)
                 else:

@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 _HOUR_MS = 3_600_000
 _LONGEST_TEXT = 250
+_NO_MEMORY = ("allocate memory", "out of memory")
 
 
 class RecoveryError(Exception):
@@ -157,8 +158,10 @@ class Recovery:
 
 
 def _may_be_a_records_fault(error: Exception) -> bool:
-    """Memory and disk are nobody's but the machine's."""
-    return not isinstance(error, MemoryError | OSError)
+    """Memory and disk are nobody's but the machine's; torch says it in its own words when there is no memory."""
+    return not isinstance(error, MemoryError | OSError) and not (
+        isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)
+    )
 
 
 def _in_words(error: Exception) -> str:

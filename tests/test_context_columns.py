@@ -28,6 +28,9 @@ FIELDS = ContextFields(names=("device", "logged_in"))
         (1e16, "10000000000000000"),
         (float("nan"), ""),
         (float("inf"), ""),
+        (10**17, "100000000000000000"),
+        (10**400, ""),
+        pytest.param(-(10**5_000), "", id="more digits than an int may show"),
     ],
 )
 def test_values_as_text(value: ContextValue, text: str) -> None:

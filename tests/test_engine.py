@@ -675,3 +675,51 @@ async def test_a_restarted_engine_goes_on_from_the_checkpoint(tmp_path: Path) ->
     assert [slate.trigger_event_id for slate in restarted.publisher.recommendations] == ["e5"]
     assert restarted.engine.processor.totals.events_learned == 6
     assert restarted.engine.processor.totals.records_skipped == 4
+
+
+# --- after a step that raised
+
+
+class Shy(CountingLearner):
+    """Fails on every batch of more than one event."""
+
+    def predict_many(self, batch: Any) -> Any:
+        if len(batch) > 1:
+            raise ZeroDivisionError
+        return super().predict_many(batch)
+
+
+def recovering(stage: Stage, max_bytes: int = 1 << 20) -> Stage:
+    stage.engine.processor = processor(Shy())
+    stage.engine.recovery = Recovery(rebuild=lambda: processor(Shy()), journal=Journal(max_bytes))
+    return stage
+
+
+async def test_each_arrival_counts_once_though_the_records_were_applied_one_by_one() -> None:
+    async with recovering(Stage()).run() as stage:
+        await stage.offer(*some(4))
+        await stage.publisher.wait_for(4)
+    assert sum(len(arrived) for arrived, _ in stage.diary.published_at) == 4
+    assert stage.diary.failed_steps == 1
+
+
+async def test_who_looks_while_the_state_is_made_anew_sees_the_new_one() -> None:
+    async with recovering(Stage()).run() as stage:
+        torn = stage.engine.processor
+        await stage.offer(*some(4))
+        seen = await stage.engine.read(lambda one: one)
+        await stage.publisher.wait_for(4)
+        assert stage.engine.processor is not torn
+        assert await stage.engine.read(lambda one: one) is stage.engine.processor
+        assert seen in (torn, stage.engine.processor)
+
+
+async def test_a_disk_that_refuses_is_not_asked_after_every_step(tmp_path: Path) -> None:
+    store = BrokenStore(tmp_path)
+    async with recovering(
+        Stage(store, batch_max_events=1, checkpoint_every_s=60.0), max_bytes=3_000
+    ).run() as stage:
+        for n in range(30):
+            await stage.offer(*some(1, first=n))
+        await stage.publisher.wait_for(30)
+        assert 1 <= store.attempts <= 3, "the first, the crowded journal's, and no more"

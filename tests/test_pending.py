@@ -118,6 +118,7 @@ def test_the_newest_stay_where_the_restored_bound_is_smaller() -> None:
         big.open(n, 0, 0, NOW_MS + n, -1, 0)
     small.load_state_dict(big.state_dict())
     assert [small.latest(user, 0) for user in range(6)] == [None, None, None, 3, 4, 5]
+    assert small.expired_early == 3, "what left without its labels is counted"
     small.open(9, 0, 0, NOW_MS + 9, -1, 0)
     assert [small.latest(user, 0) for user in (3, 4, 5, 9)] == [None, 4, 5, 6]
 

@@ -203,10 +203,18 @@ def test_an_hour_later_more_may_be_refused() -> None:
     assert worked.processor.pipeline.ledger.refused_since(NOW_MS + 1) == 0
 
 
-@pytest.mark.parametrize("error", [MemoryError, lambda: OSError(28, "No space left on device")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError,
+        lambda: OSError(28, "No space left on device"),
+        lambda: RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8000 bytes."),
+        lambda: RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+    ],
+)
 def test_memory_and_disk_are_no_records_fault(error: Callable[[], Exception]) -> None:
     worked = Worked(lambda: choking(error=error))
-    with pytest.raises((MemoryError, OSError)):
+    with pytest.raises((MemoryError, OSError, RuntimeError), match=r"|memory|space"):
         worked.step(some(4, {1}))
 
 

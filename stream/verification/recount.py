@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable
 import numpy as np
 
 from connectors.dead_letter import DeadLetter
-from connectors.decode import RawRecord, generated_id
+from connectors.decode import RawRecord, generated_id, is_generated
 from connectors.event import Event
 from learners.event_batch import IntArray
 from learners.row_index import RowIndex
@@ -77,7 +77,7 @@ class Recount:
                 continue
             generated = generated_id(record)
             for event in outcome:
-                if event.event_id.startswith(generated) or self._recent.admit(record.partition, event):
+                if is_generated(event.event_id, generated) or self._recent.admit(record.partition, event):
                     events.append(event)
                     partitions.append(record.partition)
                 else:
