@@ -36,7 +36,13 @@ def run(folder: Path, factor: int) -> tuple[int, bool]:
     (folder / "learners" / "callee.py").write_text(_CALLEE.format(factor=factor))
     program = "from learners.caller import outer; print(outer(5), len(outer.stats.cache_hits))"
     found = subprocess.run(
-        [sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=True, timeout=120
+        # Python's own cache knows a source by its size and the second of its last change: too coarse here.
+        [sys.executable, "-B", "-c", program],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
     )
     value, hits = found.stdout.split()
     return int(value), hits != "0"
