@@ -32,7 +32,7 @@ def test_an_id_is_new_unless_it_is_among_the_latest_of_its_partition(
         if number == saved_at:
             state, ids, window = ids.state_dict(), RecentIds(later_window), later_window
             ids.load_state_dict(state)
-            latest = {which: some[len(some) - window :] if window else [] for which, some in latest.items()}
+            latest = {which: some[max(len(some) - window, 0) :] for which, some in latest.items()}
         mine, name = latest[partition], (one.user_id, one.event_id)
         assert ids.admit(partition, one) == (name not in mine)
         if name not in mine and window:
