@@ -170,12 +170,12 @@ class Naive:
             if kind in mine[-1].waits and at_ms - mine[-1].at_ms <= window_ms:
                 mine[-1].waits.remove(kind)
                 self.labels[kind, "yes"] += 1
-            elif kind == "click" and at_ms - mine[-1].at_ms <= 20_000:
-                if kind in mine[-1].waits:  # it closes the window itself
+            elif kind == "click":
+                if kind in mine[-1].waits:  # it closes the window itself, be it too late for more
                     mine[-1].waits.remove(kind)
                     mine[-1].closed_no.add(kind)
                     self.labels[kind, "no"] += 1
-                if kind in mine[-1].closed_no:
+                if kind in mine[-1].closed_no and at_ms - mine[-1].at_ms <= 20_000:
                     mine[-1].closed_no.remove(kind)
                     self.labels[kind, "late"] += 1
         for one in self.shown:
