@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 import learners.online_learner as learner_module
-from benchmarks.logs import read_choices
+from benchmarks.logs import read_choices, settings_for
 from learners.features import NAMES, ranking_features
 from monitoring.paired_tests import block_bootstrap
 from monitoring.ranking_quality import hits, ranking_quality
@@ -18,7 +18,6 @@ from stream.assembly import build_pipeline, build_states, choice_types
 from stream.evaluation.log import EvaluationLog
 from stream.evaluation.protocol import Ints, apply_protocol
 from stream.evaluation.run import run_pipeline
-from stream.settings import load
 
 _EVENTS, _QUICK_EVENTS = 25_000, 6_000
 _BOOTSTRAP_SEED = 0
@@ -84,8 +83,7 @@ def measure(quick: bool, logs: Sequence[Path]) -> list[dict[str, Any]]:
 
 def play(log: EvaluationLog, overrides: Mapping[str, Any], hidden: Sequence[str]) -> Ints:
     """(M,) ranks of the scored events."""
-    own = {name: {} for name in log.types if name not in load().events.declared}
-    settings = load(overrides={"events": {"types": own}, "learner": dict(overrides)})
+    settings = settings_for(log, **overrides)
     columns = [n for n, name in enumerate(NAMES) if name.startswith(tuple(hidden))] if hidden else []
 
     def blinded(*given: Any) -> Any:

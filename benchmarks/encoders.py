@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 import numpy as np
 
+from benchmarks.logs import settings_for
 from learners.event_batch import EventBatch
 from learners.features import COUNTS
 from learners.learner import Predictions
@@ -18,7 +19,7 @@ from stream.assembly import build_pipeline, build_states, choice_types
 from stream.evaluation.log import read_log
 from stream.evaluation.protocol import apply_protocol
 from stream.evaluation.run import run_pipeline
-from stream.settings import LearnerSettings, load
+from stream.settings import LearnerSettings
 
 _QUICK_EVENTS = 10_000
 
@@ -41,8 +42,7 @@ def measure(quick: bool, logs: Sequence[Path]) -> list[dict[str, Any]]:
 
 def _run(path: Path, encoder: str, quick: bool) -> dict[str, Any]:
     log = read_log([path], types=None, limit=_QUICK_EVENTS if quick else None)
-    own = {name: {} for name in log.types if name not in load().events.declared}
-    settings = load(overrides={"learner": {"encoder": encoder}, "events": {"types": own}})
+    settings = settings_for(log, encoder=encoder)
     protocol = apply_protocol(log.events, choice_types(settings))
     pipeline = build_pipeline(settings)
     alone: list[np.ndarray] = []

@@ -1,10 +1,12 @@
-"""The part of a log that says what users chose."""
+"""Logs for benchmarks: the part that says what users chose, and settings that know a log's own event types."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from stream.evaluation.log import EvaluationLog, read_log
+from stream.settings import Settings, load
 
 _CHOICES = ("view", "rating")
 
@@ -18,3 +20,9 @@ def read_choices(path: Path, limit: int | None = None) -> EvaluationLog:
     there = read_log([path]).types
     wanted = next((frozenset({kind}) for kind in _CHOICES if kind in there), None)
     return read_log([path], types=wanted, limit=limit)
+
+
+def settings_for(log: EvaluationLog, **learner: Any) -> Settings:
+    """The settings in force with the log's own event types declared, as choices, and these changes to the learner."""
+    own = {name: {} for name in log.types if name not in load().events.declared}
+    return load(overrides={"events": {"types": own}, "learner": learner})

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.logs import read_choices
+from benchmarks.logs import read_choices, settings_for
 from learners.event_batch import EventBatch
 from learners.learner import Learner, Lesson, Predictions
 from monitoring.ranking_quality import ranking_quality
@@ -19,7 +19,6 @@ from stream.assembly import build_pipeline, build_states, choice_types
 from stream.evaluation.log import EvaluationLog
 from stream.evaluation.protocol import apply_protocol
 from stream.evaluation.run import run_pipeline
-from stream.settings import load
 
 INTERVALS = {"live": 0.0, "10 minutes": 600.0, "hour": 3_600.0, "day": 86_400.0, "week": 7 * 86_400.0}
 _QUICK = ("live", "day")
@@ -45,8 +44,7 @@ def measure(quick: bool, logs: Sequence[Path]) -> list[dict[str, Any]]:
 
 def play(log: EvaluationLog, every_s: float) -> dict[str, Any]:
     """Figures of one run; 0 seconds serve what was learned a moment ago."""
-    own = {name: {} for name in log.types if name not in load().events.declared}
-    settings = load(overrides={"events": {"types": own}})
+    settings = settings_for(log)
     protocol = apply_protocol(log.events, choice_types(settings))
     pipeline = build_pipeline(settings)
     refits = 0

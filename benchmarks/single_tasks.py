@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.logs import settings_for
 from stream.allocator import keep_temporaries
 from stream.evaluation.evaluate import evaluate
 from stream.evaluation.log import EvaluationLog, read_log
@@ -42,16 +43,12 @@ def measure(quick: bool, logs: Sequence[Path], seeds: int = 3) -> list[dict[str,
 
 def _tasks(log: EvaluationLog, tasks: Sequence[TaskSettings], seeds: int) -> list[dict[str, Any]]:
     """What a model of these tasks foresaw, by seed."""
-    own = {name: {} for name in log.types if name not in load().events.declared}
-    settings = load(overrides={"events": {"types": own}}).model_copy(update={"tasks": tuple(tasks)})
     return [
-        report(evaluate(log, settings.model_copy(update={"learner": _seeded(settings, seed)})))["tasks"]
+        report(evaluate(log, settings_for(log, seed=seed).model_copy(update={"tasks": tuple(tasks)})))[
+            "tasks"
+        ]
         for seed in range(seeds)
     ]
-
-
-def _seeded(settings: Any, seed: int) -> Any:
-    return settings.learner.model_copy(update={"seed": seed})
 
 
 def _compared(

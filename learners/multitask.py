@@ -151,19 +151,15 @@ class MultiTask:
 
     # --- predicting
 
-    def foresee(self, rows: Tensor, position: IntArray) -> FloatArray:
-        """(B, K) probabilities, or expected values, for (B, inputs) rows shown at `position` (B,)."""
-        return self.calibrated(self.logits(rows, position))
-
     def logits(self, rows: Tensor, position: IntArray) -> FloatArray:
-        """(B, K) the same before they are calibrated."""
+        """(B, K) what is foreseen for (B, inputs) rows shown at `position` (B,), before it is calibrated."""
         with torch.no_grad():
             outputs = self.heads(rows, self._tensor(position), self._offset())
             logits: FloatArray = self._straight(outputs).cpu().numpy()
         return logits
 
     def calibrated(self, logits: FloatArray) -> FloatArray:
-        """(B, K) probabilities from logits (B, K)."""
+        """(B, K) probabilities, or expected values, from logits (B, K)."""
         if self._calibrated:
             return self.calibration.apply(logits)
         plain: FloatArray = (1.0 / (1.0 + np.exp(-logits))).astype(np.float32)
@@ -180,8 +176,7 @@ class MultiTask:
         gradients of a linear map from the heads' input x to the experts' outputs, G_k = sum_b d_k(b) x(b)'.
 
         Every label counts alike: a task's gradient is the sum over its labels. Their mean would make a
-            positive that comes
-        alone weigh as much as a hundred negatives whose windows close together.
+        positive that comes alone weigh as much as a hundred negatives whose windows close together.
 
         Args:
             rows: (B, inputs), with the graph that leads to what they were made of.

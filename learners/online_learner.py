@@ -15,7 +15,7 @@ from learners.candidates import CandidateRetrieval, Candidates, no_candidates
 from learners.composition import Scored, SlateRules, compose, shortlist
 from learners.context_fields import NO_CONTEXT, ContextFields
 from learners.counts.counts import Counts
-from learners.event_batch import BoolArray, EventBatch, FloatArray, Histories, IntArray
+from learners.event_batch import BoolArray, EventBatch, FloatArray, Histories, IntArray, Settled
 from learners.features import NAMES, PAIR_FEATURES, PRIOR, ranking_features
 from learners.filters import FILTERS, FilterRules, Filters
 from learners.label_rates import rates_width
@@ -323,6 +323,7 @@ class OnlineLearner:
         batch = replace(batch, shown=shown)
         loads = self._backlog.add(batch, choices, labelled)
         lessons = [self._learn_load(load) for load in loads]
+        self._calibrate(batch.settled)
         self._learn_places(batch, labelled)
         self._pairs.learn_many(batch, labelled)
         ranked = self._learn_ranker(batch, predictions)
@@ -378,9 +379,8 @@ class OnlineLearner:
             self._pairs.learn_scale(known)
         return self._neural.learn_many(load.batch, load.choices, load.labelled, self._pairs.scaled(known))
 
-    def _learn_places(self, batch: EventBatch, labelled: IntArray) -> None:
-        """What came of shown places, what is settled, and what happened whether or not there is anything to foresee."""
-        settled = batch.settled
+    def _calibrate(self, settled: Settled | None) -> None:
+        """What came of what was foreseen."""
         if settled is not None and settled.shown.shape[1]:  # nobody described impressions otherwise
             self._neural.multitask.calibrate(
                 self._logits(settled.shown),
@@ -388,6 +388,9 @@ class OnlineLearner:
                 settled.mask & (self._positives > 0.0),
                 settled.late,
             )
+
+    def _learn_places(self, batch: EventBatch, labelled: IntArray) -> None:
+        """What came of shown places, and what happened whether or not there is anything to foresee."""
         if batch.happenings is not None:
             self._filters.learn_many(batch.happenings)
             self._newcomers.learn_many(batch.happenings)

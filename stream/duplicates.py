@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from connectors.decode import RawRecord, generated_id, is_generated
 from connectors.event import Event
 from learners.state_arrays import Arrays, grown
 from learners.state_changes import CHANGED, LiveState, Marks, Table, whole
@@ -27,6 +28,18 @@ class RecentIds:
     def __init__(self, window: int = 100_000) -> None:
         self.window = window
         self._rings: dict[int, _Ring] = {}
+
+    def new_of(self, record: RawRecord, events: Sequence[Event]) -> list[Event]:
+        """The record's events that are new; from now on they are known.
+
+        A generated id is a place. It means nothing elsewhere, not on a topic that was made anew, so it is always new.
+        """
+        generated = generated_id(record)
+        return [
+            event
+            for event in events
+            if is_generated(event.event_id, generated) or self.admit(record.partition, event)
+        ]
 
     def admit(self, partition: int, event: Event) -> bool:
         """Whether the event is new; from now on it is known."""

@@ -11,7 +11,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from connectors.dead_letter import DeadLetter, Reason
-from connectors.decode import EventDecoder, RawRecord, Refusal, dead_letter, generated_id, is_generated
+from connectors.decode import EventDecoder, RawRecord, Refusal, dead_letter
 from connectors.event import Event
 from connectors.recommendation import Recommendation
 from learners.state_arrays import Arrays, nest, unnest
@@ -140,14 +140,10 @@ class Processor:
             if isinstance(outcome, DeadLetter):
                 dead_letters.append(outcome)
                 continue
-            generated = generated_id(record)
-            for event in outcome:
-                # An id that is a place means nothing elsewhere: not on a topic that was made anew.
-                if is_generated(event.event_id, generated) or self.recent.admit(partition, event):
-                    events.append(event)
-                    partitions.append(partition)
-                else:
-                    duplicates += 1
+            new = self.recent.new_of(record, outcome)
+            events += new
+            partitions += [partition] * len(new)
+            duplicates += len(outcome) - len(new)
         decoded = time.perf_counter()
         step = None
         if events:

@@ -86,6 +86,17 @@ def write(processor: Processor, store: CheckpointStore, shop: Shop | None = None
     snapshot.taken.saved()
 
 
+def deltas_are_right(folder: Path, store: CheckpointStore, shop: Shop, processor: Processor) -> None:
+    """What is written after each of three more steps is a delta, and a new store reads the live state from it."""
+    for _ in range(3):
+        shop.step(processor)
+        write(processor, store)
+        again = CheckpointStore(folder).latest()
+        assert again is not None
+        assert again.manifest.kind == "delta"
+        assert different(again.pieces, processor.state_dicts()) == []
+
+
 def different(one: Pieces, other: Pieces) -> list[str]:
     """What is not the same, bit for bit."""
     first, second = (
@@ -167,13 +178,7 @@ def test_a_smaller_bound_of_waiting_impressions_keeps_the_chain_right(tmp_path: 
     smaller = built(state={**SETTINGS["state"], "max_pending": 25}, recommend={"slate_size": 3})
     smaller.load(found.pieces, found.manifest.totals)
     store.resume(found)
-    for _ in range(3):
-        shop.step(smaller)
-        write(smaller, store)
-        again = CheckpointStore(tmp_path).latest()
-        assert again is not None
-        assert again.manifest.kind == "delta"
-        assert different(again.pieces, smaller.state_dicts()) == []
+    deltas_are_right(tmp_path, store, shop, smaller)
 
 
 @pytest.mark.parametrize(
@@ -187,13 +192,7 @@ def test_another_context_keeps_the_chain_right(tmp_path: Path, context: list[str
     write(processor, store)
     learner = {**SETTINGS["learner"], "context_buckets": buckets}
     other = restored(store, events={"context": context}, learner=learner)
-    for _ in range(3):
-        shop.step(other)
-        write(other, store)
-        again = CheckpointStore(tmp_path).latest()
-        assert again is not None
-        assert again.manifest.kind == "delta"
-        assert different(again.pieces, other.state_dicts()) == []
+    deltas_are_right(tmp_path, store, shop, other)
     back = restored(store)
     shop.step(back)
     write(back, store)

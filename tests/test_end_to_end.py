@@ -107,6 +107,12 @@ class Place:
             }
         )
 
+    def known_to_commands(self, monkeypatch: pytest.MonkeyPatch) -> Place:
+        """The same, with its settings in this process's environment too."""
+        for name, value in (self.environment | {"FRESHET_STATE_DIR": str(self.settings.state_dir)}).items():
+            monkeypatch.setenv(name, value)
+        return self
+
     def worker(self) -> WorkerProcess:
         return WorkerProcess(self.settings.state_dir, self.environment)
 

@@ -40,9 +40,7 @@ def place(mortal: LocalBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert bootstrap is not None
     here = Place(KafkaClient(bootstrap=bootstrap), TopicSettings(), tmp_path / "state")
     create_topics(here.client, topic_specs(here.settings))
-    for name, value in (here.environment | {"FRESHET_STATE_DIR": str(here.settings.state_dir)}).items():
-        monkeypatch.setenv(name, value)
-    return here
+    return here.known_to_commands(monkeypatch)
 
 
 async def test_the_broker_is_killed_and_comes_back(

@@ -25,10 +25,7 @@ from stream.worker_process import WorkerProcess
 def place(
     broker: KafkaClient, topics: TopicSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Place:
-    here = Place(broker, topics, tmp_path / "state")
-    for name, value in (here.environment | {"FRESHET_STATE_DIR": str(here.settings.state_dir)}).items():
-        monkeypatch.setenv(name, value)
-    return here
+    return Place(broker, topics, tmp_path / "state").known_to_commands(monkeypatch)
 
 
 def lost(worker: WorkerProcess) -> float:

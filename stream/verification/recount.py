@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable
 import numpy as np
 
 from connectors.dead_letter import DeadLetter
-from connectors.decode import RawRecord, generated_id, is_generated
+from connectors.decode import RawRecord
 from connectors.event import Event
 from learners.event_batch import IntArray
 from learners.row_index import RowIndex
@@ -75,13 +75,10 @@ class Recount:
             if refused or isinstance(outcome, DeadLetter):
                 self._totals["dead_letters"] += 1
                 continue
-            generated = generated_id(record)
-            for event in outcome:
-                if is_generated(event.event_id, generated) or self._recent.admit(record.partition, event):
-                    events.append(event)
-                    partitions.append(record.partition)
-                else:
-                    self._totals["duplicates"] += 1
+            new = self._recent.new_of(record, outcome)
+            events += new
+            partitions += [record.partition] * len(new)
+            self._totals["duplicates"] += len(outcome) - len(new)
         if events:
             self._apply(events, partitions)
 
