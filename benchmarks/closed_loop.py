@@ -1,7 +1,8 @@
 """How good slates become when shoppers react to them: click rates beside popular, random and best possible slates.
 
-A steady world, and one in which all tastes change at once half-way. Figures are means over seeds of the last part of
-a run, by counts and not by windows.
+A steady world, and one in which all tastes change at once half-way; freshet, and beside it whoever knows all items and
+has to learn only the shoppers (`acquainted`): nobody can be expected to do better from these events. Figures are means
+over seeds of the last part of a run, by counts and not by windows.
 """
 
 from __future__ import annotations
@@ -9,16 +10,19 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from benchmarks.acquainted import Acquainted
+from connectors.event import Event
+from connectors.recommendation import Recommendation
 from connectors.simulator.config import SimulatorConfig
 from connectors.simulator.report import SimulatorReport
 from connectors.simulator.simulation import Simulation
 from stream.allocator import keep_temporaries
 from stream.assembly import build_pipeline, build_states
-from stream.settings import Settings, load
+from stream.settings import load
 
 _START_MS = 1_700_000_000_000
 _TICK_MS = 4_000
@@ -58,25 +62,46 @@ def measure(quick: bool) -> list[dict[str, Any]]:
     keep_temporaries()
     events, seeds = (_QUICK_EVENTS, (0,)) if quick else (_EVENTS, (0, 1, 2))
     rows = []
-    for name, config in {
-        "steady": SimulatorConfig(),
-        "taste rotation": SimulatorConfig(rotate_at=events // 2),
-    }.items():
+    steady, turned = SimulatorConfig(), SimulatorConfig(rotate_at=events // 2)
+    for name, config, recommender in (
+        ("steady", steady, freshet),
+        ("taste rotation", turned, freshet),
+        ("steady, whoever knows all items", steady, acquainted),
+        ("taste rotation, whoever knows all items", turned, acquainted),
+    ):
         runs = []
         for seed in seeds:
             began = time.perf_counter()
-            marks = play(replace(config, seed=seed), events)
+            marks = play(replace(config, seed=seed), events, recommender)
             runs.append({**figures(marks, config.rotate_at), "seconds": time.perf_counter() - began})
         means = {key: statistics.mean(run[key] for run in runs) for key in runs[0]}
         rows.append({"what": name, "events": events, "seeds": len(seeds), **means})
     return rows
 
 
-def play(config: SimulatorConfig, events: int, settings: Settings | None = None) -> list[Mark]:
-    """One shop, with slates delivered as soon as the step that made them has ended; a mark every 5,000 events."""
-    settings = settings or load()
+Recommender = Callable[[list[Event], int], Sequence[Recommendation]]
+"""From a batch of events, and the simulated time in ms, to slates."""
+
+
+def freshet(_simulation: Simulation) -> Recommender:
+    """What a worker does, by its defaults."""
+    settings = load()
     pipeline, states = build_pipeline(settings), build_states(settings)
+    return lambda events, now_ms: pipeline.step(events, states, now_ms).recommendations
+
+
+def acquainted(simulation: Simulation) -> Recommender:
+    """Whoever knows all items and has to learn the shoppers."""
+    knowing = Acquainted(simulation.world, seed=simulation.config.seed)
+    return lambda events, _now_ms: knowing.step(events)
+
+
+def play(
+    config: SimulatorConfig, events: int, recommender: Callable[[Simulation], Recommender] = freshet
+) -> list[Mark]:
+    """One shop, with slates delivered as soon as the step that made them has ended; a mark every 5,000 events."""
     simulation = Simulation(config, _START_MS)
+    recommend = recommender(simulation)
     now_ms, done = _START_MS, 0
     marks = [Mark.of(simulation.report())]
     while done < events:
@@ -84,8 +109,7 @@ def play(config: SimulatorConfig, events: int, settings: Settings | None = None)
         batch = simulation.advance(now_ms, _PER_TICK)
         if not batch:
             continue
-        step = pipeline.step(batch, states, now_ms)
-        for slate in step.recommendations:
+        for slate in recommend(batch, now_ms):
             simulation.receive(slate)
         done += len(batch)
         if done >= marks[-1].events + _MARK_EVERY or done >= events:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.closed_loop import Mark, figures, levels_after
+from benchmarks.closed_loop import Mark, acquainted, figures, levels_after, play
+from connectors.simulator.config import SimulatorConfig
 from connectors.simulator.report import ARMS
 
 START = 5_000
@@ -53,3 +54,11 @@ def test_what_a_rotation_costs_is_told_by_stretches() -> None:
 
 def test_stretches_that_the_run_does_not_reach_are_not_told() -> None:
     assert list(levels_after(marks([0.1] * 11), 8 * START)) == ["level in 5k", "level 5k-10k"]
+
+
+def test_whoever_knows_all_items_learns_the_shoppers_and_nobody_is_above_the_oracle() -> None:
+    config = SimulatorConfig(shoppers=30, items=200, new_items=0.0, oracle_every=1)
+    marks = play(config, 6_000, acquainted)
+    last = figures(marks, None)
+    assert last["recommended"] > 1.3 * last["popularity"]
+    assert 0.5 < last["share_of_oracle"] <= 1.0

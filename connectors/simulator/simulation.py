@@ -85,6 +85,11 @@ class Simulation:
         """Simulated time up to which the simulation has advanced."""
         return self._now_ms
 
+    @property
+    def world(self) -> World:
+        """The truth, for those who measure what could be known of it."""
+        return self._world
+
     def receive(self, recommendation: Recommendation) -> None:
         """Take the newest slate for a shopper; one for a shopper who is not here is counted and dropped."""
         self._received += 1

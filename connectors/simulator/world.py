@@ -109,8 +109,8 @@ class World:
         self.shoppers_made += 1
         self.shopper_ids[slot] = shopper_id
         self.shopper_slots[shopper_id] = slot
-        self._mix_from[slot], self._leaning_from[slot] = self._fresh_taste()
-        self._mix_to[slot], self._leaning_to[slot] = self._fresh_taste()
+        self._mix_from[slot], self._leaning_from[slot] = self.fresh_taste(self.rng)
+        self._mix_to[slot], self._leaning_to[slot] = self.fresh_taste(self.rng)
         self._way[slot] = float(self.rng.random())
         self._drifted_at_ms[slot] = now_ms
         self._clicked[slot] = {}
@@ -118,9 +118,9 @@ class World:
         self._set_taste(slot)
         return shopper_id
 
-    def _fresh_taste(self) -> tuple[Floats, Floats]:
+    def fresh_taste(self, rng: np.random.Generator) -> tuple[Floats, Floats]:
         """One or two favourite categories (K,), popular ones more often, and an own leaning (D,)."""
-        rng, D = self.rng, self.config.dimension
+        D = self.config.dimension
         mix = np.zeros(self.config.categories)
         for weight in rng.dirichlet((1.0,) * int(rng.integers(1, 3))):
             category = min(int(np.searchsorted(self._category_cdf, rng.random())), self.config.categories - 1)
@@ -155,7 +155,7 @@ class World:
         way = self._way[slot] + self.config.drift * elapsed_ms / 3_600_000.0
         if way >= 1.0:
             self._mix_from[slot], self._leaning_from[slot] = self._mix_to[slot], self._leaning_to[slot]
-            self._mix_to[slot], self._leaning_to[slot] = self._fresh_taste()
+            self._mix_to[slot], self._leaning_to[slot] = self.fresh_taste(self.rng)
             way %= 1.0
         self._way[slot] = way
 
@@ -178,9 +178,12 @@ class World:
 
     def intents(self, slot: int) -> tuple[Floats, Floats]:
         """What a visit of this shopper can be for now: probabilities (I,), and the tastes (I, D) that go with them."""
-        mix = self._mix(slot)
+        return self.intents_of(self._mix(slot), self._lasting_taste(slot))
+
+    def intents_of(self, mix: Floats, lasting: Floats) -> tuple[Floats, Floats]:
+        """The same for favourites (K,) and a lasting taste (D,)."""
         there = np.flatnonzero(mix)
-        tastes = (1.0 - INTENT) * self._lasting_taste(slot) + INTENT * self.categories[there]
+        tastes = (1.0 - INTENT) * lasting + INTENT * self.categories[there]
         prior: Floats = mix[there] / mix[there].sum()
         return prior, _unit(tastes)
 
