@@ -161,6 +161,8 @@ class EventBatch:
         outcomes: Of impressions that ended in this step; None where nobody knows of any.
         settled: Impressions whose windows closed in this step; None where nobody knows of any.
         happenings: All events of the step; None where only rows are there to be learned from.
+        followed: (B,) which rows are another worker's: they are counted, and neither foreseen nor stepped along;
+            None where there are none.
     """
 
     histories: Histories
@@ -175,9 +177,15 @@ class EventBatch:
     outcomes: Outcomes | None = None
     settled: Settled | None = None
     happenings: Happenings | None = None
+    followed: BoolArray | None = None
 
     def __len__(self) -> int:
         return len(self.item_rows)
+
+    @property
+    def own(self) -> BoolArray:
+        """(B,) which rows are this worker's to learn from."""
+        return np.ones(len(self), np.bool_) if self.followed is None else ~self.followed
 
     def take(self, rows: IntArray) -> EventBatch:
         """The rows at `rows`, in this order, with the histories that they need; nothing of what came of others."""

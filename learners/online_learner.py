@@ -173,11 +173,11 @@ class OnlineLearner:
     def predict_many(self, batch: EventBatch) -> Predictions:
         """See `Learner`."""
         self._ensure(batch.item_rows, batch.histories)
-        labelled = np.flatnonzero(batch.label_mask.any(axis=1))
+        labelled = np.flatnonzero(batch.label_mask.any(axis=1) & batch.own)
         shown = self._shown(batch, labelled)
         # What was chosen from a list tells what was better than the rest of that list, which is the heads' to
         # learn; to rank everything by it would teach that whatever is shown is wanted.
-        targets = self._ranked(np.flatnonzero(batch.target & (batch.position < 0)))
+        targets = self._ranked(np.flatnonzero(batch.target & (batch.position < 0) & batch.own))
         sequences, sequence = np.unique(batch.sequence[targets], return_inverse=True)
         histories = batch.histories.take(sequences)
         users = self._neural.user_vectors(histories)
@@ -321,11 +321,11 @@ class OnlineLearner:
         shown = np.zeros((len(batch), predictions.shown.shape[1]), np.float32)
         shown[labelled] = predictions.shown[kept]
         batch = replace(batch, shown=shown)
-        loads = self._backlog.add(batch, choices, labelled)
+        loads = self._backlog.add(batch, choices[batch.own[choices]], labelled)
         lessons = [self._learn_load(load) for load in loads]
         self._calibrate(batch.settled)
         self._learn_places(batch, labelled)
-        self._pairs.learn_many(batch, labelled)
+        self._pairs.learn_many(batch, np.flatnonzero(batch.label_mask.any(axis=1)))
         ranked = self._learn_ranker(batch, predictions)
         sequence = batch.sequence[choices]
         self._counts.learn_many(
@@ -382,11 +382,12 @@ class OnlineLearner:
     def _calibrate(self, settled: Settled | None) -> None:
         """What came of what was foreseen."""
         if settled is not None and settled.shown.shape[1]:  # nobody described impressions otherwise
+            own = ~np.isnan(settled.shown[:, 0])
             self._neural.multitask.calibrate(
-                self._logits(settled.shown),
-                settled.labels,
-                settled.mask & (self._positives > 0.0),
-                settled.late,
+                self._logits(settled.shown[own]),
+                settled.labels[own],
+                settled.mask[own] & (self._positives > 0.0),
+                settled.late[own],
             )
 
     def _learn_places(self, batch: EventBatch, labelled: IntArray) -> None:

@@ -14,7 +14,7 @@ from mode import CrashingSupervisor
 from connectors.kafka_client import KafkaClient
 from connectors.topics import TopicShape
 from stream.engine import Engine
-from stream.transport import BatchSchema, OnLoss, StartOffsets
+from stream.transport import BatchSchema, OnLoss, TakeOver
 
 _QUEUED_LISTS = 8  # between fetcher and agent; a small bound is the back-pressure
 _COMMIT_EVERY_S = 1.0
@@ -26,7 +26,7 @@ class FreshetApp(faust.App):
     """A Faust application that knows where each partition is to be read from."""
 
     logger = logging.getLogger("faust.app")  # its own lines are the framework's, not ours
-    start_offsets: StartOffsets
+    take_over: TakeOver
     on_loss: OnLoss
 
 
@@ -39,6 +39,7 @@ def create_app(
     shape: TopicShape,
     session_timeout_s: float,
     folder: Path,
+    take_over: TakeOver,
     on_loss: OnLoss = lambda _: None,
 ) -> FreshetApp:
     """The application.
@@ -53,6 +54,7 @@ def create_app(
         session_timeout_s: After which silence the broker gives this worker's partitions to others.
         folder: The worker's state folder; it names the member of the group, so that a worker which restarts
             in the same folder gets its partitions back at once (KIP-345, static membership).
+        take_over: Told which partitions are this worker's from now on; says where to read them from.
         on_loss: Told how many records the topic's retention has deleted before they were read.
     """
     app = FreshetApp(
@@ -75,7 +77,7 @@ def create_app(
         broker_max_poll_records=_poll_records(engine),
         broker_commit_interval=_COMMIT_EVERY_S,
     )
-    app.start_offsets = lambda tp: engine.processor.states.applied.get(tp.partition, -1) + 1
+    app.take_over = take_over
     app.on_loss = on_loss
     events_topic = app.topic(topic, schema=BatchSchema())
 

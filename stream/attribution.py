@@ -69,6 +69,14 @@ class LabelRows:
     def __len__(self) -> int:
         return len(self.users)
 
+    @property
+    def own(self) -> BoolArray:
+        """(L,) which rows this worker described when their impression was made; the others are followed only."""
+        if not self.shown.shape[1]:
+            return np.ones(len(self), np.bool_)
+        own: BoolArray = ~np.isnan(self.shown[:, 0])
+        return own
+
     def only(self, tasks: BoolArray) -> LabelRows:
         """The labels of some of the tasks (K,), without the rows that have none of them."""
         mask = self.mask & tasks
@@ -258,7 +266,7 @@ class Attribution:
             values: (B,) values, NaN where there are none.
             states: Holds the pending impressions.
             described: (B, R) what is known of each event's user and item now, before its answer can be part of
-                it.
+                it; NaN where the event is followed only.
         """
         known = np.zeros((len(batch.users), 0), np.float32) if described is None else described
         rows = _Rows(len(self._tasks), known.shape[1])

@@ -127,10 +127,25 @@ class Batcher:
         (users, as_of, moments_ms), sequence = np.unique(keys, axis=1, return_inverse=True)
         return states.histories(users, as_of, moments_ms, columns), sequence.ravel()
 
-    def batch(self, arrivals: Arrivals, labels: LabelRows, states: UserStates, tasks: int) -> EventBatch:
+    def batch(
+        self,
+        arrivals: Arrivals,
+        labels: LabelRows,
+        states: UserStates,
+        tasks: int,
+        own: BoolArray | None = None,
+    ) -> EventBatch:
         """What there is to predict and learn: the step's choices, then its labels.
 
         Events that are neither a choice nor a label are in the histories and nowhere else.
+
+        Args:
+            arrivals: The events.
+            labels: What became known with them.
+            states: The users.
+            tasks: K.
+            own: (B,) which of the events are this worker's to learn from, all where it is None. Labels are where
+                their impression was.
         """
         columns = arrivals.columns
         choices = np.flatnonzero(arrivals.target)
@@ -164,6 +179,7 @@ class Batcher:
             outcomes=labels.outcomes,
             settled=labels.settled,
             happenings=self.happenings(columns),
+            followed=None if own is None else ~np.concatenate([own[choices], labels.own]),
         )
 
     def happenings(self, columns: EventColumns) -> Happenings:
@@ -181,3 +197,7 @@ class Batcher:
         """(B,) whether an event is somebody's behaviour, and not news of an item."""
         behaviour: BoolArray = self._supply[columns.types] == 0
         return behaviour
+
+    def is_trigger(self, event: Event) -> bool:
+        """The same of one event: whether a slate may answer it."""
+        return bool(self._supply[self._numbers[event.event_type]] == 0)

@@ -25,6 +25,7 @@ from learners.state_changes import Taken
 from stream.checkpoints.manifest import Manifest
 from stream.checkpoints.store import CheckpointStore
 from stream.journal import Stepped
+from stream.ownership import EVERYTHING, Assignment
 from stream.processor import Processed, Processor, Snapshot
 from stream.recovery import Recovery
 
@@ -37,6 +38,7 @@ _Outcome = tuple[Processed, Sequence[object]]
 
 _PUBLISHING = 4  # batches on their way to the broker at a time
 _BUFFERED_BATCHES = 4
+_SETTLING_S = 0.01
 _FIRST_CHECKPOINT_S = 1.0
 
 PORTION_BYTES = 128 << 20
@@ -142,6 +144,7 @@ class Engine:
         config: Sizes and times.
         now_ms: The clock, UTC milliseconds.
         recovery: What to do with a step that raised; None stops.
+        assignment: What of the records is this worker's; of each step what it is when that begins.
     """
 
     processor: Processor
@@ -151,6 +154,7 @@ class Engine:
     config: EngineConfig
     now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
     recovery: Recovery | None = None
+    assignment: Assignment = EVERYTHING
     started: asyncio.Event = field(default_factory=asyncio.Event)
     last_checkpoint: Manifest | None = None
     progressed_at: float = field(default_factory=time.monotonic)
@@ -183,6 +187,10 @@ class Engine:
             self._buffered += len(records)
             self._changed.notify_all()
 
+    async def follow(self, records: Sequence[RawRecord]) -> None:
+        """Hand over records of a partition that is another worker's: there is nothing to acknowledge."""
+        await self.offer(records, lambda: None)
+
     async def read(self, what: Callable[[Processor], T]) -> T:
         """Look at the state between two steps."""
         return await asyncio.get_running_loop().run_in_executor(
@@ -209,6 +217,14 @@ class Engine:
         async with self._changed:
             self._stopping = True
             self._changed.notify_all()
+
+    async def settle(self, patience_s: float) -> bool:
+        """Wait until everything that was offered is stepped and published; returns whether it is by then."""
+        deadline = time.monotonic() + patience_s
+        while self.busy and not self._stopping and time.monotonic() < deadline:
+            await asyncio.sleep(_SETTLING_S)
+            self._reap()
+        return not self.busy
 
     async def finish(self) -> None:
         """After `run` has returned: the last checkpoint."""
@@ -282,10 +298,11 @@ class Engine:
     async def _process(self, records: list[RawRecord], now_ms: int) -> list[_Outcome]:
         """What came of the records: all at once, or, where that raised, one by one."""
         recovery = self.recovery
-        outcome = await self.read(lambda processor: self._attempt(processor, records, now_ms))
+        step = Stepped(records, now_ms, assignment=self.assignment)
+        outcome = await self.read(lambda processor: self._attempt(processor, step))
         if not isinstance(outcome, Exception):
             if recovery is not None:
-                recovery.journal.note(Stepped(records, now_ms))
+                recovery.journal.note(step)
                 if recovery.journal.crowded and not self._refused:
                     self._checkpoint_due = min(self._checkpoint_due, time.monotonic())
             return [outcome]
@@ -294,19 +311,17 @@ class Engine:
             raise outcome
         if self._writing is not None:
             await self._writing  # it might become the newest checkpoint while that is read
-        return await self.read(lambda _: self._recover(recovery, records, now_ms, outcome))
+        return await self.read(lambda _: self._recover(recovery, step, outcome))
 
-    def _attempt(self, processor: Processor, records: list[RawRecord], now_ms: int) -> _Outcome | Exception:
+    def _attempt(self, processor: Processor, step: Stepped) -> _Outcome | Exception:
         try:
-            processed = processor.process(records, now_ms)
+            processed = step.make(processor)
         except Exception as error:
             return error
         return self._observed(processor, processed)
 
-    def _recover(
-        self, recovery: Recovery, records: list[RawRecord], now_ms: int, failure: Exception
-    ) -> list[_Outcome]:
-        recovered = recovery.recover(records, now_ms, failure, self._progressed)
+    def _recover(self, recovery: Recovery, step: Stepped, failure: Exception) -> list[_Outcome]:
+        recovered = recovery.recover(step.records, step.now_ms, failure, self._progressed, step.assignment)
         self.processor = recovered.processor
         return [self._observed(recovered.processor, processed) for processed in recovered.outcomes]
 
@@ -320,7 +335,7 @@ class Engine:
         while len(self._publishing) >= _PUBLISHING:
             await asyncio.wait(self._publishing, return_when=asyncio.FIRST_COMPLETED)
             self._reap()
-        if processed.step is not None or processed.dead_letters:
+        if processed.step is not None or processed.dead_letters or processed.owed:
             # A user's newer slate must not be overtaken by an older one: handed over in order, awaited apart.
             since = self._handing_over_since = time.monotonic()
             delivery = await self.publisher.send(processed.recommendations, processed.dead_letters, findings)

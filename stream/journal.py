@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from connectors.decode import RawRecord
-from stream.processor import Place
+from stream.ownership import EVERYTHING, Assignment
+from stream.processor import Place, Processed, Processor
 
 _RECORD_BYTES = 400  # of a record beside its key and value
 
@@ -20,11 +21,17 @@ class Stepped:
         records: The records.
         now_ms: The clock of then, UTC milliseconds.
         refused: Records that the learner cannot take, and why.
+        assignment: What of the records was this worker's.
     """
 
     records: Sequence[RawRecord]
     now_ms: int
     refused: Mapping[Place, str] = field(default_factory=dict)
+    assignment: Assignment = EVERYTHING
+
+    def make(self, processor: Processor) -> Processed:
+        """Make the step."""
+        return processor.process(self.records, self.now_ms, self.refused, self.assignment)
 
     @property
     def size(self) -> int:

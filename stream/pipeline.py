@@ -18,7 +18,7 @@ from learners.filters import FILTERS
 from learners.learner import Learner, Lesson, Slates
 from learners.row_index import ABSENT, RowIndex
 from stream.attribution import Attribution
-from stream.batching import Batcher
+from stream.batching import Arrivals, Batcher
 from stream.event_columns import EventColumns
 from stream.ledger import Ledger
 from stream.user_states import UserStates
@@ -26,6 +26,7 @@ from stream.user_states import UserStates
 Placed = Literal["ranked", "explored", "new"]
 
 _DIGITS = 5
+_ANSWERED_TOGETHER = 512
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +34,8 @@ class Step:
     """What one step did, in arrays that anybody may watch.
 
     Attributes:
-        events: How many events were applied.
+        events: How many events were learned.
+        followed: How many were another worker's and only counted.
         late: How many of them came too late to enter a history and to be learned as a choice.
         recommendations: One for each user whom the step touched; none where no slates were asked for.
         ranked_events: (T,) which of the step's events were ranked: the choices that no list had shown.
@@ -55,6 +57,7 @@ class Step:
     """
 
     events: int
+    followed: int
     late: int
     recommendations: list[Recommendation]
     ranked_events: IntArray
@@ -73,6 +76,20 @@ class Step:
     event_time_ms: int
     removed: Mapping[str, int] = field(default_factory=dict)
     placed: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """What of a step is this worker's, where several share the partitions.
+
+    Attributes:
+        own: (B,) which events are. The others are followed: they enter counts, histories and labels, and neither
+            forecasts nor gradients.
+        served: (B,) which events may be answered with a slate.
+    """
+
+    own: BoolArray
+    served: BoolArray
 
 
 class Pipeline:
@@ -104,6 +121,7 @@ class Pipeline:
         *,
         slates: bool = True,
         simultaneous: bool = False,
+        share: Share | None = None,
     ) -> Step:
         """Predict before learning, learn, apply to the states, and recommend from the newest state.
 
@@ -114,6 +132,7 @@ class Pipeline:
             slates: Whether to recommend; who only measures the predictions does without.
             simultaneous: The events happened at one moment, so that none may know of another, not even from
                 its user's history.
+            share: What is this worker's; everything where it is None.
 
         Raises:
             FloatingPointError: The learner's scores are not numbers.
@@ -127,27 +146,24 @@ class Pipeline:
         self.learner.forget_users(states.take_forgotten())
         columns = arrivals.columns
         states.make_room(columns)
-        histories, sequence = self.batcher.moments(columns, states)
-        described = self.learner.describe(histories, sequence, columns.items, arrivals.position)
+        described = self._describe(arrivals, states, share)
         labels = self._attribution.observe(columns, arrivals.position, arrivals.values, states, described)
         self.ledger.count(columns.items, labels)
         # Of a task that nobody ever answered, silence says nothing; its rows would only cost.
         labels = labels.only(self.learner.answered | (labels.labels > 0.0).any(axis=0))
-        batch = self.batcher.batch(arrivals, labels, states, len(self.learner.tasks))
+        own = None if share is None else share.own
+        batch = self.batcher.batch(arrivals, labels, states, len(self.learner.tasks), own)
         predictions = self.learner.predict_many(batch)
         lesson = self.learner.learn_many(batch, predictions)
         states.apply(columns)
 
         targets = predictions.targets
         chosen = batch.item_rows[targets][:, None]
-        behaviour = np.flatnonzero(self.batcher.is_behaviour(columns))
-        served = (
-            self._recommend(events, behaviour, columns, states, now_ms)
-            if slates and len(behaviour)
-            else _Served()
-        )
+        taught = np.flatnonzero(labels.own) if share is not None else slice(None)
+        served = self._answer(events, columns, states, now_ms, share) if slates else _Served()
         return Step(
-            events=len(events),
+            events=len(events) if share is None else int(share.own.sum()),
+            followed=0 if share is None else int((~share.own).sum()),
             late=int(arrivals.late.sum()),
             recommendations=served.recommendations,
             ranked_events=np.flatnonzero(arrivals.target)[targets],
@@ -157,10 +173,10 @@ class Pipeline:
             candidates=predictions.candidates,
             scores=predictions.scores,
             task_scores=predictions.task_scores,
-            labels=labels.labels,
-            label_mask=labels.mask,
-            label_late=labels.late,
-            label_delay_s=labels.delay_s,
+            labels=labels.labels[taught],
+            label_mask=labels.mask[taught],
+            label_late=labels.late[taught],
+            label_delay_s=labels.delay_s[taught],
             lesson=lesson,
             model_step=self.learner.step,
             event_time_ms=int(columns.times_ms.max()),
@@ -168,18 +184,58 @@ class Pipeline:
             placed=served.placed,
         )
 
-    def _recommend(
+    def _describe(self, arrivals: Arrivals, states: UserStates, share: Share | None) -> FloatArray:
+        """(B, R) what is known and foreseen of each event's user and item; NaN where it is followed only."""
+        columns, position = arrivals.columns, arrivals.position
+        if share is None or share.own.all():
+            histories, sequence = self.batcher.moments(columns, states)
+            return self.learner.describe(histories, sequence, columns.items, position)
+        own = np.flatnonzero(share.own)
+        histories, sequence = self.batcher.moments(columns, states)
+        needed, sequence = np.unique(sequence[own], return_inverse=True)
+        known = self.learner.describe(histories.take(needed), sequence, columns.items[own], position[own])
+        described = np.full((len(position), known.shape[1]), np.nan, np.float32)
+        described[own] = known
+        return described
+
+    def _answer(
         self,
         events: Sequence[Event],
-        behaviour: IntArray,
         columns: EventColumns,
         states: UserStates,
         now_ms: int,
+        share: Share | None,
     ) -> _Served:
         """One slate for each user who did something; its trigger is the user's last event of the step."""
+        may = self.batcher.is_behaviour(columns)
+        behaviour = np.flatnonzero(may if share is None else may & share.served)
         touched, last_from_end = np.unique(columns.users[behaviour][::-1], return_index=True)
-        triggers = behaviour[len(behaviour) - 1 - last_from_end]
-        moments_ms = np.maximum(columns.times_ms[triggers], states.newest_ms(touched))
+        triggers = [events[n] for n in behaviour[len(behaviour) - 1 - last_from_end].tolist()]
+        return self._recommend(triggers, touched, states, now_ms) if triggers else _Served()
+
+    def answer(self, triggers: Sequence[Event], states: UserStates, now_ms: int) -> list[Recommendation]:
+        """Slates of the newest state for events that were applied earlier, at most one of a user.
+
+        Args:
+            triggers: The events; those of users who are forgotten by now get none.
+            states: The users.
+            now_ms: When this happens.
+        """
+        rows = np.array([states.index.row(event.user_id) for event in triggers], np.int64)
+        known = np.flatnonzero(rows != ABSENT)
+        made: list[Recommendation] = []
+        for begin in range(0, len(known), _ANSWERED_TOGETHER):
+            some = known[begin : begin + _ANSWERED_TOGETHER]
+            served = self._recommend([triggers[n] for n in some.tolist()], rows[some], states, now_ms)
+            made += served.recommendations
+        return made
+
+    def _recommend(
+        self, triggers: Sequence[Event], touched: IntArray, states: UserStates, now_ms: int
+    ) -> _Served:
+        """A slate for each of the users in rows `touched`, who differ, of their newest state."""
+        times_ms = np.array([event.occurred_at_ms for event in triggers], np.int64)
+        moments_ms = np.maximum(times_ms, states.newest_ms(touched))
         histories = states.histories(touched, states.remembered(touched), moments_ms)
         slates = self.learner.recommend(histories, self._slate_size)
         names = {row: self.items.id(row) for row in np.unique(slates.item_rows).tolist() if row != ABSENT}
@@ -190,8 +246,7 @@ class Pipeline:
         model = ModelVersion(version=self.learner.version, step=self.learner.step)
         recommendations = []
         ids = np.empty(len(touched), np.uint64)
-        for n, trigger in enumerate(triggers.tolist()):
-            event = events[trigger]
+        for n, event in enumerate(triggers):
             number = slate_number(event, self.learner.version)
             ids[n] = number
             items = places.items(n, names, tasks)

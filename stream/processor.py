@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from connectors.dead_letter import DeadLetter, Reason
@@ -18,7 +19,8 @@ from learners.state_arrays import Arrays, nest, unnest
 from learners.state_changes import LiveState, Taken, changed, load_marks, mark_all
 from learners.state_changes import whole as whole_state
 from stream.duplicates import RecentIds
-from stream.pipeline import Pipeline, Step
+from stream.ownership import EVERYTHING, Answers, Assignment
+from stream.pipeline import Pipeline, Share, Step
 from stream.user_states import UserStates
 
 Place = tuple[int, int]
@@ -33,14 +35,16 @@ class Totals:
 
     Attributes:
         events_learned: Events that were applied.
+        events_followed: Of these, the ones of other workers' partitions: counted, and neither foreseen nor answered.
         recommendations: Slates.
-        dead_letters: Records that were no events, or that the learner failed on.
+        dead_letters: Records that were no events, or that the learner failed on; of other workers' partitions too.
         records_skipped: Records that had been applied and were read again, told by their offsets.
         duplicates: Events that had been applied and were sent again, told by their ids.
         late_events: Of those that were applied, the ones that came too late for their user's history.
     """
 
     events_learned: int = 0
+    events_followed: int = 0
     recommendations: int = 0
     dead_letters: int = 0
     records_skipped: int = 0
@@ -59,6 +63,7 @@ class Processed:
         duplicates: Events that had been applied and were sent again.
         decode_s: Time spent on decoding.
         step_s: Time spent in the pipeline.
+        owed: Slates for events of partitions that have just been taken over.
     """
 
     step: Step | None
@@ -67,11 +72,12 @@ class Processed:
     duplicates: int
     decode_s: float
     step_s: float
+    owed: Sequence[Recommendation] = ()
 
     @property
     def recommendations(self) -> list[Recommendation]:
-        """The step's recommendations."""
-        return self.step.recommendations if self.step is not None else []
+        """The step's recommendations, and those that were owed."""
+        return [*(self.step.recommendations if self.step is not None else ()), *self.owed]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +96,27 @@ class Snapshot:
 
 
 @dataclass(slots=True)
+class _Read:
+    """What was read of some records: events with their partitions, whose they are, and how far each partition is."""
+
+    events: list[Event] = field(default_factory=list)
+    partitions: list[int] = field(default_factory=list)
+    own: list[bool] = field(default_factory=list)
+    served: list[bool] = field(default_factory=list)
+    dead_letters: list[DeadLetter] = field(default_factory=list)
+    others_dead_letters: int = 0
+    skipped: int = 0
+    duplicates: int = 0
+    applied: dict[int, int] = field(default_factory=dict)
+    reached: dict[int, int] = field(default_factory=dict)  # with what was skipped
+
+    @property
+    def share(self) -> Share | None:
+        """What of the events is this worker's; None for everything."""
+        return None if all(self.served) else Share(own=np.array(self.own), served=np.array(self.served))
+
+
+@dataclass(slots=True)
 class Processor:
     """Applies records exactly once to everything it owns.
 
@@ -101,11 +128,16 @@ class Processor:
     pipeline: Pipeline
     states: UserStates
     recent: RecentIds = field(default_factory=RecentIds)
+    answers: Answers = field(default_factory=Answers)
     totals: Totals = field(default_factory=Totals)
     _unfinished: Snapshot | None = None
 
     def process(
-        self, records: Sequence[RawRecord], now_ms: int, refused: Mapping[Place, str] = _NOTHING
+        self,
+        records: Sequence[RawRecord],
+        now_ms: int,
+        refused: Mapping[Place, str] = _NOTHING,
+        assignment: Assignment = EVERYTHING,
     ) -> Processed:
         """Apply records, each partition's in offset order.
 
@@ -113,57 +145,96 @@ class Processor:
             records: Of any partitions; those at or before the applied offset are skipped.
             now_ms: The clock, UTC milliseconds.
             refused: Records that the learner cannot take, and the error; they become dead letters.
+            assignment: What of it is this worker's.
 
         Raises:
             Exception: What the learner raises. The state is torn then: some of it has changed and some has not.
         """
         started = time.perf_counter()
-        applied = self.states.applied
-        events: list[Event] = []
-        partitions: list[int] = []
-        dead_letters: list[DeadLetter] = []
-        reached: dict[int, int] = {}
-        skipped = duplicates = 0
-        for record in records:
-            partition, offset = record.partition, record.offset
-            if offset <= reached.get(partition, applied.get(partition, -1)):
-                skipped += 1
-                continue
-            if partition not in reached:
-                self.pipeline.ledger.reached(partition, offset)
-            reached[partition] = offset
-            if (partition, offset) in refused:
-                self.pipeline.ledger.refuse(partition, offset, now_ms)
-                dead_letters.append(dead_letter(record, _failed(refused[partition, offset]), now_ms))
-                continue
-            outcome = self.decoder.decode(record, now_ms)
-            if isinstance(outcome, DeadLetter):
-                dead_letters.append(outcome)
-                continue
-            new = self.recent.new_of(record, outcome)
-            events += new
-            partitions += [partition] * len(new)
-            duplicates += len(outcome) - len(new)
+        read = self._read(records, now_ms, refused, assignment)
         decoded = time.perf_counter()
         step = None
-        if events:
-            self.states.admit([event.user_id for event in events], partitions)
-            step = self.pipeline.step(events, self.states, now_ms)
-        applied.update(reached)
-        self.totals.events_learned += len(events)
-        self.totals.recommendations += len(step.recommendations) if step is not None else 0
-        self.totals.dead_letters += len(dead_letters)
-        self.totals.records_skipped += skipped
-        self.totals.duplicates += duplicates
-        self.totals.late_events += step.late if step is not None else 0
-        return Processed(
+        if read.events:
+            self.states.admit([event.user_id for event in read.events], read.partitions)
+            step = self.pipeline.step(read.events, self.states, now_ms, share=read.share)
+        self.states.applied.update(read.applied)
+        due = self.answers.due(assignment, read.reached)
+        answered = {made.user_id for made in step.recommendations} if step is not None and due else ()
+        waiting = [event for event in due if event.user_id not in answered]
+        processed = Processed(
             step=step,
-            dead_letters=dead_letters,
-            skipped=skipped,
-            duplicates=duplicates,
+            dead_letters=read.dead_letters,
+            skipped=read.skipped,
+            duplicates=read.duplicates,
             decode_s=decoded - started,
+            owed=self.pipeline.answer(waiting, self.states, now_ms) if waiting else (),
             step_s=time.perf_counter() - decoded,
         )
+        self._count(processed)
+        self.totals.dead_letters += read.others_dead_letters
+        return processed
+
+    def _read(
+        self,
+        records: Sequence[RawRecord],
+        now_ms: int,
+        refused: Mapping[Place, str],
+        assignment: Assignment,
+    ) -> _Read:
+        """What there is to do with the records."""
+        read = _Read()
+        for record in records:
+            partition, offset = record.partition, record.offset
+            read.reached[partition] = max(offset, read.reached.get(partition, -1))
+            owed = assignment.owes(partition, offset)
+            if offset <= read.applied.get(partition, self.states.applied.get(partition, -1)):
+                read.skipped += 1
+                if owed:
+                    self._owe(partition, self.decoder.decode(record, now_ms))
+                continue
+            if partition not in read.applied:
+                self.pipeline.ledger.reached(partition, offset)
+            read.applied[partition] = offset
+            error = refused.get((partition, offset))
+            if error is not None:
+                self.pipeline.ledger.refuse(partition, offset, now_ms)
+            outcome = (
+                self.decoder.decode(record, now_ms)
+                if error is None
+                else dead_letter(record, _failed(error), now_ms)
+            )
+            if owed:
+                self._owe(partition, outcome)
+            if isinstance(outcome, DeadLetter):
+                if assignment.owns(partition):
+                    read.dead_letters.append(outcome)
+                else:
+                    read.others_dead_letters += 1
+                continue
+            new = self.recent.new_of(record, outcome)
+            read.events += new
+            read.partitions += [partition] * len(new)
+            read.own += [assignment.owns(partition)] * len(new)
+            read.served += [assignment.answers(partition, offset)] * len(new)
+            read.duplicates += len(outcome) - len(new)
+        return read
+
+    def _owe(self, partition: int, outcome: Sequence[Event] | DeadLetter) -> None:
+        """Remember whom a record's events concern."""
+        for event in outcome if not isinstance(outcome, DeadLetter) else ():
+            if self.pipeline.batcher.is_trigger(event):
+                self.answers.owe(partition, event)
+
+    def _count(self, processed: Processed) -> None:
+        totals, step = self.totals, processed.step
+        totals.recommendations += len(processed.recommendations)
+        totals.dead_letters += len(processed.dead_letters)
+        totals.records_skipped += processed.skipped
+        totals.duplicates += processed.duplicates
+        if step is not None:
+            totals.events_learned += step.events + step.followed
+            totals.events_followed += step.followed
+            totals.late_events += step.late
 
     def live_states(self) -> dict[str, LiveState]:
         """The pieces of a checkpoint: users, the catalogue, the learner, the ledger with the recent ids."""
@@ -171,7 +242,11 @@ class Processor:
             "users": self.states.live_state(),
             "items": self.pipeline.items.live_state(),
             "learner": self.pipeline.learner.live_state(),
-            "ledger": self.pipeline.ledger.live_state() | nest("recent", self.recent.live_state()),
+            "ledger": {
+                **self.pipeline.ledger.live_state(),
+                **nest("recent", self.recent.live_state()),
+                "answered": self.answers.state_dict(),
+            },
         }
 
     def state_dicts(self) -> dict[str, Arrays]:
@@ -216,6 +291,12 @@ class Processor:
             self.recent.load_state_dict(unnest("recent", pieces["ledger"]))
         else:  # of a version that kept none
             self.pipeline.ledger.begin_anew()
+        # Who saved none was alone, and had answered what it had applied.
+        self.answers.load_state_dict(
+            pieces.get("ledger", {}).get(
+                "answered", np.array(sorted(self.states.applied.items())).reshape(-1, 2)
+            )
+        )
         for name, state in self.live_states().items():
             load_marks(state, pieces.get(name, {}))
         self.totals = Totals(**totals)
@@ -223,6 +304,7 @@ class Processor:
     def begin_anew(self) -> None:
         """The topic is another one from now on: what was learned stays, and all offsets count as new."""
         self.states.applied.clear()
+        self.answers.begin_anew()
         self.pipeline.ledger.begin_anew()
 
     def totals_dict(self) -> dict[str, int]:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 from connectors.decode import RawRecord
 from stream.journal import Journal, Stepped
+from stream.ownership import EVERYTHING, Assignment
 from stream.processor import Place, Processed, Processor
 
 logger = logging.getLogger(__name__)
@@ -65,6 +66,7 @@ class Recovery:
         now_ms: int,
         failure: Exception,
         on_progress: Callable[[], None] = lambda: None,
+        assignment: Assignment = EVERYTHING,
     ) -> Recovered:
         """Apply the records of a step that raised `failure`.
 
@@ -73,6 +75,7 @@ class Recovery:
             now_ms: The clock, UTC milliseconds.
             failure: What the step raised.
             on_progress: Called after each step, since this may take long.
+            assignment: What of the records is this worker's.
 
         Raises:
             RecoveryError: Too many records were refused, or the state cannot be built anew.
@@ -92,9 +95,9 @@ class Recovery:
         made: list[Stepped] = []
         refused: dict[Place, str] = {}
         for record in records:
-            step = Stepped([record], now_ms)
+            step = Stepped([record], now_ms, assignment=assignment)
             try:
-                outcome = processor.process(step.records, now_ms)
+                outcome = step.make(processor)
             except Exception as error:
                 if not _may_be_a_records_fault(error):
                     raise
@@ -103,8 +106,8 @@ class Recovery:
                 logger.error("%s refused: the learner fails on it: %s", _name(record), refused[place])
                 processor = self._again(made, error, on_progress)
                 self._bound(processor, record, now_ms, error)
-                step = Stepped([record], now_ms, {place: refused[place]})
-                outcome = processor.process(step.records, now_ms, step.refused)
+                step = Stepped([record], now_ms, {place: refused[place]}, assignment)
+                outcome = step.make(processor)
             made.append(step)
             outcomes.append(outcome)
             on_progress()
@@ -141,7 +144,7 @@ class Recovery:
                 f"acknowledged: start the worker again, it goes on from the checkpoint before."
             ) from failure
         for step in [*self.journal.steps, *further]:
-            processor.process(step.records, step.now_ms, step.refused)
+            step.make(processor)
             on_progress()
         return processor
 

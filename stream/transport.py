@@ -11,7 +11,7 @@ acknowledge the list and lose it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import faust
@@ -28,8 +28,9 @@ FETCH_MAX_WAIT_MS = 100
 OnLoss = Callable[[int], None]
 """Told how many records were deleted before they were read."""
 
-StartOffsets = Callable[[TP], int]
-"""Where a partition is to be read from: the first offset that is not applied yet."""
+TakeOver = Callable[[Mapping[int, int | None], Mapping[int, int]], Awaitable[Mapping[int, int]]]
+"""From what the group has committed of each assigned partition (None: nothing) and where each one ends to where each is
+to be read from."""
 
 
 class RecordBatch(list[Any]):
@@ -176,16 +177,21 @@ class Consumer(driver.Consumer):
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Seek every partition: batched ones to the first offset that was not applied."""
         positions = dict(await super().seek_to_committed())
-        start: StartOffsets | None = getattr(self.app, "start_offsets", None)
-        if start is None:
+        take_over: TakeOver | None = getattr(self.app, "take_over", None)
+        if take_over is None:
             return positions
         batched = [tp for tp in self.assignment() if self._is_batched(tp.topic)]
         if not batched:
             return positions
-        earliest = await self.earliest_offsets(*batched)
+        earliest, ends = await self.earliest_offsets(*batched), await self.highwaters(*batched)
+        committed = {
+            tp.partition: offset if offset is not None and offset >= 0 else None
+            for tp, offset in ((tp, positions.get(tp)) for tp in batched)
+        }
+        starts = await take_over(committed, {tp.partition: int(ends[tp]) for tp in batched})
         wanted = {}
         for tp in batched:
-            first, kept = start(tp), int(earliest.get(tp, 0))
+            first, kept = starts[tp.partition], int(earliest.get(tp, 0))
             if first > 0:
                 self._tell_loss(tp, first, kept)
             wanted[tp] = self._positions()[tp] = max(first, kept)

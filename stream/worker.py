@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import time
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import faust
@@ -27,8 +28,10 @@ from stream.checkpoints.manifest import CheckpointError, Manifest
 from stream.checkpoints.place import PlaceError
 from stream.checkpoints.store import CheckpointStore
 from stream.engine import Engine, EngineConfig
+from stream.follower import Follower
 from stream.http_server import AddressError, HttpServer, Views, require_free, split_address
 from stream.observer import WorkerObserver
+from stream.ownership import NOTHING, Assignment, Start, TakenOver
 from stream.processor import Processor
 from stream.recovery import Recovery, RecoveryError
 from stream.settings import Settings
@@ -174,8 +177,12 @@ class _Worker:
             shape=shape,
             session_timeout_s=settings.worker.session_timeout_s,
             folder=settings.state_dir,
+            take_over=self._take_over,
             on_loss=self._observer.lost,
         )
+        self._engine.assignment = NOTHING
+        self._partitions = range(shape.partitions)
+        self._follower = Follower(client, topics.events, self._engine.follow, on_loss=self._observer.lost)
         self._http = HttpServer(
             Views(
                 metrics=self._metrics.render,
@@ -194,6 +201,7 @@ class _Worker:
 
     def run(self) -> None:
         """Start everything; returns when a signal has stopped it."""
+        self._app.on_partitions_revoked.connect(self._on_revoked)
         self._app.on_rebalance_complete.connect(self._on_assigned)
         worker = faust.Worker(
             self._app,
@@ -240,6 +248,16 @@ class _Worker:
             logger.exception("the engine failed")
             await app.crash(error)
 
+    async def follow(self) -> None:
+        """Read what is other workers'."""
+        try:
+            await self._follower.run()
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            logger.exception("following other workers' partitions failed")
+            await self._app.crash(error)
+
     async def watch(self) -> None:
         """Start again, gracefully, when the topic is not what it was: as another member, with offsets that fit."""
         what = await self._watch.changed()
@@ -260,12 +278,54 @@ class _Worker:
         """The Faust application."""
         return self._app
 
+    # --- whose partitions are whose
+
+    async def _on_revoked(self, *args: Any, **kwargs: Any) -> None:
+        """The group shares its partitions anew: answer what is at hand, so that nobody else has to."""
+        await self._engine.settle(self._settings.worker.session_timeout_s / 2.0)
+        self._engine.assignment = NOTHING
+
+    async def _take_over(
+        self, committed: Mapping[int, int | None], ends: Mapping[int, int]
+    ) -> Mapping[int, int]:
+        """These partitions are this worker's from now on; see `ownership`."""
+
+        def look(processor: Processor) -> dict[int, Start]:
+            applied = processor.states.applied
+            return {
+                partition: processor.answers.start(
+                    partition, applied.get(partition, -1), offset, ends[partition]
+                )
+                for partition, offset in committed.items()
+            }
+
+        starts = await self._engine.read(look)
+        taken = {partition: start.taken for partition, start in starts.items() if start.taken is not None}
+        if taken:
+            logger.info("taking over partitions=%s", sorted(taken))
+        await self._own(committed, taken)
+        return {partition: start.offset for partition, start in starts.items()}
+
+    async def _own(self, partitions: Iterable[int], taken: Mapping[int, TakenOver]) -> None:
+        owned = frozenset(partitions)
+        self._engine.assignment = Assignment(owned, taken)
+        applied = await self._engine.read(lambda processor: dict(processor.states.applied))
+        self._follower.follow(
+            {
+                partition: applied.get(partition, -1) + 1
+                for partition in self._partitions
+                if partition not in owned
+            }
+        )
+
     # --- what is shown
 
     async def _on_assigned(self, *args: Any, **kwargs: Any) -> None:
         partitions = sorted(tp.partition for tp in self._app.consumer.assignment())
         self._assigned = len(partitions)
         self._watch.hurry()
+        if not partitions:
+            await self._own({}, {})
         logger.info("assigned partitions=%s", partitions)
 
     def _why_not_alive(self) -> str | None:
@@ -296,6 +356,7 @@ class _Worker:
                 "model_step": processor.pipeline.learner.step,
                 "pending_impressions": processor.states.pending,
                 "applied": dict(processor.states.applied),
+                "owned": sorted(self._engine.assignment.owned or ()),
                 "quality": self._observer.summary(),
             }
 
@@ -326,7 +387,7 @@ class _Surroundings(Service):
     def __init__(self, worker: _Worker, **kwargs: Any) -> None:
         self._worker = worker
         self._working: asyncio.Task[None] | None = None
-        self._watching: asyncio.Task[None] | None = None
+        self._beside: list[asyncio.Task[None]] = []
         super().__init__(**kwargs)
 
     async def on_start(self) -> None:
@@ -334,7 +395,7 @@ class _Surroundings(Service):
         await self._worker.start()
         app = self._worker.app
         working = self._working = asyncio.create_task(self._worker.work(app))
-        self._watching = asyncio.create_task(self._worker.watch())
+        self._beside = [asyncio.create_task(each) for each in (self._worker.watch(), self._worker.follow())]
 
         @app.on_before_shutdown.connect
         async def drain(*_: Any, **__: Any) -> None:
@@ -342,8 +403,8 @@ class _Surroundings(Service):
 
     async def on_stop(self) -> None:
         """Nothing more will be published."""
-        if self._watching is not None:
-            self._watching.cancel()
+        for task in self._beside:
+            task.cancel()
         await self._worker.stop()
 
 

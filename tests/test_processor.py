@@ -186,6 +186,7 @@ def test_the_entries_of_an_items_list_are_events_of_one_record() -> None:
     assert [slate.trigger_event_id for slate in found.recommendations] == ["e1#1"]
     assert worked.totals_dict() == {
         "events_learned": 2,
+        "events_followed": 0,
         "recommendations": 1,
         "dead_letters": 0,
         "records_skipped": 0,

@@ -1,0 +1,113 @@
+"""Reads the partitions that other workers own, from where this worker has got, without a consumer group."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from connectors.decode import RawRecord
+from connectors.kafka_client import KafkaClient
+
+logger = logging.getLogger(__name__)
+
+_WAIT_MS = 100
+_PAUSE_S = 1.0
+
+Offer = Callable[[Sequence[RawRecord]], Awaitable[None]]
+"""Takes records of one partition, in order; waits while too many are waiting."""
+
+
+class Follower:
+    """Hands over what is published to some partitions; which ones may change at any time.
+
+    Each partition's records come in order and without gaps, from the offset on that it is followed from. Where
+    retention has deleted them, it goes on at the oldest that is kept.
+
+    Args:
+        client: The broker.
+        topic: The events topic.
+        offer: Where records go.
+        on_loss: Told how many records were deleted before they were read.
+        most_records: Of one poll.
+    """
+
+    def __init__(
+        self,
+        client: KafkaClient,
+        topic: str,
+        offer: Offer,
+        *,
+        on_loss: Callable[[int], None] = lambda _: None,
+        most_records: int = 2_000,
+    ) -> None:
+        self._client, self._topic, self._offer, self._on_loss = client, topic, offer, on_loss
+        self._most_records = most_records
+        self._next: dict[int, int] = {}
+        self._assigned = asyncio.Event()
+        self._changed = True
+
+    def follow(self, partitions: Mapping[int, int]) -> None:
+        """Read these partitions from these offsets on, and no others."""
+        self._next = dict(partitions)
+        self._changed = True
+        if partitions:
+            self._assigned.set()
+        else:
+            self._assigned.clear()
+
+    async def run(self) -> None:
+        """Read until cancelled; connects when there is something to follow."""
+        await self._assigned.wait()
+        consumer = AIOKafkaConsumer(
+            **self._client.options(),
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            fetch_max_wait_ms=_WAIT_MS,
+        )
+        try:
+            await self._start(consumer)
+            while True:
+                await self._assigned.wait()
+                self._position(consumer)
+                polled = await consumer.getmany(timeout_ms=2 * _WAIT_MS, max_records=self._most_records)
+                for tp, records in polled.items():
+                    await self._hand_over(consumer, tp, records)
+        finally:
+            await consumer.stop()
+
+    async def _start(self, consumer: AIOKafkaConsumer) -> None:
+        """Connect; the broker may be away for a while."""
+        while True:
+            try:
+                await consumer.start()
+                return
+            except Exception as error:
+                logger.warning("the partitions of other workers cannot be read yet: %r", error)
+                await asyncio.sleep(_PAUSE_S)
+
+    def _position(self, consumer: AIOKafkaConsumer) -> None:
+        if self._changed:
+            self._changed = False
+            consumer.assign([TopicPartition(self._topic, partition) for partition in self._next])
+            for partition, offset in self._next.items():
+                consumer.seek(TopicPartition(self._topic, partition), offset)
+
+    async def _hand_over(self, consumer: AIOKafkaConsumer, tp: TopicPartition, records: list[Any]) -> None:
+        if self._changed or tp.partition not in self._next:
+            return  # of an assignment that has ended meanwhile
+        expected, after = self._next[tp.partition], records[-1].offset + 1
+        if records[0].offset > expected:
+            kept = min((await consumer.beginning_offsets([tp]))[tp], records[0].offset)
+            if kept > expected:
+                logger.error(
+                    "%s/%d: offsets %d to %d were deleted before they were read", *tp, expected, kept - 1
+                )
+                self._on_loss(kept - expected)
+        if not self._changed:
+            self._next[tp.partition] = after
+            await self._offer(records)

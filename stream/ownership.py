@@ -1,0 +1,137 @@
+"""Which partitions are this worker's, and which slates it owes where it takes over from another one.
+
+Every worker follows all partitions, so that nothing has to move when one of them changes hands. To own a partition
+means to foresee its events, to learn from them by gradients and to answer them with slates.
+
+The former owner may have answered events that this worker has not read yet. A slate of older state must not come after
+a newer one, so nothing is answered until this worker is as far as the partition's end was when it took over.
+Then everybody who did something since the last answer that is known for certain gets one slate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from connectors.event import Event
+
+
+@dataclass(frozen=True, slots=True)
+class TakenOver:
+    """A stretch of a partition that somebody else may have answered.
+
+    Attributes:
+        since: Its first offset; everything before is answered for certain.
+        until: The first offset behind it.
+    """
+
+    since: int
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What is this worker's at one time.
+
+    Attributes:
+        owned: Its partitions; None for all.
+        taken: Those of them that were taken over.
+    """
+
+    owned: frozenset[int] | None = None
+    taken: Mapping[int, TakenOver] = field(default_factory=dict)
+
+    def owns(self, partition: int) -> bool:
+        """Whether it learns from this partition and answers its events."""
+        return self.owned is None or partition in self.owned
+
+    def answers(self, partition: int, offset: int) -> bool:
+        """Whether a record is answered as soon as it is learned."""
+        taken = self.taken.get(partition)
+        return self.owns(partition) and (taken is None or offset >= taken.until)
+
+    def owes(self, partition: int, offset: int) -> bool:
+        """Whether nobody is known to have answered a record, and this worker does so when it has caught up."""
+        taken = self.taken.get(partition)
+        return self.owns(partition) and taken is not None and taken.since <= offset < taken.until
+
+
+EVERYTHING = Assignment()
+"""Of a worker that is alone."""
+
+NOTHING = Assignment(frozenset())
+"""Of one that only follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """How a partition begins that is owned from now on.
+
+    Attributes:
+        offset: The first to read; some of it may have been followed already.
+        taken: What somebody else may have answered; None where that is nothing.
+    """
+
+    offset: int
+    taken: TakenOver | None = None
+
+
+class Answers:
+    """How far this worker has answered each partition itself, and what it owes; belongs to the step's thread."""
+
+    def __init__(self) -> None:
+        self.reached: dict[int, int] = {}
+        """Offsets up to which slates have been made here."""
+        self._owed: dict[int, dict[str, Event]] = {}
+
+    def start(self, partition: int, applied: int, committed: int | None, end: int) -> Start:
+        """Where to begin.
+
+        Args:
+            partition: Which.
+            applied: The last offset that was followed or learned.
+            committed: What the group has committed: everything before it is answered; None where nothing is.
+            end: The offset behind the last record of now.
+        """
+        own = self.reached.get(partition, -1) + 1
+        certain = max(own, committed or 0)
+        if max(applied + 1, certain) == own:
+            return Start(own)
+        return Start(min(applied + 1, certain), TakenOver(certain, end))
+
+    def owe(self, partition: int, event: Event) -> None:
+        """A user's last event that nobody is known to have answered."""
+        self._owed.setdefault(partition, {})[event.user_id] = event
+
+    def due(self, assignment: Assignment, read: Mapping[int, int]) -> list[Event]:
+        """The events to answer now that partitions were read up to these offsets.
+
+        Args:
+            assignment: Of now.
+            read: The last offset of each partition that was looked at.
+        """
+        due: list[Event] = []
+        for partition, offset in read.items():
+            if not assignment.owns(partition):
+                self._owed.pop(partition, None)
+            elif assignment.answers(partition, offset + 1):
+                self.reached[partition] = max(self.reached.get(partition, -1), offset)
+                due += self._owed.pop(partition, {}).values()
+        return due
+
+    def begin_anew(self) -> None:
+        """The topic is another one from now on."""
+        self.reached.clear()
+        self._owed.clear()
+
+    def state_dict(self) -> NDArray[np.int64]:
+        """(P, 2) partitions and offsets."""
+        return np.array(sorted(self.reached.items()), np.int64).reshape(-1, 2)
+
+    def load_state_dict(self, saved: Sequence[Sequence[int]] | NDArray[np.int64]) -> None:
+        """The inverse of `state_dict`."""
+        self.reached = {int(partition): int(offset) for partition, offset in saved}
+        self._owed.clear()
