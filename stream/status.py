@@ -110,6 +110,7 @@ def _from_checkpoint(settings: Settings, id_now: str) -> tuple[dict[str, Any], d
     if manifest is None:
         names = (
             "events_learned",
+            "events_followed",
             "recommendations",
             "dead_letters",
             "records_skipped",

@@ -308,6 +308,7 @@ class _Worker:
 
     async def _own(self, partitions: Iterable[int], taken: Mapping[int, TakenOver]) -> None:
         owned = frozenset(partitions)
+        self._assigned = len(owned)
         self._engine.assignment = Assignment(owned, taken)
         applied = await self._engine.read(lambda processor: dict(processor.states.applied))
         self._follower.follow(
@@ -322,7 +323,6 @@ class _Worker:
 
     async def _on_assigned(self, *args: Any, **kwargs: Any) -> None:
         partitions = sorted(tp.partition for tp in self._app.consumer.assignment())
-        self._assigned = len(partitions)
         self._watch.hurry()
         if not partitions:
             await self._own({}, {})

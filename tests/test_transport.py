@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -112,6 +112,12 @@ class StubEngine:
         if self._acknowledges:
             ack()
 
+    async def take_over(
+        self, committed: Mapping[int, int | None], ends: Mapping[int, int]
+    ) -> Mapping[int, int]:
+        assert committed.keys() == ends.keys()
+        return {partition: self.processor.states.applied.get(partition, -1) + 1 for partition in committed}
+
     @property
     def offsets(self) -> dict[int, list[int]]:
         found: dict[int, list[int]] = {}
@@ -133,6 +139,7 @@ async def running(
         shape=TopicShape("", topics.partitions),
         session_timeout_s=6.0,
         folder=folder,  # type: ignore[arg-type]
+        take_over=engine.take_over,
     )
     await app.start()
     try:
