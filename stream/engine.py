@@ -145,6 +145,7 @@ class Engine:
         now_ms: The clock, UTC milliseconds.
         recovery: What to do with a step that raised; None stops.
         assignment: What of the records is this worker's; of each step what it is when that begins.
+        require_lease: Asked before anything leaves the engine; raises where this worker may not speak any more.
     """
 
     processor: Processor
@@ -155,6 +156,7 @@ class Engine:
     now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
     recovery: Recovery | None = None
     assignment: Assignment = EVERYTHING
+    require_lease: Callable[[], None] = lambda: None
     started: asyncio.Event = field(default_factory=asyncio.Event)
     last_checkpoint: Manifest | None = None
     progressed_at: float = field(default_factory=time.monotonic)
@@ -337,6 +339,7 @@ class Engine:
             self._reap()
         if processed.step is not None or processed.dead_letters or processed.owed:
             # A user's newer slate must not be overtaken by an older one: handed over in order, awaited apart.
+            self.require_lease()
             since = self._handing_over_since = time.monotonic()
             delivery = await self.publisher.send(processed.recommendations, processed.dead_letters, findings)
             self._handing_over_since = None
@@ -359,6 +362,7 @@ class Engine:
 
     async def _begin_checkpoint(self) -> None:
         """Take the state between two steps and write it while the stream goes on."""
+        self.require_lease()
         for task in (self._writing, self._merging):
             if task is not None and task.done():
                 task.result()  # raises what nobody foresaw: records would wait for ever and in silence
@@ -408,6 +412,7 @@ class Engine:
         mark: int,
     ) -> None:
         await asyncio.gather(*published)  # what is in a checkpoint is never published again
+        self.require_lease()
         before = time.monotonic()
         try:
             manifest = await asyncio.to_thread(

@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from typing import Any
 
 import faust
@@ -30,6 +30,7 @@ from stream.checkpoints.store import CheckpointStore
 from stream.engine import Engine, EngineConfig
 from stream.follower import Follower
 from stream.http_server import AddressError, HttpServer, Views, require_free, split_address
+from stream.lease import FencedError, Lease
 from stream.observer import WorkerObserver
 from stream.ownership import NOTHING, Assignment, Start, TakenOver
 from stream.processor import Processor
@@ -45,6 +46,7 @@ logger = logging.getLogger(__name__)
 
 _STUCK_AFTER_S = 120.0
 _UNDELIVERED_S = 10.0
+_LEASE_SHARE = 0.6  # of the session's timeout
 
 
 class WorkerError(Exception):
@@ -154,6 +156,7 @@ class _Worker:
             restore(processor, store, topics.events, shape.id)
             return processor
 
+        self._lease = Lease(_LEASE_SHARE * settings.worker.session_timeout_s)
         self._engine = Engine(
             processor=processor,
             publisher=self._publisher,
@@ -167,6 +170,7 @@ class _Worker:
                 checkpoint_every_s=settings.worker.checkpoint_every_s,
             ),
             last_checkpoint=manifest,
+            require_lease=self._lease.require,
             recovery=Recovery(rebuild, settings.worker.refused_per_hour, held=dict(processor.states.applied)),
         )
         self._app = create_app(
@@ -196,6 +200,7 @@ class _Worker:
         )
         self._watch = TopicWatch(lambda: topic_shape(client, topics.events), shape)
         self._assigned: int | None = None
+        self._fenced = False
         self.again = False
         """Whether the worker stopped to be started again at once."""
 
@@ -244,9 +249,15 @@ class _Worker:
         except RecoveryError as error:
             logger.error("%s", error)
             await app.crash(error)
+        except FencedError as error:
+            self._fence(error)
         except Exception as error:
             logger.exception("the engine failed")
             await app.crash(error)
+
+    def beside(self) -> tuple[Coroutine[Any, Any, None], ...]:
+        """What runs for as long as the worker."""
+        return self.watch(), self.follow(), self.hold_lease()
 
     async def follow(self) -> None:
         """Read what is other workers'."""
@@ -262,6 +273,22 @@ class _Worker:
         """Start again, gracefully, when the topic is not what it was: as another member, with offsets that fit."""
         what = await self._watch.changed()
         logger.warning("topic=%s %s; the worker starts again", self._settings.topics.events, what)
+        self._start_again()
+
+    async def hold_lease(self) -> None:
+        """Notice when the process has stood still, whether or not there is anything to say."""
+        try:
+            await self._lease.keep()
+        except FencedError as error:
+            self._fence(error)
+
+    def _fence(self, error: FencedError) -> None:
+        if not self._fenced:
+            self._fenced = True
+            logger.warning("%s It starts again, from its last checkpoint.", error)
+            self._start_again()
+
+    def _start_again(self) -> None:
         self.again = True
         os.kill(os.getpid(), signal.SIGTERM)
 
@@ -269,7 +296,7 @@ class _Worker:
         """Finish the step at hand and write the last checkpoint, before Faust commits for the last time."""
         await self._engine.stop()
         await working
-        if not self._app.crashed:
+        if not self._app.crashed and not self._fenced:
             await self._engine.finish()
             logger.info("stopped %s", _pairs(self._engine.processor.totals_dict()))
 
@@ -282,6 +309,7 @@ class _Worker:
 
     async def _on_revoked(self, *args: Any, **kwargs: Any) -> None:
         """The group shares its partitions anew: answer what is at hand, so that nobody else has to."""
+        self._lease.renew()
         await self._engine.settle(self._settings.worker.session_timeout_s / 2.0)
         self._engine.assignment = NOTHING
 
@@ -395,7 +423,7 @@ class _Surroundings(Service):
         await self._worker.start()
         app = self._worker.app
         working = self._working = asyncio.create_task(self._worker.work(app))
-        self._beside = [asyncio.create_task(each) for each in (self._worker.watch(), self._worker.follow())]
+        self._beside = [asyncio.create_task(each) for each in self._worker.beside()]
 
         @app.on_before_shutdown.connect
         async def drain(*_: Any, **__: Any) -> None:

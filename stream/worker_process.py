@@ -74,6 +74,17 @@ class WorkerProcess:
         process.wait()
 
     @property
+    def pid(self) -> int:
+        """The process.
+
+        Raises:
+            WorkerFailedError: It was not started.
+        """
+        if self._process is None:
+            raise WorkerFailedError("The worker was not started.")
+        return self._process.pid
+
+    @property
     def http(self) -> str | None:
         """Where it serves metrics and status, once it does."""
         return self._card.http if self._card is not None else None

@@ -51,13 +51,8 @@ class Team:
         worker = self.workers.pop(name)
         await worker.__aexit__(None, None, None)
 
-    async def kill(self, name: str) -> None:
-        await self.signal(name, signal.SIGKILL)
-        self.workers.pop(name)
-
-    async def signal(self, name: str, what: signal.Signals) -> None:
-        status = await self.status(name)
-        os.kill(status["pid"], what)
+    def kill(self, name: str) -> None:
+        os.kill(self.workers.pop(name).pid, signal.SIGKILL)
 
     async def status(self, name: str) -> dict[str, Any]:
         status = await self.workers[name].ask("/status")
@@ -134,7 +129,7 @@ async def test_a_worker_joins_another_is_killed_and_nothing_is_lost_or_answered_
     shared = await team.until_shared()
     assert all(shared.values())
     publishing = asyncio.create_task(publish(team.client, team.topics.events, records(events[400:1_600])))
-    await team.kill("one")
+    team.kill("one")
     await publishing
     await until(lambda: _owns_all(team, "two"))
     await publish(team.client, team.topics.events, records(events[1_600:2_000]))
@@ -152,3 +147,34 @@ async def test_a_worker_joins_another_is_killed_and_nothing_is_lost_or_answered_
 
 async def _owns_all(team: Team, name: str) -> bool:
     return set((await team.status(name))["owned"]) == set(range(team.topics.partitions))
+
+
+async def test_a_worker_that_was_stopped_past_its_session_wakes_up_and_writes_nothing(team: Team) -> None:
+    events = log(1_800)
+    await team.join("one")
+    await team.join("two")
+    await team.until_shared()
+    publishing = asyncio.create_task(publish(team.client, team.topics.events, records(events[:900])))
+    stopped = team.workers.pop("one")
+    os.kill(stopped.pid, signal.SIGSTOP)
+    await publishing
+    await until(lambda: _owns_all(team, "two"))
+    await publish(team.client, team.topics.events, records(events[900:]))
+    await team.until_read()
+    answered = len(await team.slates())
+    os.kill(stopped.pid, signal.SIGCONT)
+    await until(lambda: _started_again(stopped))
+    await stopped.wait_until_ready()  # it has started itself again, in the same process
+    team.workers["one"] = stopped
+    await team.until_shared()
+    await team.until_read()
+    assert len(await team.slates()) == answered
+    await team.leave("one")
+    await team.leave("two")
+    await team.assert_clean()
+    assert_everybody_has_the_newest(await team.slates(), events)
+
+
+async def _started_again(worker: WorkerProcess) -> bool:
+    _, woke, after = worker.log.read_text().partition("stood still for")
+    return bool(woke) and "assigned partitions" in after
