@@ -20,6 +20,7 @@ _NAMES = (
     "refit",
     "single_tasks",
     "task_weights",
+    "teams",
 )
 
 

@@ -14,7 +14,7 @@ from connectors.simulator.simulation import Simulation
 from stream.allocator import keep_temporaries
 from stream.assembly import build_decoder, build_pipeline, build_states
 from stream.duplicates import RecentIds
-from stream.pipeline import Pipeline
+from stream.pipeline import Pipeline, Share
 from stream.settings import Settings, load
 from stream.user_states import UserStates
 
@@ -24,19 +24,25 @@ _BATCHES = (1, 16, 64, 512)
 _USERS = (1, 64)
 _SLATES, _SLATES_QUICK = 1_024, 256
 _PLACES = 20
+_KINDS = {
+    "follow another worker's": (False, False),
+    "predict, learn and apply": (True, False),
+    "whole step, with a slate a user": (True, True),
+}
+"""Whether the events are this worker's, and whether they are answered."""
 _LATER_MS = _START_MS + 3_600_000
 
 
 def measure(quick: bool) -> list[dict[str, Any]]:
     """Microseconds, median, least and most of the repetitions, which are interleaved.
 
-    Decoding, telling duplicates, learning and whole steps are per event, by batch size; slates are per slate, by how
-    many at a time.
+    Decoding, telling duplicates, following, learning and whole steps are per event, by batch size; slates are per
+    slate, by how many at a time.
     """
     keep_temporaries()
     settings = load()
     repetitions, events_each = (3, 1_024) if quick else (5, 4_096)
-    events = _shop(_WARM_UP + repetitions * (2 * len(_BATCHES) + 1) * events_each)
+    events = _shop(_WARM_UP + repetitions * (len(_KINDS) * len(_BATCHES) + 1) * events_each)
     pipeline, states = build_pipeline(settings), build_states(settings)
     for start in range(0, _WARM_UP, 512):
         pipeline.step(events[start : start + 512], states, 0)
@@ -46,12 +52,14 @@ def measure(quick: bool) -> list[dict[str, Any]]:
         costs.setdefault("event: decode", []).append(_decoding(settings, events[at : at + events_each]))
         costs.setdefault("event: is it a duplicate", []).append(_recognising(events[at : at + events_each]))
         at += events_each
-        for slates in (False, True):
-            what = "whole step, with a slate a user" if slates else "predict, learn and apply"
+        for what, (owned, slates) in _KINDS.items():
             for batch in _BATCHES:
+                share = (
+                    None if owned else Share(own=np.zeros(batch, np.bool_), served=np.zeros(batch, np.bool_))
+                )
                 began = time.perf_counter()
                 for start in range(at, at + events_each, batch):
-                    pipeline.step(events[start : start + batch], states, 0, slates=slates)
+                    pipeline.step(events[start : start + batch], states, 0, slates=slates, share=share)
                 cost = (time.perf_counter() - began) / events_each * 1e6
                 costs.setdefault(f"event: {what}, batches of {batch}", []).append(cost)
                 at += events_each

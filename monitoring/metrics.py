@@ -50,6 +50,10 @@ class Metrics:
             return Histogram(f"freshet_{name}", text, labels, buckets=buckets, registry=registry)
 
         self.events = counter("events_learned_total", "Events applied to all state.")
+        self.followed = counter(
+            "events_followed_total", "Events of other workers' partitions, applied to all that is counted."
+        )
+        self.owned = gauge("partitions_owned", "Partitions whose events this worker answers.")
         self.recommendations = counter("recommendations_total", "Recommendations published.")
         removed = counter(
             "candidates_removed_total", "Candidates that a filter left out of slates.", ["filter"]

@@ -121,9 +121,13 @@ class Batcher:
             late=placement.late,
         )
 
-    def moments(self, columns: EventColumns, states: UserStates) -> tuple[Histories, IntArray]:
-        """Histories (S,) before each event, and (B,) which of them each event has."""
+    def moments(
+        self, columns: EventColumns, states: UserStates, events: IntArray | None = None
+    ) -> tuple[Histories, IntArray]:
+        """Histories (S,) before each of B events, all or some of them, and (B,) which of them each event has."""
         keys = np.stack([columns.users, columns.as_of, columns.times_ms])
+        if events is not None:
+            keys = keys[:, events]
         (users, as_of, moments_ms), sequence = np.unique(keys, axis=1, return_inverse=True)
         return states.histories(users, as_of, moments_ms, columns), sequence.ravel()
 

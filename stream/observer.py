@@ -68,15 +68,16 @@ class WorkerObserver:
             metrics.dead_letters[letter.reason].inc()
         for partition, offset in states.applied.items():
             metrics.applied(partition, offset)
+        metrics.recommendations.inc(len(processed.recommendations))
         metrics.last_step.set_to_current_time()
         if processed.step is None:
             return ()
         step = processed.step
         metrics.step.observe(processed.step_s)
         metrics.events.inc(step.events)
+        metrics.followed.inc(step.followed)
         metrics.late_events.inc(step.late)
         metrics.batch_events.observe(step.events)
-        metrics.recommendations.inc(len(step.recommendations))
         for name, count in step.removed.items():
             metrics.removed[name].inc(count)
         for name, count in step.placed.items():

@@ -191,9 +191,8 @@ class Pipeline:
             histories, sequence = self.batcher.moments(columns, states)
             return self.learner.describe(histories, sequence, columns.items, position)
         own = np.flatnonzero(share.own)
-        histories, sequence = self.batcher.moments(columns, states)
-        needed, sequence = np.unique(sequence[own], return_inverse=True)
-        known = self.learner.describe(histories.take(needed), sequence, columns.items[own], position[own])
+        histories, sequence = self.batcher.moments(columns, states, own)
+        known = self.learner.describe(histories, sequence, columns.items[own], position[own])
         described = np.full((len(position), known.shape[1]), np.nan, np.float32)
         described[own] = known
         return described

@@ -337,6 +337,7 @@ class _Worker:
     async def _own(self, partitions: Iterable[int], taken: Mapping[int, TakenOver]) -> None:
         owned = frozenset(partitions)
         self._assigned = len(owned)
+        self._metrics.owned.set(len(owned))
         self._engine.assignment = Assignment(owned, taken)
         applied = await self._engine.read(lambda processor: dict(processor.states.applied))
         self._follower.follow(

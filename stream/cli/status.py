@@ -49,6 +49,7 @@ def _print_table(found: dict[str, Any]) -> None:
     console.print(f"worker {where}")
     names = (
         "events_learned",
+        "events_followed",
         "recommendations",
         "dead_letters",
         "records_skipped",
