@@ -29,9 +29,10 @@ def worker_status(settings: Settings, client: KafkaClient) -> dict[str, Any]:
         stream.checkpoints.manifest.CheckpointError: No worker runs and none of the checkpoints can be read.
         stream.checkpoints.place.PlaceError: The checkpoints cannot stand where the settings say.
     """
-    card = running_worker(settings)
-    if card is not None:
-        found = _ask(card, "/status")
+    asked = _ask_running(settings, "/status")
+    card = asked[0] if asked is not None else None
+    if asked is not None:
+        found = asked[1]
         applied = {int(partition): int(offset) for partition, offset in found.pop("applied").items()}
         checkpoint_at_ms = found.pop("checkpoint_at_ms")
     else:
@@ -60,14 +61,14 @@ def user_state(settings: Settings, user_id: str) -> dict[str, Any] | None:
         stream.checkpoints.manifest.CheckpointError: No worker runs and none of the checkpoints can be read.
         stream.checkpoints.place.PlaceError: The checkpoints cannot stand where the settings say.
     """
-    card = running_worker(settings)
-    if card is not None:
-        try:
-            return _ask(card, f"/users/{urllib.parse.quote(user_id, safe='')}")
-        except urllib.error.HTTPError as error:
-            if error.code == 404:
-                return None
-            raise
+    try:
+        asked = _ask_running(settings, f"/users/{urllib.parse.quote(user_id, safe='')}")
+    except urllib.error.HTTPError as error:
+        if error.code == 404:
+            return None
+        raise
+    if asked is not None:
+        return asked[1]
     checkpoint = checkpoint_store(settings).latest(("users", "items"))
     if checkpoint is None:
         return None
@@ -81,8 +82,8 @@ def user_state(settings: Settings, user_id: str) -> dict[str, Any] | None:
 
 def task_weights(settings: Settings) -> dict[str, Any] | None:
     """Why the tasks weigh what they weigh, from the running worker; None where none runs."""
-    card = running_worker(settings)
-    return None if card is None else _ask(card, "/weights")
+    asked = _ask_running(settings, "/weights")
+    return None if asked is None else asked[1]
 
 
 def running_worker(settings: Settings) -> WorkerCard | None:
@@ -97,6 +98,23 @@ def running_worker(settings: Settings) -> WorkerCard | None:
     except OSError:
         return None
     return card
+
+
+def _ask_running(settings: Settings, path: str) -> tuple[WorkerCard, dict[str, Any]] | None:
+    """The running worker and what it answers; None where none runs, or none any more when it is asked.
+
+    Raises:
+        urllib.error.HTTPError: It answers with an error.
+    """
+    card = running_worker(settings)
+    if card is None:
+        return None
+    try:
+        return card, _ask(card, path)
+    except urllib.error.HTTPError:
+        raise
+    except OSError:
+        return None
 
 
 def _ask(card: WorkerCard, path: str) -> dict[str, Any]:
@@ -120,9 +138,9 @@ def _from_checkpoint(settings: Settings, id_now: str) -> tuple[dict[str, Any], d
             "items",
             "model_step",
         )
-        return dict.fromkeys(names, 0), {}, None
+        return dict.fromkeys(names, 0) | {"owned": []}, {}, None
     applied = manifest.applied if manifest.is_of(id_now) else {}
-    return {**manifest.totals, **manifest.summary}, applied, manifest.created_at_ms
+    return {**manifest.totals, **manifest.summary, "owned": []}, applied, manifest.created_at_ms
 
 
 def _partitions(settings: Settings, client: KafkaClient, applied: dict[int, int]) -> list[dict[str, Any]]:

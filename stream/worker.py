@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Coroutine
 from typing import Any
 
 import faust
@@ -29,10 +29,10 @@ from stream.checkpoints.place import PlaceError
 from stream.checkpoints.store import CheckpointStore
 from stream.engine import Engine, EngineConfig
 from stream.follower import Follower
+from stream.handover import Handover
 from stream.http_server import AddressError, HttpServer, Views, require_free, split_address
 from stream.lease import FencedError, Lease
 from stream.observer import WorkerObserver
-from stream.ownership import NOTHING, Assignment, Start, TakenOver
 from stream.processor import Processor
 from stream.recovery import Recovery, RecoveryError
 from stream.settings import Settings
@@ -173,6 +173,14 @@ class _Worker:
             require_lease=self._lease.require,
             recovery=Recovery(rebuild, settings.worker.refused_per_hour, held=dict(processor.states.applied)),
         )
+        self._follower = Follower(client, topics.events, self._engine.follow, on_loss=self._observer.lost)
+        self._handover = Handover(
+            self._engine,
+            self._follower,
+            shape.partitions,
+            patience_s=settings.worker.session_timeout_s / 2.0,
+            on_share=self._metrics.owned.set,
+        )
         self._app = create_app(
             client,
             self._engine,
@@ -181,12 +189,9 @@ class _Worker:
             shape=shape,
             session_timeout_s=settings.worker.session_timeout_s,
             folder=settings.state_dir,
-            take_over=self._take_over,
+            take_over=self._handover.take_over,
             on_loss=self._observer.lost,
         )
-        self._engine.assignment = NOTHING
-        self._partitions = range(shape.partitions)
-        self._follower = Follower(client, topics.events, self._engine.follow, on_loss=self._observer.lost)
         self._http = HttpServer(
             Views(
                 metrics=self._metrics.render,
@@ -199,7 +204,6 @@ class _Worker:
             )
         )
         self._watch = TopicWatch(lambda: topic_shape(client, topics.events), shape)
-        self._assigned: int | None = None
         self._fenced = False
         self.again = False
         """Whether the worker stopped to be started again at once."""
@@ -308,53 +312,13 @@ class _Worker:
     # --- whose partitions are whose
 
     async def _on_revoked(self, *args: Any, **kwargs: Any) -> None:
-        """The group shares its partitions anew: answer what is at hand, so that nobody else has to."""
-        self._lease.renew()
-        await self._engine.settle(self._settings.worker.session_timeout_s / 2.0)
-        self._engine.assignment = NOTHING
-
-    async def _take_over(
-        self, committed: Mapping[int, int | None], ends: Mapping[int, int]
-    ) -> Mapping[int, int]:
-        """These partitions are this worker's from now on; see `ownership`."""
-
-        def look(processor: Processor) -> dict[int, Start]:
-            applied = processor.states.applied
-            return {
-                partition: processor.answers.start(
-                    partition, applied.get(partition, -1), offset, ends[partition]
-                )
-                for partition, offset in committed.items()
-            }
-
-        starts = await self._engine.read(look)
-        taken = {partition: start.taken for partition, start in starts.items() if start.taken is not None}
-        if taken:
-            logger.info("taking over partitions=%s", sorted(taken))
-        await self._own(committed, taken)
-        return {partition: start.offset for partition, start in starts.items()}
-
-    async def _own(self, partitions: Iterable[int], taken: Mapping[int, TakenOver]) -> None:
-        owned = frozenset(partitions)
-        self._assigned = len(owned)
-        self._metrics.owned.set(len(owned))
-        self._engine.assignment = Assignment(owned, taken)
-        applied = await self._engine.read(lambda processor: dict(processor.states.applied))
-        self._follower.follow(
-            {
-                partition: applied.get(partition, -1) + 1
-                for partition in self._partitions
-                if partition not in owned
-            }
-        )
-
-    # --- what is shown
+        await self._handover.give_up()
 
     async def _on_assigned(self, *args: Any, **kwargs: Any) -> None:
         partitions = sorted(tp.partition for tp in self._app.consumer.assignment())
         self._watch.hurry()
         if not partitions:
-            await self._own({}, {})
+            await self._handover.own((), {})
         logger.info("assigned partitions=%s", partitions)
 
     def _why_not_alive(self) -> str | None:
@@ -366,14 +330,16 @@ class _Worker:
         return None
 
     def _why_not_ready(self) -> str | None:
-        if self._assigned is None:
+        if self._handover.owned is None:
             return "partitions are not assigned yet"
         if self._watch.problem is not None:
             return self._watch.problem
         if self._engine.undelivered_s > _UNDELIVERED_S:
             return f"results have waited for the broker for {self._engine.undelivered_s:.0f} s"
         return (
-            None if self._assigned else "no partitions are assigned: other members of the group have them all"
+            None
+            if self._handover.owned
+            else "no partitions are assigned: other members of the group have them all"
         )
 
     async def _status(self) -> dict[str, Any]:

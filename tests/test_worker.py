@@ -12,7 +12,9 @@ from learners.task import Task
 from stream.assembly import build_processor
 from stream.checkpoints.store import CheckpointStore
 from stream.settings import Settings, load
+from stream.status import task_weights, user_state
 from stream.worker import WorkerError, restore, run_worker
+from stream.worker_card import WorkerCard
 
 NOBODY = KafkaClient(bootstrap="127.0.0.1:1")
 
@@ -150,3 +152,13 @@ def test_a_topic_that_was_made_anew_is_read_from_its_beginning_and_nothing_learn
     assert same.states.applied == {0: 1}
     assert anew.states.applied == {}
     assert anew.totals.events_learned == 2
+
+
+def test_a_worker_that_stops_between_two_questions_is_no_longer_running(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was there when it was looked for, and is not when it is asked."""
+    gone = WorkerCard(pid=1, http="127.0.0.1:1", started_at_ms=0)
+    monkeypatch.setattr("stream.status.running_worker", lambda _: gone)
+    assert task_weights(settings) is None
+    assert user_state(settings, "ann") is None

@@ -1,0 +1,90 @@
+"""When the group shares its partitions anew: what is at hand is answered, and the new share begins where it should."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+
+from stream.engine import Engine
+from stream.follower import Follower
+from stream.ownership import NOTHING, Assignment, Start, TakenOver
+from stream.processor import Processor
+
+logger = logging.getLogger(__name__)
+
+
+class Handover:
+    """Tells engine and follower whose partitions are whose.
+
+    Args:
+        engine: Owns nothing until there is a share.
+        follower: Reads the rest.
+        partitions: How many the topic has.
+        patience_s: How long the group may be kept waiting for what is at hand.
+        on_share: Told how many partitions are owned.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        follower: Follower,
+        partitions: int,
+        patience_s: float,
+        on_share: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self._engine, self._follower = engine, follower
+        self._partitions = range(partitions)
+        self._patience_s = patience_s
+        self._on_share = on_share
+        self.owned: int | None = None
+        """How many partitions are this worker's; None before the first share."""
+        engine.assignment = NOTHING
+
+    async def give_up(self) -> None:
+        """The group is about to share its partitions anew: answer what is at hand, so that nobody else has to."""
+        await self._engine.settle(self._patience_s)
+        self._engine.assignment = NOTHING
+
+    async def take_over(
+        self, committed: Mapping[int, int | None], ends: Mapping[int, int]
+    ) -> Mapping[int, int]:
+        """Own partitions from now on.
+
+        Args:
+            committed: What the group has committed of each; None where that is nothing.
+            ends: Where each ends now.
+
+        Returns:
+            Where to read each from.
+        """
+
+        def look(processor: Processor) -> dict[int, Start]:
+            applied = processor.states.applied
+            return {
+                partition: processor.answers.start(
+                    partition, applied.get(partition, -1), offset, ends[partition]
+                )
+                for partition, offset in committed.items()
+            }
+
+        starts = await self._engine.read(look)
+        taken = {partition: start.taken for partition, start in starts.items() if start.taken is not None}
+        if taken:
+            logger.info("taking over partitions=%s", sorted(taken))
+        await self.own(committed, taken)
+        return {partition: start.offset for partition, start in starts.items()}
+
+    async def own(self, partitions: Iterable[int], taken: Mapping[int, TakenOver]) -> None:
+        """Own these partitions, some of them taken over, and follow the others from where the state has got."""
+        owned = frozenset(partitions)
+        self.owned = len(owned)
+        self._on_share(self.owned)
+        self._engine.assignment = Assignment(owned, taken)
+        applied = await self._engine.read(lambda processor: dict(processor.states.applied))
+        self._follower.follow(
+            {
+                partition: applied.get(partition, -1) + 1
+                for partition in self._partitions
+                if partition not in owned
+            }
+        )
