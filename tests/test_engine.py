@@ -19,6 +19,8 @@ import stream.engine as engine_module
 from stream.checkpoints.store import CheckpointStore
 from stream.engine import Engine, EngineConfig
 from stream.journal import Journal
+from stream.lease import FencedError
+from stream.ownership import Assignment
 from stream.processor import Processor
 from stream.recovery import Recovery, RecoveryError
 
@@ -723,3 +725,84 @@ async def test_a_disk_that_refuses_is_not_asked_after_every_step(tmp_path: Path)
             await stage.offer(*some(1, first=n))
         await stage.publisher.wait_for(30)
         assert 1 <= store.attempts <= 3, "the first, the crowded journal's, and no more"
+
+
+# --- several workers
+
+
+async def test_who_may_not_speak_any_more_publishes_saves_and_acknowledges_nothing(tmp_path: Path) -> None:
+    stage = Stage(CheckpointStore(tmp_path))
+    lapsed = asyncio.Event()
+
+    def require() -> None:
+        if lapsed.is_set():
+            raise FencedError("it stood still")
+
+    async def speak() -> None:
+        async with stage.run():
+            await stage.offer(*some(4))
+            await stage.publisher.wait_for(1)
+            lapsed.set()
+            await stage.offer(*some(4, first=4))
+            assert stage.running is not None
+            await asyncio.wait_for(asyncio.shield(stage.running), SOON_S)
+
+    stage.engine.require_lease = require
+    with pytest.raises(FencedError):
+        await speak()
+    assert len(stage.publisher.sent) == 1
+    with pytest.raises(FencedError):
+        await stage.engine._begin_checkpoint()
+    assert stage.acks.given == []
+    assert CheckpointStore(tmp_path).latest() is None
+
+
+async def test_a_checkpoint_that_waits_for_the_broker_is_not_written_by_who_may_not_speak_any_more(
+    tmp_path: Path,
+) -> None:
+    stage = Stage(CheckpointStore(tmp_path), hold=True)
+    lapsed = asyncio.Event()
+
+    def require() -> None:
+        if lapsed.is_set():
+            raise FencedError("it stood still")
+
+    async def save() -> None:
+        async with stage.run():
+            await stage.offer(*some(4))
+            await stage.publisher.wait_for(1)
+            await stage.engine._begin_checkpoint()
+            lapsed.set()
+            stage.publisher.held[0].set_result(None)
+            assert stage.engine._writing is not None
+            await asyncio.wait_for(stage.engine._writing, SOON_S)
+
+    stage.engine.require_lease = require
+    with pytest.raises(FencedError):
+        await save()
+    assert stage.acks.given == []
+    assert CheckpointStore(tmp_path).latest() is None
+
+
+async def test_settling_waits_for_what_is_at_hand_and_not_for_ever() -> None:
+    async with Stage(hold=True, batch_max_age_ms=1.0).run() as stage:
+        assert await stage.engine.settle(SOON_S)
+        await stage.offer(*some(1))
+        await stage.publisher.wait_for(1)
+        assert not await stage.engine.settle(NEVER_S)
+        settling = asyncio.create_task(stage.engine.settle(SOON_S))
+        await asyncio.sleep(0)
+        stage.publisher.held[0].set_result(None)
+        assert await settling
+
+
+async def test_a_step_is_made_with_the_assignment_of_its_beginning() -> None:
+    async with Stage().run() as stage:
+        stage.engine.assignment = Assignment(frozenset({0}))
+        await stage.offer(*some(4))
+        await stage.publisher.wait_for(1)
+        await stage.engine.follow(some(4, partition=1))
+        await stage.offer(*some(4, first=4))
+        await stage.publisher.wait_for(2)
+        totals = await stage.engine.read(lambda worked: worked.totals_dict())
+    assert (totals["events_learned"], totals["events_followed"], totals["recommendations"]) == (12, 4, 2)
