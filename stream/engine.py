@@ -174,6 +174,7 @@ class Engine:
     _saved: Taken | None = None
     _stalls_s: list[float] = field(default_factory=list)
     _checkpoint_due: float = 0.0
+    _due: int = 0  # slates that are made without waiting for records
     _stopping: bool = False
     _unsaved: bool = False
     _refused: bool = False  # the last checkpoint, by the disk
@@ -207,7 +208,9 @@ class Engine:
         while not self._stopping:
             await self._fill()
             records, consumed = self._take()
-            if records or consumed:  # a list may be empty, and waits for its acknowledgement all the same
+            if (
+                records or consumed or self._due
+            ):  # a list may be empty, and waits for its acknowledgement all the same
                 await self._step(records, consumed)
             if time.monotonic() >= self._checkpoint_due:
                 await self._begin_checkpoint()
@@ -254,7 +257,7 @@ class Engine:
     async def _fill(self) -> None:
         """Wait for a full batch, or for the oldest record's patience, or for a due checkpoint."""
         async with self._changed:
-            while not self._stopping and self._buffered < self.config.batch_max_events:
+            while not self._stopping and not self._due and self._buffered < self.config.batch_max_events:
                 deadline = self._checkpoint_due
                 if self._waiting:
                     deadline = min(deadline, self._waiting[0].since + self.config.batch_max_age_ms / 1000.0)
@@ -295,6 +298,7 @@ class Engine:
         for processed, findings in outcomes[:-1]:
             await self._publish(processed, findings, ())
         processed, findings = outcomes[-1]
+        self._due = processed.due
         await self._publish(processed, findings, arrived)  # each record's arrival counts once
 
     async def _process(self, records: list[RawRecord], now_ms: int) -> list[_Outcome]:

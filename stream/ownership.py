@@ -10,7 +10,7 @@ Then everybody who did something since the last answer that is known for certain
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -86,6 +86,7 @@ class Answers:
         self.reached: dict[int, int] = {}
         """Offsets up to which slates have been made here."""
         self._owed: dict[int, dict[str, Event]] = {}
+        self._due: dict[int, dict[str, Event]] = {}
 
     def start(self, partition: int, applied: int, committed: int | None, end: int) -> Start:
         """Where to begin.
@@ -106,26 +107,48 @@ class Answers:
         """A user's last event that nobody is known to have answered."""
         self._owed.setdefault(partition, {})[event.user_id] = event
 
-    def due(self, assignment: Assignment, read: Mapping[int, int]) -> list[Event]:
-        """The events to answer now that partitions were read up to these offsets.
+    def catch_up(self, assignment: Assignment, read: Mapping[int, int]) -> None:
+        """What is owed in partitions that were read to where they ended becomes due.
 
         Args:
-            assignment: Of now.
+            assignment: Of now; what is not owned any more is the next owner's to answer.
             read: The last offset of each partition that was looked at.
         """
-        due: list[Event] = []
+        for waiting in (self._owed, self._due):
+            for partition in [one for one in waiting if not assignment.owns(one)]:
+                del waiting[partition]
         for partition, offset in read.items():
-            if not assignment.owns(partition):
-                self._owed.pop(partition, None)
-            elif assignment.answers(partition, offset + 1):
+            if assignment.answers(partition, offset + 1) and partition in self._owed:
+                self._due.setdefault(partition, {}).update(self._owed.pop(partition))
+
+    def take(self, answered: Set[str], most: int) -> list[Event]:
+        """Events to answer now, at most so many, and none of users who have just been answered by newer state."""
+        taken: list[Event] = []
+        for partition, due in list(self._due.items()):
+            for user_id in due.keys() & answered:
+                del due[user_id]
+            while due and len(taken) < most:
+                taken.append(due.pop(next(iter(due))))
+            if not due:
+                del self._due[partition]
+        return taken
+
+    def reach(self, assignment: Assignment, read: Mapping[int, int]) -> None:
+        """Slates have been made up to these offsets, but for partitions in which some are due."""
+        for partition, offset in read.items():
+            if assignment.answers(partition, offset + 1) and partition not in self._due:
                 self.reached[partition] = max(self.reached.get(partition, -1), offset)
-                due += self._owed.pop(partition, {}).values()
-        return due
+
+    @property
+    def due(self) -> int:
+        """How many events are to be answered without waiting for anything."""
+        return sum(map(len, self._due.values()))
 
     def begin_anew(self) -> None:
         """The topic is another one from now on."""
         self.reached.clear()
         self._owed.clear()
+        self._due.clear()
 
     def state_dict(self) -> NDArray[np.int64]:
         """(P, 2) partitions and offsets."""
@@ -135,3 +158,4 @@ class Answers:
         """The inverse of `state_dict`."""
         self.reached = {int(partition): int(offset) for partition, offset in saved}
         self._owed.clear()
+        self._due.clear()

@@ -26,7 +26,6 @@ from stream.user_states import UserStates
 Placed = Literal["ranked", "explored", "new"]
 
 _DIGITS = 5
-_ANSWERED_TOGETHER = 512
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,12 +221,11 @@ class Pipeline:
         """
         rows = np.array([states.index.row(event.user_id) for event in triggers], np.int64)
         known = np.flatnonzero(rows != ABSENT)
-        made: list[Recommendation] = []
-        for begin in range(0, len(known), _ANSWERED_TOGETHER):
-            some = known[begin : begin + _ANSWERED_TOGETHER]
-            served = self._recommend([triggers[n] for n in some.tolist()], rows[some], states, now_ms)
-            made += served.recommendations
-        return made
+        if not len(known):
+            return []
+        return self._recommend(
+            [triggers[n] for n in known.tolist()], rows[known], states, now_ms
+        ).recommendations
 
     def _recommend(
         self, triggers: Sequence[Event], touched: IntArray, states: UserStates, now_ms: int

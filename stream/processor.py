@@ -28,6 +28,9 @@ Place = tuple[int, int]
 
 _NOTHING: Mapping[Place, str] = {}
 
+ANSWERED_A_STEP = 256
+"""Most slates of one step for events that were owed: a taking over must not hold up what is new."""
+
 
 @dataclass(slots=True)
 class Totals:
@@ -63,7 +66,8 @@ class Processed:
         duplicates: Events that had been applied and were sent again.
         decode_s: Time spent on decoding.
         step_s: Time spent in the pipeline.
-        owed: Slates for events of partitions that have just been taken over.
+        owed: Slates for events of partitions that were taken over.
+        due: How many more of them there are to make; an empty list of records makes some.
     """
 
     step: Step | None
@@ -73,6 +77,7 @@ class Processed:
     decode_s: float
     step_s: float
     owed: Sequence[Recommendation] = ()
+    due: int = 0
 
     @property
     def recommendations(self) -> list[Recommendation]:
@@ -158,9 +163,10 @@ class Processor:
             self.states.admit([event.user_id for event in read.events], read.partitions)
             step = self.pipeline.step(read.events, self.states, now_ms, share=read.share)
         self.states.applied.update(read.applied)
-        due = self.answers.due(assignment, read.reached)
-        answered = {made.user_id for made in step.recommendations} if step is not None and due else ()
-        waiting = [event for event in due if event.user_id not in answered]
+        self.answers.catch_up(assignment, read.reached)
+        answered = {made.user_id for made in step.recommendations} if step is not None else set()
+        waiting = self.answers.take(answered, ANSWERED_A_STEP)
+        self.answers.reach(assignment, read.reached)
         processed = Processed(
             step=step,
             dead_letters=read.dead_letters,
@@ -168,6 +174,7 @@ class Processor:
             duplicates=read.duplicates,
             decode_s=decoded - started,
             owed=self.pipeline.answer(waiting, self.states, now_ms) if waiting else (),
+            due=self.answers.due,
             step_s=time.perf_counter() - decoded,
         )
         self._count(processed)

@@ -20,7 +20,7 @@ from stream.checkpoints.store import CheckpointStore
 from stream.engine import Engine, EngineConfig
 from stream.journal import Journal
 from stream.lease import FencedError
-from stream.ownership import Assignment
+from stream.ownership import Assignment, TakenOver
 from stream.processor import Processor
 from stream.recovery import Recovery, RecoveryError
 
@@ -806,3 +806,13 @@ async def test_a_step_is_made_with_the_assignment_of_its_beginning() -> None:
         await stage.publisher.wait_for(2)
         totals = await stage.engine.read(lambda worked: worked.totals_dict())
     assert (totals["events_learned"], totals["events_followed"], totals["recommendations"]) == (12, 4, 2)
+
+
+async def test_what_is_due_is_answered_without_waiting_for_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stream.processor.ANSWERED_A_STEP", 1)
+    async with Stage().run() as stage:
+        users = records(numbered([event(user=f"u{n}") for n in range(4)]))
+        stage.engine.assignment = Assignment(frozenset({0}), {0: TakenOver(0, 4)})
+        await stage.offer(*users)
+        await stage.publisher.wait_for(4)
+    assert sorted(slate.user_id for slate in stage.publisher.recommendations) == ["u0", "u1", "u2", "u3"]

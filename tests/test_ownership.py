@@ -20,7 +20,7 @@ from test_processor import log, outcome, two_partitions
 
 from connectors.recommendation import Recommendation
 from stream.ownership import EVERYTHING, NOTHING, Answers, Assignment, Start
-from stream.processor import Processor
+from stream.processor import ANSWERED_A_STEP, Processor
 
 ZERO, ONE = Assignment(frozenset({0})), Assignment(frozenset({1}))
 
@@ -144,6 +144,35 @@ def test_a_user_who_acts_again_at_the_end_gets_one_slate() -> None:
     _, assignment = take_over(worked, 0, committed=None, end=1)
     answered = process(worked, some, assignment)
     assert [(slate.user_id, slate.trigger_event_id) for slate in answered] == [("ann", "e0-1")]
+
+
+def test_many_are_answered_a_few_at_a_time_and_nobody_by_an_event_before_the_last_one() -> None:
+    worked = processor()
+    users = [f"u{n}" for n in range(ANSWERED_A_STEP + 10)]
+    process(worked, views(users), NOTHING)
+    _, assignment = take_over(worked, 0, committed=None, end=len(users))
+    first = worked.process(views(users), NOW_MS, assignment=assignment)
+    assert len(first.recommendations) == ANSWERED_A_STEP
+    assert first.due == 10
+    assert worked.answers.reached == {}
+    again = views([users[-1]], first=len(users))
+    second = worked.process(again, NOW_MS, assignment=assignment)
+    answered = {slate.user_id: slate.trigger_event_id for slate in second.recommendations}
+    assert set(answered) == set(users[ANSWERED_A_STEP:])
+    assert answered[users[-1]] == f"e0-{len(users)}"
+    assert (len(second.recommendations), second.due) == (10, 0)
+    assert worked.answers.reached == {0: len(users)}
+
+
+def test_what_is_due_is_the_next_owners_when_the_partition_is_lost() -> None:
+    worked = processor()
+    users = [f"u{n}" for n in range(ANSWERED_A_STEP + 10)]
+    process(worked, views(users), NOTHING)
+    _, assignment = take_over(worked, 0, committed=None, end=len(users))
+    assert worked.process(views(users), NOW_MS, assignment=assignment).due == 10
+    assert worked.process([], NOW_MS, assignment=NOTHING).due == 0
+    start, _ = take_over(worked, 0, committed=5, end=len(users))
+    assert start == 5
 
 
 def test_what_is_lost_again_before_the_end_is_the_next_owners() -> None:
