@@ -83,3 +83,9 @@ async def test_a_worker_that_was_stopped_past_its_session_wakes_up_and_writes_no
     await team.leave("one")
     await team.leave("two")
     await assert_clean(team, events)
+
+
+async def test_of_four_partitions_each_of_three_workers_has_one(team: Team) -> None:
+    for name in ("one", "two", "three"):
+        await team.join(name)
+    assert sorted(len(owned) for owned in (await team.until_shared()).values()) == [1, 1, 2]
