@@ -60,7 +60,7 @@ async def damage(shop: Shop, times: int, tally: Tally) -> None:
             before = learned_until(place)
             await shop.keep_ahead(before, AHEAD)
             seconds = await learning_again(worker, began, before)
-            wrong = _not_noticed(worker.log.read_text(), number)
+            wrong = not_noticed(worker.log.read_text(), number)
             await until_checkpoints(place, _CHECKPOINTS)
             wrong += await place.differences()
             tally.trial(wrong, seconds, f"{file} {way}")
@@ -90,7 +90,7 @@ def _number(folder: Path) -> int | None:
     return entry.number if entry is not None else None
 
 
-def _not_noticed(log: str, number: int) -> list[str]:
+def not_noticed(log: str, number: int) -> list[str]:
     """What a worker's log lacks that has restored its state beside a damaged checkpoint."""
     wrong = []
     if not re.search(

@@ -66,8 +66,9 @@ async def soak(shop: Shop, _: int, tally: Tally, duration_s: float = 1_800.0) ->
     if status["events_learned"] != (sent := len(shop.events) + played.published):
         wrong.append(f"{status['events_learned']} events learned, {sent} published")
     tally.notes.append(
-        f"{played.published} events at {played.events_per_s:.0f} of {rate / _SHARE:.0f}/s, {status['users']} users, {status['items']} items, "
-        f"at most {max(lags)} waiting, {first:.0f} MB after a third and {last:.0f} MB at the end"
+        f"{played.published} events at {played.events_per_s:.0f} of {rate / _SHARE:.0f}/s, "
+        f"{status['users']} users, {status['items']} items, at most {max(lags)} waiting, "
+        f"{first:.0f} MB after a third and {last:.0f} MB at the end"
     )
     tally.trial(wrong, worst_s, f"{played.elapsed_s:.0f} s")
 
