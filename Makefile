@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 TORCH_INDEX ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench results clean
+.PHONY: help setup demo test check format bench faults results clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ format: setup ## Bring the code into shape
 
 bench: setup ## Print the benchmarks' tables
 	@$(BIN)/python -m benchmarks $(BENCH)
+
+faults: setup ## Kill, stop and damage everything on a real broker, and print what came of it (hours; FAULTS="--quick" for less)
+	@$(BIN)/python -m benchmarks faults $(FAULTS)
 
 results: setup ## Measure the logs in LOGS and write docs/results.md (hours; RESULTS="--seeds 1" for less)
 	@test -n "$(LOGS)" || { echo "make results LOGS=FOLDER, which holds one folder a log with its events.csv.gz" >&2; exit 1; }

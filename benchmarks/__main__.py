@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
+import sys
 from pathlib import Path
 
 import click
@@ -17,11 +18,13 @@ _NAMES = (
     "checkpoint",
     "closed_loop",
     "encoders",
+    "faults",
     "refit",
     "single_tasks",
     "task_weights",
     "teams",
 )
+_WIDTH = 180  # where no terminal says how wide it is
 
 
 @click.command()
@@ -37,11 +40,19 @@ _NAMES = (
 @click.option(
     "--seeds", type=click.IntRange(min=1), help="How many, for those that repeat themselves with others."
 )
-def main(name: str, quick: bool, as_json: bool, logs: tuple[Path, ...], seeds: int | None) -> None:
-    """Run one benchmark; compare only figures of one run, since machines are noisy."""
+@click.option(
+    "--only", multiple=True, help="One of its parts, for those that have some; may be given several times."
+)
+def main(
+    name: str, quick: bool, as_json: bool, logs: tuple[Path, ...], seeds: int | None, only: tuple[str, ...]
+) -> None:
+    """Run one benchmark; compare only figures of one run, since machines are noisy.
+
+    Exits with 1 where something is required and a row says that it went wrong.
+    """
     measure = importlib.import_module(f"benchmarks.{name}").measure
     taken = inspect.signature(measure).parameters
-    given = {"logs": logs, "seeds": seeds}
+    given = {"logs": logs, "seeds": seeds, "only": only}
     for option, value in given.items():
         if value and option not in taken:
             raise click.UsageError(f"{name} takes no --{option}")
@@ -50,11 +61,13 @@ def main(name: str, quick: bool, as_json: bool, logs: tuple[Path, ...], seeds: i
     rows = measure(quick, **{option: value for option, value in given.items() if value})
     if as_json:
         click.echo(json.dumps({"benchmark": name, "quick": quick, "rows": rows}, indent=2))
-        return
-    table = Table(*(column.replace("_", " ") for column in rows[0]))
-    for row in rows:
-        table.add_row(*(_shown(value) for value in row.values()))
-    Console().print(table)
+    else:
+        table = Table(*(column.replace("_", " ") for column in rows[0]))
+        for row in rows:
+            table.add_row(*(_shown(value) for value in row.values()))
+        Console(width=None if sys.stdout.isatty() else _WIDTH).print(table)
+    if any(row.get("went_wrong") for row in rows):
+        sys.exit(1)
 
 
 def _shown(value: object) -> str:

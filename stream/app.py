@@ -68,6 +68,7 @@ def create_app(
         topic_allow_declare=False,
         topic_disable_leader=True,
         stream_wait_empty=False,
+        table_standby_replicas=0,  # else Faust gives the four partitions to two of three workers
         stream_buffer_maxsize=_QUEUED_LISTS,
         consumer_auto_offset_reset="earliest",
         consumer_metadata_max_age_ms=_METADATA_AGE_MS,

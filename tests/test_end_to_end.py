@@ -6,128 +6,29 @@ import asyncio
 import os
 import signal
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaProducer
 
+from benchmarks.faults.events import GARBAGE, log, records
+from benchmarks.faults.place import Place, everything, publish
 from connectors.dead_letter import DeadLetter, decode_dead_letter
-from connectors.event import Event, encode_event
+from connectors.event import Event
 from connectors.kafka_client import KafkaClient
 from connectors.recommendation import Recommendation, decode_recommendation
 from connectors.sources.kafka import KafkaSource
-from connectors.topics import create_topics, delete_topics, end_offsets
-from stream.settings import TopicSettings, load
-from stream.status import user_state, worker_status
+from connectors.topics import create_topics, delete_topics
+from stream.settings import TopicSettings
+from stream.status import user_state
 from stream.topic_specs import topic_specs
-from stream.worker_process import WorkerProcess
-
-NOW_MS = 1_700_000_000_000
-PATIENCE_S = 90.0
-
-GARBAGE: dict[bytes, str] = {
-    b"not json at all": "not_json",
-    b"[1, 2, 3]": "not_an_object",
-    b'{"event_type":"view","item_id":"i1","occurred_at_ms":1700000000000}': "missing_user",
-    b'{"user_id":"u1","event_type":"view","occurred_at_ms":1700000000000}': "missing_item",
-    b'{"user_id":"u1","item_id":"i1","event_type":"tag","occurred_at_ms":1700000000000}': "undeclared_type",
-    b'{"user_id":"u1","item_id":"i1","event_type":"view","occurred_at":"2023-11-14T22:13:20"}': "naive_time",
-    b'{"user_id":"u1","item_id":"i1","event_type":"view","occurred_at_ms":1700000000}': "absurd_time",
-    b'{"user_id":7,"item_id":"i1","event_type":"view","occurred_at_ms":1700000000000}': "wrong_type",
-    b'{"user_id":"u1","item_id":"i1","event_type":"rating","value":NaN,"occurred_at_ms":1700000000000}': (
-        "non_finite_value"
-    ),
-    b'{"user_id":"u1","item_id":"' + b"x" * 70_000 + b'"}': "oversized",
-}
 
 
-def log(count: int, start: int = 0) -> list[Event]:
-    """Twenty users who walk through thirty items in circles of their own."""
-    return [
-        Event(
-            event_id=f"e{n}",
-            event_type="view" if n % 3 else "like",
-            occurred_at_ms=NOW_MS + 1_000 * n,
-            user_id=f"u{n * 7 % 20}",
-            item_id=f"i{(n * 7 % 20 + n // 20) % 30}",
-        )
-        for n in range(start, start + count)
-    ]
-
-
-async def publish(client: KafkaClient, topic: str, records: Sequence[tuple[bytes | None, bytes]]) -> None:
-    producer = AIOKafkaProducer(**client.options(), enable_idempotence=True)
-    await producer.start()
-    try:
-        for key, value in records:
-            await producer.send(topic, value, key)
-    finally:
-        await producer.stop()
-
-
-def records(events: Sequence[Event]) -> list[tuple[bytes | None, bytes]]:
-    return [(event.user_id.encode(), encode_event(event)) for event in events]
-
-
-async def everything(client: KafkaClient, topic: str) -> list[bytes]:
-    """The values of all records that a topic holds now."""
-    missing = {partition: end for partition, end in end_offsets(client, topic).items() if end}
-    values = []
-    async with KafkaSource(client, topic, start="earliest") as source:
-        while missing:
-            for record in await source.read():
-                assert record.value is not None
-                values.append(record.value)
-                if record.offset + 1 >= missing[record.partition]:
-                    del missing[record.partition]
-    return values
-
-
-class Place:
-    """One worker's settings and state folder on the shared broker."""
-
-    def __init__(self, client: KafkaClient, topics: TopicSettings, state_dir: Path) -> None:
-        self.client, self.topics = client, topics
-        self.environment = {
-            "FRESHET_BROKER": client.bootstrap,
-            "FRESHET_WORKER__GROUP": f"group-{topics.events}",
-            "FRESHET_WORKER__CHECKPOINT_EVERY_S": "0.5",
-            **{
-                f"FRESHET_TOPICS__{name.upper()}": str(getattr(topics, name))
-                for name in type(topics).model_fields
-            },
-        }
-        self.settings = load(
-            overrides={
-                "state_dir": state_dir,
-                "topics": topics.model_dump(),
-                "worker": {"group": self.environment["FRESHET_WORKER__GROUP"]},
-            }
-        )
-
-    def known_to_commands(self, monkeypatch: pytest.MonkeyPatch) -> Place:
-        """The same, with its settings in this process's environment too."""
-        for name, value in (self.environment | {"FRESHET_STATE_DIR": str(self.settings.state_dir)}).items():
-            monkeypatch.setenv(name, value)
-        return self
-
-    def worker(self) -> WorkerProcess:
-        return WorkerProcess(self.settings.state_dir, self.environment)
-
-    async def status(self) -> dict[str, Any]:
-        return await asyncio.to_thread(worker_status, self.settings, self.client)
-
-    async def until(self, worker: WorkerProcess, reached: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        """Ask for the status until it is as wanted."""
-        async with asyncio.timeout(PATIENCE_S):
-            while True:
-                worker.check()
-                status = await self.status()
-                if reached(status):
-                    return status
-                await asyncio.sleep(0.05)
+def known_to_commands(place: Place, monkeypatch: pytest.MonkeyPatch) -> Place:
+    """The same, with its settings in this process's environment too."""
+    for name, value in (place.environment | {"FRESHET_STATE_DIR": str(place.settings.state_dir)}).items():
+        monkeypatch.setenv(name, value)
+    return place
 
 
 @pytest.fixture

@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from test_end_to_end import Place, log, publish, records
+from test_end_to_end import known_to_commands
 from test_verify_broker import verify
 
+from benchmarks.faults.events import log, records
+from benchmarks.faults.place import Place, publish
 from connectors.kafka_client import KafkaClient
 from connectors.local_broker import LocalBroker
 from connectors.topics import create_topics
@@ -40,7 +42,7 @@ def place(mortal: LocalBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert bootstrap is not None
     here = Place(KafkaClient(bootstrap=bootstrap), TopicSettings(), tmp_path / "state")
     create_topics(here.client, topic_specs(here.settings))
-    return here.known_to_commands(monkeypatch)
+    return known_to_commands(here, monkeypatch)
 
 
 async def test_the_broker_is_killed_and_comes_back(

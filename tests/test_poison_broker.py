@@ -7,9 +7,11 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from test_end_to_end import Place, everything, log, publish, records
+from test_end_to_end import known_to_commands
 from test_verify_broker import verify
 
+from benchmarks.faults.events import log, records
+from benchmarks.faults.place import Place, everything, publish
 from connectors.dead_letter import decode_dead_letter
 from connectors.event import Event
 from connectors.kafka_client import KafkaClient
@@ -35,7 +37,7 @@ CHOKING = """
 def place(
     broker: KafkaClient, topics: TopicSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Place:
-    return Place(broker, topics, tmp_path / "state").known_to_commands(monkeypatch)
+    return known_to_commands(Place(broker, topics, tmp_path / "state"), monkeypatch)
 
 
 def choking_worker(place: Place, folder: Path) -> WorkerProcess:

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 from kafka.admin import ScramMechanism, UserScramCredentialUpsertion
-from test_end_to_end import log
 
+from benchmarks.faults.events import log
 from connectors import ports
 from connectors.event import Event, encode_event
 from connectors.java_process import find, terminate

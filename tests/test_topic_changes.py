@@ -8,9 +8,11 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from test_end_to_end import Place, assert_state_equals, log, publish, records
+from test_end_to_end import assert_state_equals, known_to_commands
 from test_verify_broker import delete_before, verify
 
+from benchmarks.faults.events import log, records
+from benchmarks.faults.place import Place, publish
 from connectors.event import encode_event
 from connectors.kafka_admin import admin
 from connectors.kafka_client import KafkaClient
@@ -25,7 +27,7 @@ from stream.worker_process import WorkerProcess
 def place(
     broker: KafkaClient, topics: TopicSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Place:
-    return Place(broker, topics, tmp_path / "state").known_to_commands(monkeypatch)
+    return known_to_commands(Place(broker, topics, tmp_path / "state"), monkeypatch)
 
 
 def lost(worker: WorkerProcess) -> float:

@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from kafka import TopicPartition
-from test_end_to_end import Place, log, publish, records
+from test_end_to_end import known_to_commands
 
+from benchmarks.faults.events import log, records
+from benchmarks.faults.place import Place, publish
 from connectors.kafka_admin import admin
 from connectors.kafka_client import KafkaClient
 from connectors.topics import beginning_offsets, end_offsets
@@ -25,7 +27,7 @@ from stream.settings import TopicSettings
 def place(
     broker: KafkaClient, topics: TopicSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Place:
-    return Place(broker, topics, tmp_path / "state").known_to_commands(monkeypatch)
+    return known_to_commands(Place(broker, topics, tmp_path / "state"), monkeypatch)
 
 
 async def verify() -> tuple[int, dict[str, Any]]:
