@@ -175,6 +175,7 @@ class Engine:
     _stalls_s: list[float] = field(default_factory=list)
     _checkpoint_due: float = 0.0
     _due: int = 0  # slates that are made without waiting for records
+    _owing: bool = False
     _stopping: bool = False
     _unsaved: bool = False
     _refused: bool = False  # the last checkpoint, by the disk
@@ -298,7 +299,7 @@ class Engine:
         for processed, findings in outcomes[:-1]:
             await self._publish(processed, findings, ())
         processed, findings = outcomes[-1]
-        self._due = processed.due
+        self._due, self._owing = processed.due, processed.owing
         await self._publish(processed, findings, arrived)  # each record's arrival counts once
 
     async def _process(self, records: list[RawRecord], now_ms: int) -> list[_Outcome]:
@@ -382,7 +383,7 @@ class Engine:
         self._reap()
         store = self.checkpoints
         if store is None:
-            consumed, self._consumed, self._unsaved = self._consumed, [], False
+            consumed = self._take_consumed()
             await asyncio.gather(*self._publishing)
             for ack in consumed:
                 ack()
@@ -391,11 +392,22 @@ class Engine:
         if moment is None:
             self._checkpoint_due = time.monotonic()  # goes on after the next step
             return
-        consumed, self._consumed, self._unsaved = self._consumed, [], False
+        consumed = self._take_consumed()
         published, stalled_s = tuple(self._publishing), max(self._stalls_s)
         mark = self.recovery.journal.mark() if self.recovery is not None else 0
         self._stalls_s = []
         self._writing = asyncio.create_task(self._write(store, moment, published, consumed, stalled_s, mark))
+
+    def _take_consumed(self) -> list[Ack]:
+        """The acknowledgements of everything that is stepped; none while slates for some of it are owed.
+
+        What is acknowledged counts as answered for whoever takes over next.
+        """
+        self._unsaved = False
+        if self._owing:
+            return []
+        consumed, self._consumed = self._consumed, []
+        return consumed
 
     async def _copy(self, store: CheckpointStore) -> _Moment | None:
         """Copy what changed, as much as the stream may wait for; None where there is more."""

@@ -144,6 +144,11 @@ class Answers:
         """How many events are to be answered without waiting for anything."""
         return sum(map(len, self._due.values()))
 
+    @property
+    def owing(self) -> bool:
+        """Whether anybody waits for an answer to something that was read already."""
+        return bool(self._owed or self._due)
+
     def begin_anew(self) -> None:
         """The topic is another one from now on."""
         self.reached.clear()

@@ -68,6 +68,7 @@ class Processed:
         step_s: Time spent in the pipeline.
         owed: Slates for events of partitions that were taken over.
         due: How many more of them there are to make; an empty list of records makes some.
+        owing: Whether there are more, some of which may have to wait for what is not read yet.
     """
 
     step: Step | None
@@ -78,6 +79,7 @@ class Processed:
     step_s: float
     owed: Sequence[Recommendation] = ()
     due: int = 0
+    owing: bool = False
 
     @property
     def recommendations(self) -> list[Recommendation]:
@@ -175,6 +177,7 @@ class Processor:
             decode_s=decoded - started,
             owed=self.pipeline.answer(waiting, self.states, now_ms) if waiting else (),
             due=self.answers.due,
+            owing=self.answers.owing,
             step_s=time.perf_counter() - decoded,
         )
         self._count(processed)

@@ -21,6 +21,10 @@ from stream.worker_card import WorkerCard, read_card
 _PATIENCE_S = 10.0
 
 
+class WorkerBusyError(Exception):
+    """The worker runs and does not answer; the message says what to do."""
+
+
 def worker_status(settings: Settings, client: KafkaClient) -> dict[str, Any]:
     """Totals, offsets and lag.
 
@@ -28,6 +32,7 @@ def worker_status(settings: Settings, client: KafkaClient) -> dict[str, Any]:
         connectors.kafka_admin.BrokerUnreachableError: No broker answers, or the events topic is missing.
         stream.checkpoints.manifest.CheckpointError: No worker runs and none of the checkpoints can be read.
         stream.checkpoints.place.PlaceError: The checkpoints cannot stand where the settings say.
+        WorkerBusyError: The worker runs and does not answer.
     """
     asked = _ask_running(settings, "/status")
     card = asked[0] if asked is not None else None
@@ -105,6 +110,7 @@ def _ask_running(settings: Settings, path: str) -> tuple[WorkerCard, dict[str, A
 
     Raises:
         urllib.error.HTTPError: It answers with an error.
+        WorkerBusyError: It does not answer.
     """
     card = running_worker(settings)
     if card is None:
@@ -113,6 +119,11 @@ def _ask_running(settings: Settings, path: str) -> tuple[WorkerCard, dict[str, A
         return card, _ask(card, path)
     except urllib.error.HTTPError:
         raise
+    except TimeoutError as error:
+        raise WorkerBusyError(
+            f"The worker (pid {card.pid}) did not answer within {_PATIENCE_S:.0f} s. It may be busy with a recovery: "
+            f"ask again, or look at its log."
+        ) from error
     except OSError:
         return None
 

@@ -816,3 +816,21 @@ async def test_what_is_due_is_answered_without_waiting_for_records(monkeypatch: 
         await stage.offer(*users)
         await stage.publisher.wait_for(4)
     assert sorted(slate.user_id for slate in stage.publisher.recommendations) == ["u0", "u1", "u2", "u3"]
+
+
+async def test_what_is_owed_is_not_acknowledged(tmp_path: Path) -> None:
+    """Else nobody would answer it if this worker died now."""
+    stage = Stage(CheckpointStore(tmp_path), checkpoint_every_s=0.02)
+    async with stage.run():
+        stage.engine.assignment = Assignment(frozenset({0}), {0: TakenOver(0, 6)})
+        await stage.offer(*some(4), name="first")
+        async with asyncio.timeout(SOON_S):
+            while not stage.diary.manifests:
+                await asyncio.sleep(0.01)
+        assert stage.diary.manifests[0].applied == {0: 3}
+        await stage.acks.stays_empty()
+        assert stage.publisher.recommendations == []
+        await stage.offer(*some(4, first=4), name="second")
+        await stage.acks.wait_for(2)
+    assert stage.acks.given == ["first", "second"]
+    assert [slate.trigger_event_id for slate in stage.publisher.recommendations] == ["e7"]

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from builders import NOW_MS, event, numbered, records
+from click.testing import CliRunner
 from fakes import TASKS, CountingLearner, in_one_portion, processor
 
 from connectors.file_lock import locked
@@ -11,8 +12,9 @@ from connectors.kafka_client import KafkaClient
 from learners.task import Task
 from stream.assembly import build_processor
 from stream.checkpoints.store import CheckpointStore
+from stream.cli.main import cli
 from stream.settings import Settings, load
-from stream.status import task_weights, user_state
+from stream.status import WorkerBusyError, task_weights, user_state
 from stream.worker import WorkerError, restore, run_worker
 from stream.worker_card import WorkerCard
 
@@ -162,3 +164,21 @@ def test_a_worker_that_stops_between_two_questions_is_no_longer_running(
     monkeypatch.setattr("stream.status.running_worker", lambda _: gone)
     assert task_weights(settings) is None
     assert user_state(settings, "ann") is None
+
+
+def test_a_worker_that_does_not_answer_is_said_to_be_busy(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As during a recovery: health is served, and what needs the state waits for it."""
+
+    def busy(card: WorkerCard, path: str) -> dict[str, object]:
+        raise TimeoutError
+
+    card = WorkerCard(pid=17, http="127.0.0.1:1", started_at_ms=0)
+    monkeypatch.setattr("stream.status.running_worker", lambda _: card)
+    monkeypatch.setattr("stream.status._ask", busy)
+    told = CliRunner().invoke(cli, ["explain", "weights"])
+    assert told.exit_code == 1
+    assert "The worker (pid 17) did not answer within 10 s" in told.stderr
+    with pytest.raises(WorkerBusyError):
+        user_state(settings, "ann")

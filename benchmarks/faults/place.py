@@ -13,7 +13,7 @@ from connectors.kafka_client import KafkaClient
 from connectors.sources.kafka import KafkaSource
 from connectors.topics import end_offsets
 from stream.settings import TopicSettings, load
-from stream.status import worker_status
+from stream.status import WorkerBusyError, worker_status
 from stream.verification.verify import VerifyError, verify_topic
 from stream.worker_process import WorkerProcess
 
@@ -60,7 +60,10 @@ class Place:
         async with asyncio.timeout(PATIENCE_S):
             while True:
                 worker.check()
-                status = await self.status()
+                try:
+                    status = await self.status()
+                except WorkerBusyError:
+                    continue  # a recovery takes its time
                 if reached(status):
                     return status
                 await asyncio.sleep(0.05)

@@ -19,9 +19,12 @@ def weights(ctx: click.Context, as_json: bool) -> None:
     """Say why each task weighs what it weighs at the moment; the worker must run."""
     settings = effective_settings(ctx)
 
-    from stream.status import task_weights
+    from stream.status import WorkerBusyError, task_weights
 
-    found = task_weights(settings)
+    try:
+        found = task_weights(settings)
+    except WorkerBusyError as error:
+        raise CommandFailed(str(error)) from error
     if found is None:
         raise CommandFailed(
             f"No worker runs in {settings.state_dir}: weights are explained by the worker that uses them. "

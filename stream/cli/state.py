@@ -24,11 +24,11 @@ def user(ctx: click.Context, user_id: str, as_json: bool) -> None:
 
     from stream.checkpoints.manifest import CheckpointError
     from stream.checkpoints.place import PlaceError
-    from stream.status import user_state
+    from stream.status import WorkerBusyError, user_state
 
     try:
         found = user_state(settings, user_id)
-    except (CheckpointError, PlaceError, ValueError) as error:
+    except (CheckpointError, PlaceError, WorkerBusyError, ValueError) as error:
         raise CommandFailed(str(error)) from error
     if found is None:
         raise CommandFailed(f"Nothing is known of user {user_id!r} in {settings.state_dir}.")

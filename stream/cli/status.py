@@ -26,12 +26,12 @@ def status(ctx: click.Context, as_json: bool) -> None:
 
     from stream.checkpoints.manifest import CheckpointError
     from stream.checkpoints.place import PlaceError
-    from stream.status import worker_status
+    from stream.status import WorkerBusyError, worker_status
 
     with broker_errors():
         try:
             found = worker_status(settings, client)
-        except (CheckpointError, PlaceError) as error:
+        except (CheckpointError, PlaceError, WorkerBusyError) as error:
             raise CommandFailed(str(error)) from error
     if as_json:
         print_json(found)
