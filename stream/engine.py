@@ -209,9 +209,8 @@ class Engine:
         while not self._stopping:
             await self._fill()
             records, consumed = self._take()
-            if (
-                records or consumed or self._due
-            ):  # a list may be empty, and waits for its acknowledgement all the same
+            # A list may be empty, and waits for its acknowledgement all the same.
+            if records or consumed or self._due:
                 await self._step(records, consumed)
             if time.monotonic() >= self._checkpoint_due:
                 await self._begin_checkpoint()
@@ -289,12 +288,16 @@ class Engine:
         async with self._changed:
             self._changed.notify_all()  # there is room again
         self.observer.buffered(self._buffered)
-        outcomes = await self._process(records, self.now_ms())
+        step = Stepped(records, self.now_ms(), assignment=self.assignment)
+        outcomes = await self._process(step)
         self._consumed += consumed
         self._unsaved = True
         self._progressed()
         arrived = [
-            float(timestamp) for record in records if (timestamp := getattr(record, "timestamp", None))
+            float(timestamp)
+            for record in records
+            if step.assignment.answers(record.partition, record.offset)
+            and (timestamp := getattr(record, "timestamp", None))
         ]
         for processed, findings in outcomes[:-1]:
             await self._publish(processed, findings, ())
@@ -302,10 +305,9 @@ class Engine:
         self._due, self._owing = processed.due, processed.owing
         await self._publish(processed, findings, arrived)  # each record's arrival counts once
 
-    async def _process(self, records: list[RawRecord], now_ms: int) -> list[_Outcome]:
-        """What came of the records: all at once, or, where that raised, one by one."""
+    async def _process(self, step: Stepped) -> list[_Outcome]:
+        """What came of a step's records: all at once, or, where that raised, one by one."""
         recovery = self.recovery
-        step = Stepped(records, now_ms, assignment=self.assignment)
         outcome = await self.read(lambda processor: self._attempt(processor, step))
         if not isinstance(outcome, Exception):
             if recovery is not None:
@@ -314,7 +316,7 @@ class Engine:
                     self._checkpoint_due = min(self._checkpoint_due, time.monotonic())
             return [outcome]
         self.observer.step_failed()
-        if recovery is None:
+        if recovery is None or not step.records:
             raise outcome
         if self._writing is not None:
             await self._writing  # it might become the newest checkpoint while that is read

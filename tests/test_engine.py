@@ -834,3 +834,13 @@ async def test_what_is_owed_is_not_acknowledged(tmp_path: Path) -> None:
         await stage.acks.wait_for(2)
     assert stage.acks.given == ["first", "second"]
     assert [slate.trigger_event_id for slate in stage.publisher.recommendations] == ["e7"]
+
+
+async def test_freshness_is_that_of_what_is_answered() -> None:
+    async with Stage().run() as stage:
+        stage.engine.assignment = Assignment(frozenset({0}))
+        await stage.engine.follow(some(2, partition=1))
+        await stage.offer(*some(2))
+        await stage.publisher.wait_for(1)
+    [(arrived, _)] = stage.diary.published_at
+    assert arrived == [NOW_MS, NOW_MS]
