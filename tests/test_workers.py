@@ -71,7 +71,7 @@ async def test_a_worker_that_was_stopped_past_its_session_wakes_up_and_writes_no
     await publishing
     await until(lambda: team.owns_all("two"))
     await publish(team.client, team.topics.events, records(events[900:]))
-    await team.until_read()
+    await team.until_answered(events)
     answered = len(await team.slates())
     os.kill(stopped.pid, signal.SIGCONT)
     await until(lambda: started_again(stopped.log))

@@ -32,7 +32,7 @@ async def pauses(
             began = time.monotonic()
             try:
                 await until(lambda: team.owns_all(other))  # noqa: B023
-                await team.until_read()
+                await team.until_answered(shop.events)
                 await asyncio.sleep(max(0.0, began + pause_s - time.monotonic()))
                 stood_s = time.monotonic() - began
                 before = len(await team.slates())

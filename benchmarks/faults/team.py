@@ -13,7 +13,7 @@ from benchmarks.faults.place import Place, everything, until
 from connectors.event import Event
 from connectors.kafka_client import KafkaClient
 from connectors.recommendation import Recommendation, decode_recommendation
-from connectors.topics import end_offsets
+from connectors.topics import committed_offsets, end_offsets
 from stream.settings import TopicSettings
 from stream.worker_process import WorkerProcess
 
@@ -103,6 +103,23 @@ class Team:
             return all(one.get(p, -1) + 1 >= end for one in applied for p, end in ends.items())
 
         await until(read)
+
+    async def until_answered(self, events: Sequence[Event]) -> None:
+        """Wait until everybody's last event is answered and the group has committed that.
+
+        What is read is answered a moment later; what is not committed would be answered once more.
+        """
+        place = next(iter(self.places.values()))
+
+        async def answered() -> bool:
+            topic, group = self.topics.events, place.settings.worker.group
+            ends = {partition: end for partition, end in end_offsets(self.client, topic).items() if end}
+            committed = committed_offsets(self.client, group, topic)
+            return all(committed.get(partition) == end for partition, end in ends.items()) and not unanswered(
+                await self.slates(), events
+            )
+
+        await until(answered)
 
     async def until_saved(self) -> None:
         """Wait until every worker has a checkpoint, be it of its former life."""
