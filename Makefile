@@ -45,7 +45,7 @@ format: setup ## Bring the code into shape
 bench: setup ## Print the benchmarks' tables
 	@$(BIN)/python -m benchmarks $(BENCH)
 
-faults: setup ## Kill, stop and damage everything on a real broker, and print what came of it (hours; FAULTS="--quick" for less)
+faults: setup ## Kill, stop and damage everything on a real broker, and print what came of it (over an hour; FAULTS="--quick" for less)
 	@$(BIN)/python -m benchmarks faults $(FAULTS)
 
 results: setup ## Measure the logs in LOGS and write docs/results.md (hours; RESULTS="--seeds 1" for less)

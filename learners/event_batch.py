@@ -81,6 +81,14 @@ class Histories:
         )
 
 
+def is_described(shown: FloatArray) -> BoolArray:
+    """(N,) which rows of what was said of impressions (N, R) anybody said; what is only followed is not described."""
+    if not shown.shape[1]:
+        return np.ones(len(shown), np.bool_)
+    described: BoolArray = ~np.isnan(shown[:, 0])
+    return described
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcomes:
     """What came of N impressions in the end, all tasks side by side, which labels that come one by one do not tell.

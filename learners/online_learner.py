@@ -15,7 +15,7 @@ from learners.candidates import CandidateRetrieval, Candidates, no_candidates
 from learners.composition import Scored, SlateRules, compose, shortlist
 from learners.context_fields import NO_CONTEXT, ContextFields
 from learners.counts.counts import Counts
-from learners.event_batch import BoolArray, EventBatch, FloatArray, Histories, IntArray, Settled
+from learners.event_batch import BoolArray, EventBatch, FloatArray, Histories, IntArray, Settled, is_described
 from learners.features import NAMES, PAIR_FEATURES, PRIOR, ranking_features
 from learners.filters import FILTERS, FilterRules, Filters
 from learners.label_rates import rates_width
@@ -382,7 +382,7 @@ class OnlineLearner:
     def _calibrate(self, settled: Settled | None) -> None:
         """What came of what was foreseen."""
         if settled is not None and settled.shown.shape[1]:  # nobody described impressions otherwise
-            own = ~np.isnan(settled.shown[:, 0])
+            own = is_described(settled.shown)
             self._neural.multitask.calibrate(
                 self._logits(settled.shown[own]),
                 settled.labels[own],

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from learners.event_batch import BoolArray, FloatArray, IntArray, Outcomes, Settled
+from learners.event_batch import BoolArray, FloatArray, IntArray, Outcomes, Settled, is_described
 from learners.task import Task
 from stream.event_columns import EventColumns
 from stream.pending import PendingImpressions
@@ -72,10 +72,7 @@ class LabelRows:
     @property
     def own(self) -> BoolArray:
         """(L,) which rows this worker described when their impression was made; the others are followed only."""
-        if not self.shown.shape[1]:
-            return np.ones(len(self), np.bool_)
-        own: BoolArray = ~np.isnan(self.shown[:, 0])
-        return own
+        return is_described(self.shown)
 
     def only(self, tasks: BoolArray) -> LabelRows:
         """The labels of some of the tasks (K,), without the rows that have none of them."""

@@ -56,7 +56,7 @@ class Assignment:
     def owes(self, partition: int, offset: int) -> bool:
         """Whether nobody is known to have answered a record, and this worker does so when it has caught up."""
         taken = self.taken.get(partition)
-        return self.owns(partition) and taken is not None and taken.since <= offset < taken.until
+        return taken is not None and taken.since <= offset < taken.until and self.owns(partition)
 
 
 EVERYTHING = Assignment()

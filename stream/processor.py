@@ -166,8 +166,10 @@ class Processor:
             step = self.pipeline.step(read.events, self.states, now_ms, share=read.share)
         self.states.applied.update(read.applied)
         self.answers.catch_up(assignment, read.reached)
-        answered = {made.user_id for made in step.recommendations} if step is not None else set()
-        waiting = self.answers.take(answered, ANSWERED_A_STEP)
+        waiting: list[Event] = []
+        if self.answers.due:
+            answered = {made.user_id for made in step.recommendations} if step is not None else set()
+            waiting = self.answers.take(answered, ANSWERED_A_STEP)
         self.answers.reach(assignment, read.reached)
         processed = Processed(
             step=step,

@@ -730,24 +730,22 @@ async def test_a_disk_that_refuses_is_not_asked_after_every_step(tmp_path: Path)
 # --- several workers
 
 
+def lapsed() -> None:
+    raise FencedError("it stood still")
+
+
 async def test_who_may_not_speak_any_more_publishes_saves_and_acknowledges_nothing(tmp_path: Path) -> None:
     stage = Stage(CheckpointStore(tmp_path))
-    lapsed = asyncio.Event()
-
-    def require() -> None:
-        if lapsed.is_set():
-            raise FencedError("it stood still")
 
     async def speak() -> None:
         async with stage.run():
             await stage.offer(*some(4))
             await stage.publisher.wait_for(1)
-            lapsed.set()
+            stage.engine.require_lease = lapsed
             await stage.offer(*some(4, first=4))
             assert stage.running is not None
             await asyncio.wait_for(asyncio.shield(stage.running), SOON_S)
 
-    stage.engine.require_lease = require
     with pytest.raises(FencedError):
         await speak()
     assert len(stage.publisher.sent) == 1
@@ -761,23 +759,17 @@ async def test_a_checkpoint_that_waits_for_the_broker_is_not_written_by_who_may_
     tmp_path: Path,
 ) -> None:
     stage = Stage(CheckpointStore(tmp_path), hold=True)
-    lapsed = asyncio.Event()
-
-    def require() -> None:
-        if lapsed.is_set():
-            raise FencedError("it stood still")
 
     async def save() -> None:
         async with stage.run():
             await stage.offer(*some(4))
             await stage.publisher.wait_for(1)
             await stage.engine._begin_checkpoint()
-            lapsed.set()
+            stage.engine.require_lease = lapsed
             stage.publisher.held[0].set_result(None)
             assert stage.engine._writing is not None
             await asyncio.wait_for(stage.engine._writing, SOON_S)
 
-    stage.engine.require_lease = require
     with pytest.raises(FencedError):
         await save()
     assert stage.acks.given == []
