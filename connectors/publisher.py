@@ -1,4 +1,4 @@
-"""Results to their topics: recommendations, dead letters, drift findings."""
+"""Results to their topics: recommendations, dead letters, drift findings, model updates."""
 
 from __future__ import annotations
 
@@ -27,13 +27,17 @@ class KafkaPublisher:
         recommendations: Topic of recommendations, keyed by user.
         dead_letters: Topic of refused records, keyed by where they stood.
         drift: Topic of findings.
+        model: Topic of model updates.
     """
 
-    def __init__(self, client: KafkaClient, *, recommendations: str, dead_letters: str, drift: str) -> None:
+    def __init__(
+        self, client: KafkaClient, *, recommendations: str, dead_letters: str, drift: str, model: str
+    ) -> None:
         self._client = client
         self._recommendations = recommendations
         self._dead_letters = dead_letters
         self._drift = drift
+        self._model = model
         self._producer: AIOKafkaProducer | None = None
 
     async def __aenter__(self) -> Self:
@@ -79,3 +83,9 @@ class KafkaPublisher:
             sent.append(await producer.send(self._dead_letters, encode_dead_letter(letter), key))
         sent += [await producer.send(self._drift, msgspec.json.encode(finding)) for finding in findings]
         return asyncio.gather(*sent)
+
+    async def tell(self, update: Sequence[bytes]) -> Awaitable[object]:
+        """Hand over the records of a model update, in order; see `send`."""
+        producer = self._producer
+        assert producer is not None, "the publisher is used inside `async with`"
+        return asyncio.gather(*[await producer.send(self._model, record) for record in update])

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from learners.contribution import RowChanges, TableChanges
 from learners.event_batch import IntArray
 from learners.state_arrays import Arrays, grown
 from learners.state_changes import CHANGED, LiveState, Marks, Taken, changed_rows, whole
@@ -40,6 +41,7 @@ class EmbeddingTable:
         self.weight = self._fresh(16, dimension)
         self._accumulator = torch.zeros(16, device=device)
         self._marks: Marks = np.zeros(16, np.uint8)
+        self._changes: TableChanges | None = None
 
     def ensure(self, rows: int) -> None:
         """Make room for rows 0 .. rows - 1, doubling."""
@@ -63,6 +65,8 @@ class EmbeddingTable:
         unique, inverse = torch.unique(rows, return_inverse=True)
         summed = torch.zeros(len(unique), self.weight.shape[1], device=self._device)
         summed.index_add_(0, inverse, gradient)
+        if self._changes is not None:
+            self._changes.note(unique, self.weight, self._accumulator)
         accumulated = self._accumulator[unique] + summed.square().mean(dim=1)
         self._accumulator[unique] = accumulated
         self._marks[unique.cpu().numpy()] = CHANGED
@@ -74,6 +78,26 @@ class EmbeddingTable:
         self.weight[index] = self._fresh(len(index), self.weight.shape[1])
         self._accumulator[index] = 0.0
         self._marks[rows[rows < len(self.weight)]] = CHANGED
+        if self._changes is not None:
+            self._changes.forget(index)
+
+    def share(self) -> None:
+        """Remember what changes from now on, for `cut`."""
+        self._changes = TableChanges(self.weight)
+
+    def cut(self) -> RowChanges:
+        """What changed since the last call; `share` was called before."""
+        assert self._changes is not None
+        changes = self._changes.cut(self.weight, self._accumulator)
+        self._marks[changes.rows] = CHANGED
+        return changes
+
+    def merge(self, changes: RowChanges, *, over: bool) -> None:
+        """Add what changed of another worker's table, or take its rows over; `share` was called before."""
+        assert self._changes is not None
+        self.ensure(int(changes.rows.max(initial=-1)) + 1)
+        self._changes.merge(changes, self.weight, self._accumulator, over=over)
+        self._marks[changes.rows] = CHANGED
 
     def _fresh(self, rows: int, dimension: int) -> Tensor:
         return (torch.randn(rows, dimension, generator=self._generator) * self._scale).to(self._device)

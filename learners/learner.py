@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from learners.candidates import Candidates
+from learners.contribution import Contribution
 from learners.event_batch import BoolArray, EventBatch, FloatArray, Histories, IntArray
 from learners.state_arrays import Arrays
 from learners.state_changes import LiveState
@@ -166,4 +167,43 @@ class Learner(Protocol):
         Raises:
             ValueError: Saved with other settings (tasks, dimension...).
         """
+        ...
+
+
+@runtime_checkable
+class SharingLearner(Learner, Protocol):
+    """One that several workers have, each of which learns from a part of the stream."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Of what has to be the same for contributions of one learner to be merged by another."""
+        ...
+
+    def share(self) -> None:
+        """Keep account of what is learned by gradients from now on; after anything was loaded."""
+        ...
+
+    def contribute(self, share: float) -> Contribution:
+        """What was learned by gradients since the last call; `share()` came first.
+
+        Args:
+            share: How much of the stream it learns from. Of its dense changes only that share stays.
+        """
+        ...
+
+    def merge(self, contribution: Contribution, *, over: bool = False) -> None:
+        """Add what another learner of the same fingerprint has learned; `share()` came first.
+
+        Args:
+            contribution: What it has learned.
+            over: Take over its vectors instead of adding what changed: what it had learned before is unknown here.
+        """
+        ...
+
+    def beginning(self) -> Arrays:
+        """What a learner that has learned nothing yet takes over whole, right after `contribute`."""
+        ...
+
+    def begin_from(self, beginning: Mapping[str, NDArray[Any]]) -> None:
+        """Begin where another one was."""
         ...

@@ -103,6 +103,16 @@ class NeuralModel:
             rates=rates,
         )
 
+    @property
+    def modules(self) -> dict[str, nn.Module]:
+        """What is learned densely."""
+        return {"network": self._network, "heads": self.multitask.heads}
+
+    @property
+    def tables(self) -> dict[str, EmbeddingTable]:
+        """Vectors of items."""
+        return {"inputs": self._inputs, "outputs": self._outputs}
+
     # --- predicting
 
     def ensure(self, rows: int) -> None:
@@ -269,6 +279,18 @@ class NeuralModel:
             **nest("tasks", self.multitask.state_dict()),
             "generator": self._generator.get_state().numpy().copy(),
         }
+
+    def beginning(self) -> Arrays:
+        """What is not a row of a table: parameters, moments, rates, calibration, weights' memory."""
+        return {
+            **nest("network", optimised_arrays(self._network, self._optimiser)),
+            **nest("tasks", self.multitask.state_dict()),
+        }
+
+    def begin_from(self, beginning: Mapping[str, NDArray[Any]]) -> None:
+        """The inverse of `beginning`."""
+        load_optimised(self._network, self._optimiser, unnest("network", beginning))
+        self.multitask.load_state_dict(unnest("tasks", beginning))
 
     def state_dict(self) -> Arrays:
         """The same as arrays."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -14,6 +15,7 @@ from learners.blend import Blend
 from learners.candidates import CandidateRetrieval, Candidates, no_candidates
 from learners.composition import Scored, SlateRules, compose, shortlist
 from learners.context_fields import NO_CONTEXT, ContextFields
+from learners.contribution import Contribution, DenseChanges
 from learners.counts.counts import Counts
 from learners.event_batch import BoolArray, EventBatch, FloatArray, Histories, IntArray, Settled, is_described
 from learners.features import NAMES, PAIR_FEATURES, PRIOR, ranking_features
@@ -160,6 +162,7 @@ class OnlineLearner:
             context=config.context,
         )
         self._positives, self._negatives = np.zeros((2, len(self.tasks)))
+        self._dense: DenseChanges | None = None
         self._binary = np.array([task.kind != "regression" for task in self.tasks])
 
     @property
@@ -420,6 +423,68 @@ class OnlineLearner:
             scores[found],
             hit[found].argmax(axis=1),
         )
+
+    # --- sharing what is learned by gradients with other workers
+
+    @property
+    def fingerprint(self) -> str:
+        """See `Learner`."""
+        shapes = [
+            f"{name}{tuple(parameter.shape)}"
+            for module in self._dense_modules().values()
+            for name, parameter in module.named_parameters()
+        ]
+        tasks = [f"{task.name}:{task.kind}" for task in self.tasks]
+        text = "\n".join([VERSION, str(self.config.dimension), self.config.encoder, *tasks, *shapes])
+        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+    def share(self) -> None:
+        """See `Learner`."""
+        self._dense = DenseChanges(self._dense_modules())
+        for table in self._neural.tables.values():
+            table.share()
+
+    def contribute(self, share: float) -> Contribution:
+        """See `Learner`."""
+        assert self._dense is not None, "share() comes first"
+        # Alone, it would have had so many more rows by now: they must not wait for as many of its own.
+        if share < 1.0:
+            for load in self._backlog.hurry(share):
+                self._learn_load(load)
+            self._ranker.hurry(share)
+        tables = {name: table.cut() for name, table in self._neural.tables.items()}
+        return Contribution(share, self._dense.cut(share), tables)
+
+    def merge(self, contribution: Contribution, *, over: bool = False) -> None:
+        """See `Learner`."""
+        assert self._dense is not None, "share() comes first"
+        self._dense.merge(contribution.dense, contribution.share)
+        for name, changes in contribution.tables.items():
+            self._neural.tables[name].merge(changes, over=over)
+
+    def beginning(self) -> Arrays:
+        """See `Learner`."""
+        return {
+            **nest("neural", self._neural.beginning()),
+            **nest("ranker", self._ranker.beginning()),
+            **nest("standardiser", self._standardiser.state_dict()),
+            **nest("blend", self._blend.state_dict()),
+            "positives": self._positives.copy(),
+            "negatives": self._negatives.copy(),
+        }
+
+    def begin_from(self, beginning: Mapping[str, NDArray[Any]]) -> None:
+        """See `Learner`."""
+        self._neural.begin_from(unnest("neural", beginning))
+        self._ranker.begin_from(unnest("ranker", beginning))
+        self._standardiser.load_state_dict(unnest("standardiser", beginning))
+        self._blend.load_state_dict(unnest("blend", beginning))
+        self._positives = beginning["positives"].copy()
+        self._negatives = beginning["negatives"].copy()
+        self._dense = DenseChanges(self._dense_modules())
+
+    def _dense_modules(self) -> dict[str, Any]:
+        return {**self._neural.modules, "ranker": self._ranker.network}
 
     def _ensure(self, rows: IntArray, histories: Histories) -> None:
         largest = max(rows.max(initial=-1), histories.item_rows.max(initial=-1))

@@ -115,12 +115,12 @@ class Ranker:
     ) -> None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(rng.integers(2**63)))
-            self._network = _Mixture(torch.from_numpy(prior), len(learning_rates))
+            self.network = _Mixture(torch.from_numpy(prior), len(learning_rates))
         groups: list[dict[str, Any]] = [
             {"params": list(expert.parameters()), "lr": rate}
-            for expert, rate in zip(self._network.experts, learning_rates, strict=True)
+            for expert, rate in zip(self.network.experts, learning_rates, strict=True)
         ]
-        groups.append({"params": [self._network.mixing], "lr": _MIXING_RATE})
+        groups.append({"params": [self.network.mixing], "lr": _MIXING_RATE})
         self._optimiser = torch.optim.Adam(groups, betas=(0.9, 0.99))
         self._candidates = candidates
         self._choices_per_step = choices_per_step
@@ -137,7 +137,7 @@ class Ranker:
     @property
     def shares(self) -> FloatArray:
         """(E,) how much each expert counts."""
-        shares: FloatArray = self._network.shares.detach().numpy().copy()
+        shares: FloatArray = self.network.shares.detach().numpy().copy()
         return shares
 
     def score(self, features: FloatArray, filled: BoolArray) -> FloatArray:
@@ -151,7 +151,7 @@ class Ranker:
             (S, C), -inf where there is no candidate.
         """
         with torch.inference_mode():
-            scores = self._network(torch.from_numpy(self._standardiser.transform(features))).numpy()
+            scores = self.network(torch.from_numpy(self._standardiser.transform(features))).numpy()
         return np.where(filled, scores, -np.inf).astype(np.float32)
 
     def learn_many(
@@ -182,8 +182,16 @@ class Ranker:
                     np.pad(log_weight, ((0, 0), (0, missing)), constant_values=_PADDING),
                 ]
             )
+        return self._learn_waiting(self._choices_per_step)
+
+    def hurry(self, share: float) -> list[RankerLesson | None]:
+        """Learn from what waits, if it is this share of what makes a step."""
+        waiting = len(self._waiting_weights)
+        return self._learn_waiting(waiting) if waiting >= max(share * self._choices_per_step, 1.0) else []
+
+    def _learn_waiting(self, n: int) -> list[RankerLesson | None]:
+        """Steps of n choices each."""
         lessons = []
-        n = self._choices_per_step
         while len(self._waiting_weights) >= n:
             features, weights = self._waiting_features[:n], self._waiting_weights[:n]
             self._standardiser.learn_many(features[weights > _PADDING / 2])
@@ -197,9 +205,9 @@ class Ranker:
 
     def _step(self, compared: FloatArray, log_weight: FloatArray) -> RankerLesson | None:
         """One gradient step from (T, N, F) features, the chosen one first, and (T, N) weights."""
-        each = self._network.each(torch.from_numpy(self._standardiser.transform(compared)))  # (T, N, E)
+        each = self.network.each(torch.from_numpy(self._standardiser.transform(compared)))  # (T, N, E)
         weight = torch.from_numpy(log_weight)
-        mixed = torch.tensordot(each.detach(), self._network.shares, dims=([-1], [0]))
+        mixed = torch.tensordot(each.detach(), self.network.shares, dims=([-1], [0]))
         loss = served_softmax(mixed, weight)
         own = torch.stack([served_softmax(scores, weight) for scores in each.unbind(-1)])
         total = loss + own.sum()
@@ -259,7 +267,7 @@ class Ranker:
     def live_state(self) -> LiveState:
         """Parameters, the optimiser's moments, the choices that wait, and those that are remembered."""
         return {
-            **optimised_arrays(self._network, self._optimiser),
+            **optimised_arrays(self.network, self._optimiser),
             "waiting_features": self._waiting_features.copy(),
             "waiting_weights": self._waiting_weights.copy(),
             "memory_features": Table(self._memory_features[: self._memorised], self._memory_marks),
@@ -267,6 +275,14 @@ class Ranker:
             "memorised": np.array([self._memorised]),
             "memory_rng": generator_array(self._memory_rng),
         }
+
+    def beginning(self) -> Arrays:
+        """Parameters and moments, without any choices."""
+        return optimised_arrays(self.network, self._optimiser)
+
+    def begin_from(self, beginning: Mapping[str, NDArray[Any]]) -> None:
+        """The inverse of `beginning`."""
+        load_optimised(self.network, self._optimiser, beginning)
 
     def state_dict(self) -> Arrays:
         """The same as arrays."""
@@ -278,7 +294,7 @@ class Ranker:
         Raises:
             ValueError: Saved with another number of features, candidates or experts.
         """
-        load_optimised(self._network, self._optimiser, arrays)
+        load_optimised(self.network, self._optimiser, arrays)
         waiting = arrays["waiting_features"]
         if waiting.shape[1:] != self._waiting_features.shape[1:]:
             raise ValueError(

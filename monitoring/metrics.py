@@ -54,6 +54,16 @@ class Metrics:
             "events_followed_total", "Events of other workers' partitions, applied to all that is counted."
         )
         self.owned = gauge("partitions_owned", "Partitions whose events this worker answers.")
+        updates = counter(
+            "model_updates_total",
+            "Updates of the model between workers, by what became of them.",
+            ["outcome"],
+        )
+        self.updates_told, self.updates_heard, self.updates_refused = (
+            updates.labels(outcome) for outcome in ("told", "merged", "refused")
+        )
+        update_bytes = counter("model_update_bytes_total", "Bytes of the model topic.", ["direction"])
+        self.update_bytes_told, self.update_bytes_heard = map(update_bytes.labels, ("out", "in"))
         self.recommendations = counter("recommendations_total", "Recommendations published.")
         removed = counter(
             "candidates_removed_total", "Candidates that a filter left out of slates.", ["filter"]

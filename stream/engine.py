@@ -24,10 +24,11 @@ from connectors.recommendation import Recommendation
 from learners.state_changes import Taken
 from stream.checkpoints.manifest import Manifest
 from stream.checkpoints.store import CheckpointStore
-from stream.journal import Stepped
+from stream.journal import Done, Heard, Stepped, Telling
 from stream.ownership import EVERYTHING, Assignment
 from stream.processor import Processed, Processor, Snapshot
 from stream.recovery import Recovery
+from stream.shared_model import Merged, Told
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ _PUBLISHING = 4  # batches on their way to the broker at a time
 _BUFFERED_BATCHES = 4
 _SETTLING_S = 0.01
 _FIRST_CHECKPOINT_S = 1.0
+_BEGINNING_EVERY_S = 60.0
 
 PORTION_BYTES = 128 << 20
 """What is copied while the stream waits: some 30 ms."""
@@ -61,6 +63,10 @@ class Publisher(Protocol):
 
         After a crash the same may come again.
         """
+        ...
+
+    async def tell(self, update: Sequence[bytes]) -> Awaitable[object]:
+        """Take over the records of a model update, in order; the same completes when all of it is acknowledged."""
         ...
 
 
@@ -94,6 +100,14 @@ class Observer(Protocol):
         """A checkpoint could not be written."""
         ...
 
+    def told(self, update: int) -> None:
+        """A model update of so many bytes was published."""
+        ...
+
+    def heard(self, merged: Merged, update: int) -> None:
+        """What came of records of the model topic, of so many bytes."""
+        ...
+
     def buffered(self, records: int) -> None:
         """How many records wait."""
         ...
@@ -113,6 +127,7 @@ class EngineConfig:
         batch_max_events: Most records of a step.
         batch_max_age_ms: Longest wait of a record for company.
         checkpoint_every_s: Time between checkpoints.
+        tell_every_s: Time between two model updates, where there are other workers; there is one with each checkpoint.
     """
 
     topic: str
@@ -120,6 +135,7 @@ class EngineConfig:
     batch_max_events: int = 512
     batch_max_age_ms: float = 5.0
     checkpoint_every_s: float = 5.0
+    tell_every_s: float = 1.0
 
 
 @dataclass(slots=True)
@@ -174,6 +190,9 @@ class Engine:
     _saved: Taken | None = None
     _stalls_s: list[float] = field(default_factory=list)
     _checkpoint_due: float = 0.0
+    _telling: asyncio.Task[None] | None = None
+    _telling_due: float = 0.0
+    _beginning_due: float = 0.0
     _due: int = 0  # slates that are made without waiting for records
     _owing: bool = False
     _stopping: bool = False
@@ -195,6 +214,22 @@ class Engine:
         """Hand over records of a partition that is another worker's: there is nothing to acknowledge."""
         await self.offer(records, lambda: None)
 
+    async def hear(self, records: Sequence[RawRecord]) -> None:
+        """Merge what other workers tell: records of the model topic, in offset order."""
+        if self._stopping:
+            return  # the last checkpoint says how far it came
+        merged = await self.read(lambda _: self._hear(records))
+        self._unsaved = True
+        self.observer.heard(merged, sum(len(record.value or b"") for record in records))
+
+    def fall_behind(self, updates: int) -> None:
+        """Some of what the others told was deleted before it was heard."""
+        logger.warning(
+            "%d records of what other workers learned are missing; it is taken over from them", updates
+        )
+        if not self._stopping:
+            self._thread.submit(lambda: self.processor.fall_behind())
+
     async def read(self, what: Callable[[Processor], T]) -> T:
         """Look at the state between two steps."""
         return await asyncio.get_running_loop().run_in_executor(
@@ -212,6 +247,8 @@ class Engine:
             # A list may be empty, and waits for its acknowledgement all the same.
             if records or consumed or self._due:
                 await self._step(records, consumed)
+            if time.monotonic() >= self._telling_due:
+                await self._tell()
             if time.monotonic() >= self._checkpoint_due:
                 await self._begin_checkpoint()
 
@@ -236,7 +273,7 @@ class Engine:
         if self.checkpoints is not None:
             self.checkpoints.close()
         await self._begin_checkpoint()
-        for task in (self._writing, self._merging):
+        for task in (self._writing, self._merging, self._telling):
             if task is not None:
                 await task
         self._thread.shutdown()
@@ -310,10 +347,8 @@ class Engine:
         recovery = self.recovery
         outcome = await self.read(lambda processor: self._attempt(processor, step))
         if not isinstance(outcome, Exception):
-            if recovery is not None:
-                recovery.journal.note(step)
-                if recovery.journal.crowded and not self._refused:
-                    self._checkpoint_due = min(self._checkpoint_due, time.monotonic())
+            if recovery is not None and recovery.journal.crowded and not self._refused:
+                self._checkpoint_due = min(self._checkpoint_due, time.monotonic())
             return [outcome]
         self.observer.step_failed()
         if recovery is None or not step.records:
@@ -327,12 +362,24 @@ class Engine:
             processed = step.make(processor)
         except Exception as error:
             return error
+        self._note(step)
         return self._observed(processor, processed)
 
     def _recover(self, recovery: Recovery, step: Stepped, failure: Exception) -> list[_Outcome]:
         recovered = recovery.recover(step.records, step.now_ms, failure, self._progressed, step.assignment)
         self.processor = recovered.processor
         return [self._observed(recovered.processor, processed) for processed in recovered.outcomes]
+
+    def _note(self, done: Done) -> None:
+        """In the step's thread, in which order matters."""
+        if self.recovery is not None:
+            self.recovery.journal.note(done)
+
+    def _hear(self, records: Sequence[RawRecord]) -> Merged:
+        heard = Heard(records)
+        merged = heard.make(self.processor)
+        self._note(heard)
+        return merged
 
     def _observed(self, processor: Processor, processed: Processed) -> _Outcome:
         return processed, self.observer.step(processed, processor.states, len(processor.pipeline.items))
@@ -367,6 +414,43 @@ class Engine:
             del self._publishing[task]
             task.result()
 
+    # --- telling the others
+
+    async def _tell(self) -> None:
+        """Publish what was learned since the last time, where there is anybody else."""
+        self._telling_due = time.monotonic() + self.config.tell_every_s
+        if self.assignment.share < 1.0:
+            telling = self._next_telling()
+            self._publish_update(await self.read(lambda processor: self._cut(processor, telling)))
+
+    def _next_telling(self) -> Telling:
+        """Somebody has to tell now and then what a new worker begins with: who owns the first partition."""
+        beginning = self.assignment.owns(0) and time.monotonic() >= self._beginning_due
+        if beginning:
+            self._beginning_due = time.monotonic() + _BEGINNING_EVERY_S
+        return Telling(self.assignment.share, beginning)
+
+    def _cut(self, processor: Processor, telling: Telling) -> Told | None:
+        told = telling.make(processor)
+        self._note(telling)
+        return told
+
+    def _publish_update(self, told: Told | None) -> None:
+        """One after the other, since the order of a writer's updates counts."""
+        if told is not None:
+            self._telling = asyncio.create_task(self._deliver_update(told, self._telling))
+            self._publishing[self._telling] = time.monotonic()
+
+    async def _deliver_update(self, told: Told, before: asyncio.Task[None] | None) -> None:
+        if before is not None:
+            await before
+        records = await asyncio.to_thread(told.records)
+        self.require_lease()
+        await (await self.publisher.tell(records))
+        self.observer.told(sum(map(len, records)))
+
+    # --- checkpoints
+
     async def _begin_checkpoint(self) -> None:
         """Take the state between two steps and write it while the stream goes on."""
         self.require_lease()
@@ -396,9 +480,8 @@ class Engine:
             return
         consumed = self._take_consumed()
         published, stalled_s = tuple(self._publishing), max(self._stalls_s)
-        mark = self.recovery.journal.mark() if self.recovery is not None else 0
         self._stalls_s = []
-        self._writing = asyncio.create_task(self._write(store, moment, published, consumed, stalled_s, mark))
+        self._writing = asyncio.create_task(self._write(store, moment, published, consumed, stalled_s))
 
     def _take_consumed(self) -> list[Ack]:
         """The acknowledgements of everything that is stepped; none while slates for some of it are owed.
@@ -416,8 +499,17 @@ class Engine:
         whole, saved, self._saved = store.needs_whole, self._saved, None
         most_bytes = math.inf if self._stopping else PORTION_BYTES * PORTION_GROWTH ** len(self._stalls_s)
         before = time.monotonic()
-        moment = await self.read(lambda processor: _Moment.of(processor, whole, saved, most_bytes))
+        telling = self._next_telling()
+
+        def copy(processor: Processor) -> tuple[Told | None, _Moment | None]:
+            # What is in a checkpoint is told: who goes on from there has nothing left to tell.
+            told = self._cut(processor, telling)
+            mark = self.recovery.journal.mark() if self.recovery is not None else 0
+            return told, _Moment.of(processor, whole, saved, most_bytes, mark)
+
+        told, moment = await self.read(copy)
         self._stalls_s.append(time.monotonic() - before)
+        self._publish_update(told)
         return moment
 
     async def _write(
@@ -427,7 +519,6 @@ class Engine:
         published: Sequence[asyncio.Task[None]],
         consumed: list[Ack],
         stalled_s: float,
-        mark: int,
     ) -> None:
         await asyncio.gather(*published)  # what is in a checkpoint is never published again
         self.require_lease()
@@ -455,7 +546,7 @@ class Engine:
         self._refused = False
         self.last_checkpoint = manifest
         if self.recovery is not None:
-            self.recovery.saved(mark, manifest.applied)
+            self.recovery.saved(moment.mark, manifest.applied)
         for ack in consumed:
             ack()
         self._saved = moment.snapshot.taken
@@ -484,9 +575,12 @@ class _Moment:
     applied: dict[int, int]
     totals: dict[str, int]
     summary: dict[str, int]
+    mark: int
 
     @classmethod
-    def of(cls, processor: Processor, whole: bool, saved: Taken | None, most_bytes: float) -> _Moment | None:
+    def of(
+        cls, processor: Processor, whole: bool, saved: Taken | None, most_bytes: float, mark: int
+    ) -> _Moment | None:
         """In the step's thread, which alone may touch the state's marks: what was saved does not count as changed."""
         if saved is not None:
             saved.saved()
@@ -502,4 +596,5 @@ class _Moment:
                 "items": len(processor.pipeline.items),
                 "model_step": processor.pipeline.learner.step,
             },
+            mark=mark,
         )

@@ -1,4 +1,4 @@
-"""Reads the partitions that other workers own, from where this worker has got, without a consumer group."""
+"""Reads what other workers own or tell, from where this worker has got, without a consumer group."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Follower:
 
     Args:
         client: The broker.
-        topic: The events topic.
+        topic: Which.
         offer: Where records go.
         on_loss: Told how many records were deleted before they were read.
         most_records: Of one poll.
@@ -50,6 +50,8 @@ class Follower:
         self._next: dict[int, int] = {}
         self._assigned = asyncio.Event()
         self._changed = True
+        self._ends: dict[TopicPartition, int] | None = None
+        self._caught_up = asyncio.Event()
 
     def follow(self, partitions: Mapping[int, int]) -> None:
         """Read these partitions from these offsets on, and no others."""
@@ -59,6 +61,16 @@ class Follower:
             self._assigned.set()
         else:
             self._assigned.clear()
+
+    async def catch_up(self, patience_s: float) -> bool:
+        """Wait until everything that is published by now was handed over; returns whether it is by then."""
+        self._ends = None
+        self._caught_up.clear()
+        try:
+            await asyncio.wait_for(self._caught_up.wait(), patience_s)
+        except TimeoutError:
+            return False
+        return True
 
     async def run(self) -> None:
         """Read until cancelled; connects when there is something to follow."""
@@ -75,6 +87,7 @@ class Follower:
             while True:
                 await self._assigned.wait()
                 self._position(consumer)
+                await self._look_for_end(consumer)
                 polled = await consumer.getmany(timeout_ms=2 * _WAIT_MS, max_records=self._most_records)
                 for tp, records in polled.items():
                     await self._hand_over(consumer, tp, records)
@@ -102,11 +115,24 @@ class Follower:
         if self._changed or tp.partition not in self._next:
             return  # of an assignment that has ended meanwhile
         expected, after = self._next[tp.partition], records[-1].offset + 1
-        if records[0].offset > expected:
+        if records[0].offset > expected > 0:  # who begins has lost nothing
             await self._look_for_loss(consumer, tp, expected, records[0].offset)
         if not self._changed:
             self._next[tp.partition] = after
             await self._offer(records)
+
+    async def _look_for_end(self, consumer: AIOKafkaConsumer) -> None:
+        """Where somebody waits for it: whether the records of now are handed over."""
+        if self._caught_up.is_set():
+            return
+        if self._ends is None:
+            try:
+                self._ends = await consumer.end_offsets(consumer.assignment())
+            except (KafkaError, TimeoutError) as error:
+                logger.warning("the end of %s is not known: %r", self._topic, error)
+                return
+        if all(self._next.get(tp.partition, end) >= end for tp, end in self._ends.items()):
+            self._caught_up.set()
 
     async def _look_for_loss(
         self, consumer: AIOKafkaConsumer, tp: TopicPartition, expected: int, came: int

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from stream.engine import Engine
 from stream.follower import Follower
@@ -21,6 +21,7 @@ class Handover:
         follower: Reads the rest.
         partitions: How many the topic has.
         patience_s: How long the group may be kept waiting for what is at hand.
+        listen: Waits until everything is heard that the others have told by now, or so many seconds.
         on_share: Told how many partitions are owned.
     """
 
@@ -30,11 +31,13 @@ class Handover:
         follower: Follower,
         partitions: int,
         patience_s: float,
+        listen: Callable[[float], Awaitable[bool]],
         on_share: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._engine, self._follower = engine, follower
         self._partitions = range(partitions)
         self._patience_s = patience_s
+        self._listen = listen
         self._on_share = on_share
         self.owned: int | None = None
         """How many partitions are this worker's; None before the first share."""
@@ -67,6 +70,10 @@ class Handover:
                 for partition, offset in committed.items()
             }
 
+        if not await self._listen(self._patience_s):
+            logger.warning(
+                "not everything is heard yet that other workers learned; some of it may be learned twice"
+            )
         starts = await self._engine.read(look)
         taken = {partition: start.taken for partition, start in starts.items() if start.taken is not None}
         if taken:
@@ -79,7 +86,7 @@ class Handover:
         owned = frozenset(partitions)
         self.owned = len(owned)
         self._on_share(self.owned)
-        self._engine.assignment = Assignment(owned, taken)
+        self._engine.assignment = Assignment(owned, taken, len(owned) / len(self._partitions))
         applied = await self._engine.read(lambda processor: dict(processor.states.applied))
         self._follower.follow(
             {

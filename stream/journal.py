@@ -1,16 +1,31 @@
-"""The steps since the newest checkpoint, in memory and bounded: what leads from there to now."""
+"""What was done since the newest checkpoint, in memory and bounded: what leads from there to now."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from connectors.decode import RawRecord
 from stream.ownership import EVERYTHING, Assignment
 from stream.processor import Place, Processed, Processor
+from stream.shared_model import Merged, Told
 
 _RECORD_BYTES = 400  # of a record beside its key and value
+
+
+class Done(Protocol):
+    """What was done to a processor, and can be done again."""
+
+    def make(self, processor: Processor) -> object:
+        """Do it."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Bytes, roughly."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,25 +56,58 @@ class Stepped:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What `Processor.merge` was called with."""
+
+    records: Sequence[RawRecord]
+
+    def make(self, processor: Processor) -> Merged:
+        """Merge it."""
+        return processor.merge(self.records)
+
+    @property
+    def size(self) -> int:
+        """Bytes, roughly."""
+        return sum(len(record.value or b"") + _RECORD_BYTES for record in self.records)
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """What `Processor.tell` was called with."""
+
+    share: float
+    beginning: bool = False
+
+    def make(self, processor: Processor) -> Told | None:
+        """Cut off what was learned."""
+        return processor.tell(self.share, beginning=self.beginning)
+
+    @property
+    def size(self) -> int:
+        """Bytes, roughly."""
+        return _RECORD_BYTES
+
+
 class Journal:
-    """Remembers steps until a checkpoint holds them.
+    """Remembers what was done until a checkpoint holds them.
 
     Args:
         max_bytes: Beyond, all of them are given up, and nothing leads from the checkpoint to now until there is a
             newer one.
     """
 
-    def __init__(self, max_bytes: int = 64 << 20) -> None:
+    def __init__(self, max_bytes: int = 128 << 20) -> None:
         self._max_bytes = max_bytes
-        self._steps: deque[tuple[Stepped, int]] = deque()
-        self._first = 0  # number of the oldest step that is remembered
-        self._held = 0  # steps that the newest checkpoint holds
+        self._steps: deque[tuple[Done, int]] = deque()
+        self._first = 0  # number of the oldest that is remembered
+        self._held = 0  # of them, how many the newest checkpoint holds
         self._bytes = 0
 
-    def note(self, step: Stepped) -> None:
-        """A step was made."""
-        size = step.size
-        self._steps.append((step, size))
+    def note(self, done: Done) -> None:
+        """Something was done."""
+        size = done.size
+        self._steps.append((done, size))
         self._bytes += size
         if self._bytes > self._max_bytes:
             self._first += len(self._steps)
@@ -79,7 +127,7 @@ class Journal:
 
     @property
     def whole(self) -> bool:
-        """Whether every step since the newest checkpoint is remembered."""
+        """Whether everything since the newest checkpoint is remembered."""
         return self._first <= self._held
 
     @property
@@ -88,6 +136,6 @@ class Journal:
         return self._bytes > self._max_bytes // 2
 
     @property
-    def steps(self) -> list[Stepped]:
+    def steps(self) -> list[Done]:
         """What is remembered, oldest first."""
         return [step for step, _ in self._steps]

@@ -18,6 +18,7 @@ from monitoring.progressive import ProgressiveRanking, Smoothed
 from stream.checkpoints.manifest import Manifest
 from stream.pipeline import Step
 from stream.processor import Processed
+from stream.shared_model import Merged
 from stream.user_states import UserStates
 
 _RECENT = 2_000
@@ -126,6 +127,17 @@ class WorkerObserver:
     def lost(self, records: int) -> None:
         """So many records were deleted before they were read."""
         self.metrics.lost.inc(records)
+
+    def told(self, update: int) -> None:
+        """A model update of so many bytes was published."""
+        self.metrics.updates_told.inc()
+        self.metrics.update_bytes_told.inc(update)
+
+    def heard(self, merged: Merged, update: int) -> None:
+        """What came of records of the model topic, of so many bytes."""
+        self.metrics.updates_heard.inc(merged.updates)
+        self.metrics.updates_refused.inc(merged.refused)
+        self.metrics.update_bytes_heard.inc(update)
 
     def buffered(self, records: int) -> None:
         """Records wait."""

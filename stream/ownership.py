@@ -39,10 +39,12 @@ class Assignment:
     Attributes:
         owned: Its partitions; None for all.
         taken: Those of them that were taken over.
+        share: What part of all partitions they are.
     """
 
     owned: frozenset[int] | None = None
     taken: Mapping[int, TakenOver] = field(default_factory=dict)
+    share: float = 1.0
 
     def owns(self, partition: int) -> bool:
         """Whether it learns from this partition and answers its events."""
@@ -62,7 +64,7 @@ class Assignment:
 EVERYTHING = Assignment()
 """Of a worker that is alone."""
 
-NOTHING = Assignment(frozenset())
+NOTHING = Assignment(frozenset(), share=0.0)
 """Of one that only follows."""
 
 

@@ -15,12 +15,14 @@ from connectors.dead_letter import DeadLetter, Reason
 from connectors.decode import EventDecoder, RawRecord, Refusal, dead_letter
 from connectors.event import Event
 from connectors.recommendation import Recommendation
+from learners.learner import SharingLearner
 from learners.state_arrays import Arrays, nest, unnest
 from learners.state_changes import LiveState, Taken, changed, load_marks, mark_all
 from learners.state_changes import whole as whole_state
 from stream.duplicates import RecentIds
 from stream.ownership import EVERYTHING, Answers, Assignment
 from stream.pipeline import Pipeline, Share, Step
+from stream.shared_model import Merged, SharedModel, Told
 from stream.user_states import UserStates
 
 Place = tuple[int, int]
@@ -120,7 +122,11 @@ class _Read:
     @property
     def share(self) -> Share | None:
         """What of the events is this worker's; None for everything."""
-        return None if all(self.served) else Share(own=np.array(self.own), served=np.array(self.served))
+        return (
+            None
+            if all(self.served) and all(self.own)
+            else Share(own=np.array(self.own), served=np.array(self.served))
+        )
 
 
 @dataclass(slots=True)
@@ -136,6 +142,7 @@ class Processor:
     states: UserStates
     recent: RecentIds = field(default_factory=RecentIds)
     answers: Answers = field(default_factory=Answers)
+    shared: SharedModel | None = None
     totals: Totals = field(default_factory=Totals)
     _unfinished: Snapshot | None = None
 
@@ -226,10 +233,14 @@ class Processor:
             new = self.recent.new_of(record, outcome)
             read.events += new
             read.partitions += [partition] * len(new)
-            read.own += [assignment.owns(partition)] * len(new)
+            read.own += [self._learns(partition, offset, assignment)] * len(new)
             read.served += [assignment.answers(partition, offset)] * len(new)
             read.duplicates += len(outcome) - len(new)
         return read
+
+    def _learns(self, partition: int, offset: int, assignment: Assignment) -> bool:
+        """Whether gradients are to learn from a record: it is this worker's, and nobody has told what came of it."""
+        return assignment.owns(partition) and (self.shared is None or self.shared.learns(partition, offset))
 
     def _owe(self, partition: int, outcome: Sequence[Event] | DeadLetter) -> None:
         """Remember whom a record's events concern."""
@@ -248,6 +259,43 @@ class Processor:
             totals.events_followed += step.followed
             totals.late_events += step.late
 
+    # --- what is shared with other workers
+
+    def share(self, topic_id: str, writer: str) -> SharedModel:
+        """Tell and hear from now on what is learned; before anything is loaded.
+
+        Args:
+            topic_id: Of the events topic.
+            writer: Name of this process, and of no other.
+
+        Raises:
+            TypeError: The learner cannot do that.
+        """
+        learner = self.pipeline.learner
+        if not isinstance(learner, SharingLearner):
+            raise TypeError(f"a {type(learner).__name__} cannot share what it learns")
+        learner.share()
+        self.shared = SharedModel(learner, self.pipeline.items, topic_id, writer)
+        return self.shared
+
+    def tell(self, share: float, *, beginning: bool = False) -> Told | None:
+        """See `SharedModel.tell`; None where nothing is shared."""
+        if self.shared is None:
+            return None
+        return self.shared.tell(share, beginning=beginning)
+
+    def merge(self, records: Sequence[RawRecord]) -> Merged:
+        """See `SharedModel.merge`; `share` was called before."""
+        assert self.shared is not None
+        return self.shared.merge(records)
+
+    def fall_behind(self) -> None:
+        """See `SharedModel.fall_behind`; `share` was called before."""
+        assert self.shared is not None
+        self.shared.fall_behind()
+
+    # --- state
+
     def live_states(self) -> dict[str, LiveState]:
         """The pieces of a checkpoint: users, the catalogue, the learner, the ledger with the recent ids."""
         return {
@@ -258,6 +306,7 @@ class Processor:
                 **self.pipeline.ledger.live_state(),
                 **nest("recent", self.recent.live_state()),
                 "answered": self.answers.state_dict(),
+                **(nest("shared", self.shared.state_dict()) if self.shared is not None else {}),
             },
         }
 
@@ -309,6 +358,9 @@ class Processor:
                 "answered", np.array(sorted(self.states.applied.items())).reshape(-1, 2)
             )
         )
+        if self.shared is not None:
+            self.shared.load_state_dict(unnest("shared", pieces.get("ledger", {})))
+            self.shared.learner.share()
         for name, state in self.live_states().items():
             load_marks(state, pieces.get(name, {}))
         self.totals = Totals(**totals)
@@ -317,6 +369,8 @@ class Processor:
         """The topic is another one from now on: what was learned stays, and all offsets count as new."""
         self.states.applied.clear()
         self.answers.begin_anew()
+        if self.shared is not None:
+            self.shared.begin_anew()
         self.pipeline.ledger.begin_anew()
 
     def totals_dict(self) -> dict[str, int]:

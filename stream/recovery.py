@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from connectors.decode import RawRecord
-from stream.journal import Journal, Stepped
+from stream.journal import Done, Journal, Stepped
 from stream.ownership import EVERYTHING, Assignment
 from stream.processor import Place, Processed, Processor
 
@@ -127,7 +127,7 @@ class Recovery:
         self.journal.forget(mark)
 
     def _again(
-        self, further: Sequence[Stepped], failure: Exception, on_progress: Callable[[], None]
+        self, further: Sequence[Done], failure: Exception, on_progress: Callable[[], None]
     ) -> Processor:
         """The state after all steps that went well."""
         if not self.journal.whole:
@@ -143,8 +143,8 @@ class Recovery:
                 f"A step failed ({_in_words(failure)}), and the last checkpoint cannot be read. Nothing was "
                 f"acknowledged: start the worker again, it goes on from the checkpoint before."
             ) from failure
-        for step in [*self.journal.steps, *further]:
-            step.make(processor)
+        for done in [*self.journal.steps, *further]:
+            done.make(processor)
             on_progress()
         return processor
 

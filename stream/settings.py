@@ -77,25 +77,32 @@ class KafkaSecurity(_Section):
         return self
 
 
+TOPICS = ("events", "recommendations", "drift", "dead_letters", "model")
+"""What topics there are, by their settings' names."""
+
+
 class TopicSettings(_Section):
-    """Names, partitions and retention of the four topics."""
+    """Names, partitions and retention of the five topics."""
 
     events: str = "freshet.events"
     recommendations: str = "freshet.recommendations"
     drift: str = "freshet.drift"
     dead_letters: str = "freshet.dead-letters"
+    model: str = "freshet.model"
     partitions: Positive = 4
     replication_factor: Positive = 1
     events_retention_hours: Annotated[int, Field(ge=-1)] = 24 * 7
     dead_letters_retention_hours: Annotated[int, Field(ge=-1)] = 24 * 30
     drift_retention_hours: Annotated[int, Field(ge=-1)] = 24 * 90
+    model_retention_bytes: Annotated[int, Field(ge=1 << 26)] = 1 << 30
+    """About what all item vectors take: a worker that has lost its state finds the latest of them there."""
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
-        names = (self.events, self.recommendations, self.drift, self.dead_letters)
+        names = [getattr(self, kind) for kind in TOPICS]
         if len(set(names)) != len(names):
             raise ValueError(
-                f"the four topics must have different names, got {', '.join(names)}: "
+                f"the five topics must have different names, got {', '.join(names)}: "
                 f"a worker that reads what it writes never ends"
             )
         return self
@@ -245,6 +252,8 @@ class WorkerSettings(_Section):
     batch_max_events: Positive = 512
     batch_max_age_ms: Annotated[float, Field(ge=0.0, le=1_000.0)] = 5.0
     checkpoint_every_s: Annotated[float, Field(gt=0.0)] = 5.0
+    tell_every_s: Annotated[float, Field(gt=0.0)] = 1.0
+    """How often one of several workers tells the others what it learned."""
     checkpoints: str | None = None
     """A folder or an fsspec URL; below the state folder where nothing is said."""
     checkpoints_kept: Positive = 3

@@ -1,4 +1,4 @@
-"""The four topics as the settings want them, in Kafka's words."""
+"""The five topics as the settings want them, in Kafka's words."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from stream.settings import Settings
 
 _HOUR_MS = 3_600_000
 _DAY_MS = 24 * _HOUR_MS
+_WEEK_MS = 7 * _DAY_MS
 _DEAD_LETTER_MAX_BYTES = 2 * 1024 * 1024
 
 
 def topic_specs(settings: Settings) -> list[TopicSpec]:
-    """Events, recommendations, drift and dead letters, in this order."""
+    """Events, recommendations, drift, dead letters and model updates, in this order."""
     topics = settings.topics
     replicas = topics.replication_factor
     # One broker may be away without stopping the writers, where there are enough of them for that.
@@ -58,6 +59,19 @@ def topic_specs(settings: Settings) -> list[TopicSpec]:
                 "retention.ms": _retention_ms(topics.dead_letters_retention_hours),
                 # It wraps a record of up to 1 MiB, which base64 makes a third larger.
                 "max.message.bytes": str(_DEAD_LETTER_MAX_BYTES),
+            },
+        ),
+        TopicSpec(
+            topics.model,
+            1,  # one order for all workers
+            replicas,
+            durable
+            | {
+                "cleanup.policy": "delete",
+                "retention.ms": str(_WEEK_MS),
+                "retention.bytes": str(topics.model_retention_bytes),
+                # Whole segments are deleted, and never the one that is written.
+                "segment.bytes": str(topics.model_retention_bytes // 8),
             },
         ),
     ]

@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import time
+import uuid
 from collections.abc import Coroutine
 from typing import Any
 
@@ -46,6 +47,7 @@ logger = logging.getLogger(__name__)
 
 _STUCK_AFTER_S = 120.0
 _UNDELIVERED_S = 10.0
+_HEARD = 16  # records of the model topic at a time: they are large
 _LEASE_SHARE = 0.6  # of the session's timeout
 
 
@@ -137,6 +139,9 @@ class _Worker:
             drift=settings.monitoring.drift,
         )
         shape = topic_shape(client, settings.topics.events)
+        topic_shape(client, settings.topics.model)  # a missing one is told now
+        writer = uuid.uuid4().hex[:16]
+        shared = processor.share(shape.id, writer)
         manifest = restore(processor, store, settings.topics.events, shape.id)
         if manifest is not None:
             logger.info("restored checkpoint=%d %s", manifest.number, _pairs(manifest.summary))
@@ -147,12 +152,14 @@ class _Worker:
             recommendations=topics.recommendations,
             dead_letters=topics.dead_letters,
             drift=topics.drift,
+            model=topics.model,
         )
         self._loop = asyncio.new_event_loop()
         asyncio.set_event_loop(self._loop)
 
         def rebuild() -> Processor:
             processor = build_processor(settings)
+            processor.share(shape.id, writer)
             restore(processor, store, topics.events, shape.id)
             return processor
 
@@ -168,17 +175,23 @@ class _Worker:
                 batch_max_events=settings.worker.batch_max_events,
                 batch_max_age_ms=settings.worker.batch_max_age_ms,
                 checkpoint_every_s=settings.worker.checkpoint_every_s,
+                tell_every_s=settings.worker.tell_every_s,
             ),
             last_checkpoint=manifest,
             require_lease=self._lease.require,
             recovery=Recovery(rebuild, settings.worker.refused_per_hour, held=dict(processor.states.applied)),
         )
         self._follower = Follower(client, topics.events, self._engine.follow, on_loss=self._observer.lost)
+        self._listener = Follower(
+            client, topics.model, self._engine.hear, on_loss=self._engine.fall_behind, most_records=_HEARD
+        )
+        self._listener.follow({0: shared.position})
         self._handover = Handover(
             self._engine,
             self._follower,
             shape.partitions,
             patience_s=settings.worker.session_timeout_s / 2.0,
+            listen=self._listener.catch_up,
             on_share=self._metrics.owned.set,
         )
         self._app = create_app(
@@ -261,16 +274,16 @@ class _Worker:
 
     def beside(self) -> tuple[Coroutine[Any, Any, None], ...]:
         """What runs for as long as the worker."""
-        return self.watch(), self.follow(), self.hold_lease()
+        return self.watch(), self.follow(self._follower), self.follow(self._listener), self.hold_lease()
 
-    async def follow(self) -> None:
-        """Read what is other workers'."""
+    async def follow(self, follower: Follower) -> None:
+        """Read what is other workers', or what they tell."""
         try:
-            await self._follower.run()
+            await follower.run()
         except asyncio.CancelledError:
             raise
         except Exception as error:
-            logger.exception("following other workers' partitions failed")
+            logger.exception("following other workers failed")
             await self._app.crash(error)
 
     async def watch(self) -> None:

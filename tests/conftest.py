@@ -79,13 +79,13 @@ def broker(tmp_path_factory: pytest.TempPathFactory, jars_cache: Path | None) ->
 
 @pytest.fixture
 def topics(broker: KafkaClient) -> Iterator[TopicSettings]:
-    """The four topics under names that no other test uses, created, and deleted afterwards."""
+    """The five topics under names that no other test uses, created, and deleted afterwards."""
     from connectors.topics import create_topics, delete_topics
-    from stream.settings import TopicSettings, load
+    from stream.settings import TOPICS, TopicSettings, load
     from stream.topic_specs import topic_specs
 
     prefix = f"test-{uuid.uuid4().hex[:12]}"
-    names = {name: f"{prefix}.{name}" for name in ("events", "recommendations", "drift", "dead_letters")}
+    names = {name: f"{prefix}.{name}" for name in TOPICS}
     specs = topic_specs(load(overrides={"topics": names}))
     create_topics(broker, specs)
     yield TopicSettings(**names)

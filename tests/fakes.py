@@ -208,6 +208,7 @@ class MemoryPublisher:
 
     Attributes:
         sent: What was handed over, in order.
+        updates: Model updates, delivered at once.
         held: With `hold`, the deliveries that the test must complete.
     """
 
@@ -216,6 +217,7 @@ class MemoryPublisher:
     delivery_error: Exception | None = None
     sent: list[tuple[list[Recommendation], list[DeadLetter], list[object]]] = field(default_factory=list)
     held: list[asyncio.Future[None]] = field(default_factory=list)
+    updates: list[list[bytes]] = field(default_factory=list)
     arrived: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def send(
@@ -235,6 +237,12 @@ class MemoryPublisher:
         async with self.arrived:
             self.sent.append((list(recommendations), list(dead_letters), list(findings)))
             self.arrived.notify_all()
+        return delivery
+
+    async def tell(self, update: Sequence[bytes]) -> Awaitable[object]:
+        self.updates.append(list(update))
+        delivery = asyncio.get_running_loop().create_future()
+        delivery.set_result(None)
         return delivery
 
     async def wait_for(self, count: int) -> None:
@@ -257,6 +265,8 @@ class Diary:
     merges: list[Manifest] = field(default_factory=list)
     failures: int = 0
     failed_steps: int = 0
+    told_bytes: int = 0
+    heard_updates: int = 0
     findings: list[object] = field(default_factory=list)
 
     def step(self, processed: Any, states: Any, items: int) -> Sequence[object]:
@@ -274,6 +284,12 @@ class Diary:
 
     def checkpoint_failed(self) -> None:
         self.failures += 1
+
+    def told(self, update: int) -> None:
+        self.told_bytes += update
+
+    def heard(self, merged: Any, update: int) -> None:
+        self.heard_updates += merged.updates
 
     def buffered(self, records: int) -> None:
         pass

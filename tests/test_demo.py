@@ -10,7 +10,7 @@ from connectors.kafka_client import KafkaClient
 from connectors.topics import compare_topics
 from stream.cli.main import cli
 from stream.demo.view import drawn, in_words
-from stream.settings import load
+from stream.settings import TOPICS, load
 from stream.topic_specs import topic_specs
 
 KEYS = {
@@ -66,10 +66,7 @@ def test_on_a_configured_broker_it_leaves_nothing_behind(
     assert summary["broker"] == broker.bootstrap
     assert summary["events_learned"] == summary["events_produced"] > 500
     prefix = summary["places"]["events"].removesuffix(".events")
-    names = {
-        name: f"{prefix}.{name.replace('_', '-')}"
-        for name in ("events", "recommendations", "drift", "dead_letters")
-    }
+    names = {name: f"{prefix}.{name.replace('_', '-')}" for name in TOPICS}
     reports = compare_topics(broker, topic_specs(load(overrides={"topics": names})))
     assert {report.outcome for report in reports} == {"missing"}
     assert not Path(summary["places"]["state"]).exists()

@@ -291,5 +291,5 @@ def test_scores_are_those_of_the_experts_by_their_shares() -> None:
     taught(learned, 20)
     features, filled, _ = lesson(50)
     with torch.inference_mode():
-        each = learned._network.each(torch.from_numpy(learned._standardiser.transform(features))).numpy()
+        each = learned.network.each(torch.from_numpy(learned._standardiser.transform(features))).numpy()
     assert learned.score(features, filled)[filled] == pytest.approx((each @ learned.shares)[filled], abs=1e-5)

@@ -24,6 +24,7 @@ from connectors.kafka_client import KafkaClient
 from connectors.kafka_jars import find_kafka
 from connectors.kafka_node import KafkaNode
 from connectors.sources.kafka import KafkaSource
+from stream.settings import TOPICS
 from stream.worker_process import WorkerProcess
 
 pytestmark = pytest.mark.broker
@@ -166,10 +167,7 @@ def environment(secure: Secure, mechanism: str) -> dict[str, str]:
         "FRESHET_KAFKA__SSL_CAFILE": str(secure.authority),
         "FRESHET_WORKER__CHECKPOINT_EVERY_S": "0.5",
         "FRESHET_WORKER__LOG_LEVEL": "DEBUG",
-    } | {
-        f"FRESHET_TOPICS__{name.upper()}": f"{mechanism.lower()}.{name}"
-        for name in ("events", "recommendations", "drift", "dead_letters")
-    }
+    } | {f"FRESHET_TOPICS__{name.upper()}": f"{mechanism.lower()}.{name}" for name in TOPICS}
 
 
 def freshet(given: dict[str, str], *arguments: str) -> str:

@@ -274,7 +274,7 @@ def test_a_task_waits_for_declared_types_only() -> None:
 
 def test_topics_have_different_names() -> None:
     said = mistake(overrides={"topics": {"events": "x", "dead_letters": "x"}})
-    assert "the four topics must have different names" in said
+    assert "the five topics must have different names" in said
 
 
 def test_declared_types_follow_the_standard_ones() -> None:

@@ -84,7 +84,7 @@ def test_the_specs_of_the_settings_are_what_the_broker_makes_of_them(
     broker: KafkaClient, topics: TopicSettings
 ) -> None:
     specs = topic_specs(load(overrides={"topics": topics.model_dump()}))
-    assert [report.outcome for report in create_topics(broker, specs)] == ["exists"] * 4
+    assert [report.outcome for report in create_topics(broker, specs)] == ["exists"] * 5
 
 
 def test_offsets_tell_how_far_a_topic_was_written_and_read(
@@ -155,11 +155,13 @@ def test_specs_follow_the_settings() -> None:
     settings = load(
         overrides={"topics": {"partitions": 6, "replication_factor": 3, "events_retention_hours": -1}}
     )
-    events, recommendations, drift, dead_letters = topic_specs(settings)
+    events, recommendations, drift, dead_letters, model = topic_specs(settings)
     assert (events.name, events.partitions, events.replication_factor) == ("freshet.events", 6, 3)
     assert events.config["retention.ms"] == "-1"
     assert events.config["min.insync.replicas"] == "2"
     assert recommendations.config["cleanup.policy"] == "compact"
     assert "retention.ms" not in recommendations.config
     assert drift.partitions == 1
+    assert model.partitions == 1
+    assert model.config["retention.bytes"] == str(8 * int(model.config["segment.bytes"]))
     assert dead_letters.config["retention.ms"] == str(30 * 24 * 3_600_000)

@@ -18,7 +18,7 @@ from connectors.kafka_client import KafkaClient
 from connectors.local_broker import LocalBroker
 from connectors.sinks.kafka import KafkaSink
 from connectors.topics import create_topics, delete_topics, end_offsets
-from stream.settings import TopicSettings, load
+from stream.settings import TOPICS, TopicSettings, load
 from stream.topic_specs import topic_specs
 
 _CHUNK = 1_000
@@ -103,8 +103,7 @@ class Shop:
 async def opened(broker: Broker, name: str, folder: Path, seed: int) -> AsyncIterator[Shop]:
     """A shop with topics that go by its name, and go with it."""
     prefix = f"faults-{name}"
-    kinds = ("events", "recommendations", "drift", "dead_letters")
-    topics = TopicSettings.model_validate({kind: f"{prefix}.{kind}" for kind in kinds})
+    topics = TopicSettings.model_validate({kind: f"{prefix}.{kind}" for kind in TOPICS})
     specs = topic_specs(load(overrides={"topics": topics.model_dump()}))
     await asyncio.to_thread(create_topics, broker.client, specs)
     try:

@@ -1,4 +1,4 @@
-"""`freshet topics`: create the four topics and compare them with the settings."""
+"""`freshet topics`: create the five topics and compare them with the settings."""
 
 from __future__ import annotations
 

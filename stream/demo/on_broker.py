@@ -19,7 +19,7 @@ from connectors.sinks.kafka import KafkaSink
 from connectors.topics import create_topics, delete_topics
 from stream.demo.scenario import Scenario
 from stream.demo.summary import DemoSummary, summarise
-from stream.settings import Settings
+from stream.settings import TOPICS, Settings
 from stream.topic_specs import topic_specs
 from stream.worker_process import WorkerProcess
 
@@ -201,8 +201,7 @@ def _pace(played: _Played, rate: float) -> Awaitable[None]:
 
 def _own_names() -> dict[str, str]:
     prefix = f"freshet-demo-{secrets.token_hex(3)}"
-    kinds = ("events", "recommendations", "drift", "dead_letters")
-    return {kind: f"{prefix}.{kind.replace('_', '-')}" for kind in kinds}
+    return {kind: f"{prefix}.{kind.replace('_', '-')}" for kind in TOPICS}
 
 
 @asynccontextmanager
