@@ -365,6 +365,7 @@ class _Worker:
                 "pending_impressions": processor.states.pending,
                 "applied": dict(processor.states.applied),
                 "owned": sorted(self._engine.assignment.owned or ()),
+                "learned": dict(processor.shared.learned) if processor.shared is not None else {},
                 "quality": self._observer.summary(),
             }
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from benchmarks.faults.events import log, records
@@ -16,6 +18,7 @@ from benchmarks.faults.place import publish, until
 from benchmarks.faults.team import Team, stale, started_again, unanswered
 from connectors.event import Event
 from connectors.kafka_client import KafkaClient
+from stream.assembly import checkpoint_store
 from stream.settings import TopicSettings
 
 SESSION_S = 6.0
@@ -89,3 +92,32 @@ async def test_of_four_partitions_each_of_three_workers_has_one(team: Team) -> N
     for name in ("one", "two", "three"):
         await team.join(name)
     assert sorted(len(owned) for owned in (await team.until_shared()).values()) == [1, 1, 2]
+
+
+def dense(team: Team, name: str) -> dict[str, Any]:
+    """Dense parameters of a worker's last checkpoint."""
+    found = checkpoint_store(team.places[name].settings).latest()
+    assert found is not None
+    return {part: array for part, array in found.pieces["learner"].items() if "parameter." in part}
+
+
+async def test_what_one_learned_reaches_the_others_and_outlives_it(team: Team) -> None:
+    events = log(1_200)
+    for name in ("one", "two"):
+        await team.join(name)
+    await team.until_shared()
+    await publish(team.client, team.topics.events, records(events))
+    await team.until_told()
+    team.kill("one")
+    shutil.rmtree(team.places.pop("one").settings.state_dir)
+    await until(lambda: team.owns_all("two"))
+    await team.join("three")  # which has nothing but the topics
+    await team.until_shared()
+    await team.until_told()
+    for name in ("two", "three"):
+        await team.leave(name)
+    mine, theirs = dense(team, "two"), dense(team, "three")
+    assert mine.keys() == theirs.keys()
+    for part, array in mine.items():
+        np.testing.assert_allclose(array, theirs[part], atol=1e-4, err_msg=part)
+    await assert_clean(team, events)

@@ -104,6 +104,15 @@ class Team:
 
         await until(read)
 
+    async def until_told(self) -> None:
+        """Wait until every worker knows that all of the topic is learned, by whomever."""
+        ends = {str(p): end for p, end in end_offsets(self.client, self.topics.events).items() if end}
+
+        async def told() -> bool:
+            return all([(await self.status(name)).get("learned") == ends for name in self.workers])
+
+        await until(told)
+
     async def until_answered(self, events: Sequence[Event]) -> None:
         """Wait until everybody's last event is answered and the group has committed that.
 
