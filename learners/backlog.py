@@ -61,25 +61,12 @@ class Backlog:
         if len(rows):
             added = replace(batch.take(rows), target=np.arange(len(rows)) < len(choices))
             self._batch = added if self._batch is None else _joined(self._batch, added)
-        return self._loads()
-
-    def hurry(self, share: float) -> list[Load]:
-        """The step that there are rows for if this share of what makes one is enough."""
-        return self._loads(share)
-
-    def _loads(self, share: float = 1.0) -> list[Load]:
         if self._batch is None:
             return []
         waiting = np.flatnonzero(self._batch.target), np.flatnonzero(~self._batch.target)
-        steps = int(
-            max(
-                len(waiting[0]) / (share * self._choices_per_step),
-                len(waiting[1]) / (share * self._labels_per_step),
-            )
-        )
+        steps = max(len(waiting[0]) // self._choices_per_step, len(waiting[1]) // self._labels_per_step)
         if not steps:
             return []
-        steps = 1 if share < 1.0 else steps
         whole, self._batch = self._batch, None
         parts = (np.array_split(part, steps) for part in waiting)
         return [

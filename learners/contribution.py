@@ -24,8 +24,6 @@ from learners.state_arrays import Arrays
 
 Half = NDArray[np.float16]
 
-EXPONENT = 1.0
-
 _NO_SLOT = _NO_ROW = -1
 _LEAST_SLOTS = 1_024
 
@@ -102,7 +100,7 @@ class DenseChanges:
             before = self._before[name]
             change = parameter - before
             changes[name] = change.cpu().numpy()
-            before += change * share**EXPONENT
+            before += change * share
             parameter.copy_(before)
         return changes
 
@@ -111,7 +109,7 @@ class DenseChanges:
         """Add another worker's change."""
         for name, change in changes.items():
             parameter = self._parameters[name]
-            added = torch.tensor(change, device=parameter.device) * share**EXPONENT
+            added = torch.tensor(change, device=parameter.device) * share
             parameter += added
             self._before[name] += added
 

@@ -447,11 +447,6 @@ class OnlineLearner:
     def contribute(self, share: float) -> Contribution:
         """See `Learner`."""
         assert self._dense is not None, "share() comes first"
-        # Alone, it would have had so many more rows by now: they must not wait for as many of its own.
-        if share < 1.0:
-            for load in self._backlog.hurry(share):
-                self._learn_load(load)
-            self._ranker.hurry(share)
         tables = {name: table.cut() for name, table in self._neural.tables.items()}
         return Contribution(share, self._dense.cut(share), tables)
 

@@ -182,16 +182,8 @@ class Ranker:
                     np.pad(log_weight, ((0, 0), (0, missing)), constant_values=_PADDING),
                 ]
             )
-        return self._learn_waiting(self._choices_per_step)
-
-    def hurry(self, share: float) -> list[RankerLesson | None]:
-        """Learn from what waits, if it is this share of what makes a step."""
-        waiting = len(self._waiting_weights)
-        return self._learn_waiting(waiting) if waiting >= max(share * self._choices_per_step, 1.0) else []
-
-    def _learn_waiting(self, n: int) -> list[RankerLesson | None]:
-        """Steps of n choices each."""
         lessons = []
+        n = self._choices_per_step
         while len(self._waiting_weights) >= n:
             features, weights = self._waiting_features[:n], self._waiting_weights[:n]
             self._standardiser.learn_many(features[weights > _PADDING / 2])
