@@ -13,7 +13,7 @@ from benchmarks.faults.place import Place
 from benchmarks.observed import observed
 from benchmarks.prometheus import ask
 from connectors.kafka_client import KafkaClient
-from monitoring.dashboards.queries import Panel, annotations, filled, panels
+from monitoring.dashboards.queries import Panel, annotation_queries, filled, panels
 from stream.settings import TopicSettings
 
 BOARDS = sorted(Path("docker/grafana/dashboards").glob("*.json"))
@@ -52,7 +52,7 @@ async def test_every_panel_has_data(broker: KafkaClient, topics: TopicSettings, 
     async with observed(place, folder, duration_s=_DURATION_S, rate=_RATE) as url:
         assert await asyncio.to_thread(empty, url) == []
         for board in BOARDS:
-            for query in annotations(board):
+            for query in annotation_queries(board):
                 await asyncio.to_thread(ask, url, "query", query=filled(query))
         groups = (await asyncio.to_thread(ask, url, "rules"))["groups"]
         rules = [rule for group in groups for rule in group["rules"]]

@@ -53,7 +53,7 @@ def panels(path: Path) -> Iterator[Panel]:
             yield _panel(board["title"], row, panel)
 
 
-def annotations(path: Path) -> list[str]:
+def annotation_queries(path: Path) -> list[str]:
     """The queries of a dashboard's annotations."""
     found = json.loads(path.read_text(encoding="utf-8"))["annotations"]["list"]
     return [annotation["expr"] for annotation in found]
