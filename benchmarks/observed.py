@@ -22,7 +22,7 @@ async def observed(
 ) -> AsyncIterator[str]:
     """Play the demonstration's shop to a worker and have it watched; what is yielded is Prometheus's address.
 
-    Some records that are no events are among them, so that there is something to be refused.
+    A third into it come some records that are no events, so that there is something to be refused.
 
     Args:
         place: The worker's.
@@ -38,7 +38,7 @@ async def observed(
             scenario = shop(0, duration_s)
             assert scenario.simulation is not None
             assert scenario.clock is not None
-            await publish(place.client, place.topics.events, [(None, value) for value in GARBAGE])
+            refused = asyncio.create_task(_send_garbage(place, duration_s / 3.0))
             await run(
                 scenario.simulation,
                 scenario.clock,
@@ -49,6 +49,12 @@ async def observed(
                 stop=asyncio.Event(),
                 duration_s=duration_s,
             )
+            await refused
             await place.until(worker, lambda status: status["lag"] == 0)
             await asyncio.sleep(every_s * _SCRAPED_ONCE_MORE_S)
             yield prometheus.url
+
+
+async def _send_garbage(place: Place, after_s: float) -> None:
+    await asyncio.sleep(after_s)
+    await publish(place.client, place.topics.events, [(None, value) for value in GARBAGE])

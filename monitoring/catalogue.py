@@ -103,7 +103,7 @@ _STREAM = (
     _gauge("applied_offset", "Last applied offset.", "partition"),
     _gauge(
         "lag_records",
-        "Records of an owned partition that are not applied yet, looked at every five seconds.",
+        "Records of an owned partition that are not applied yet, looked at every two seconds.",
         "partition",
     ),
     _gauge(
@@ -196,7 +196,7 @@ _TASKS = (
     _gauge(
         "task_association",
         "How two tasks go together: `label` and `error` (correlations), `information` (bits), `affinity` (by how much "
-        "of itself the loss of `other` falls after a step on `task`). 0 where nothing is known yet.",
+        "of itself the loss of `other` falls after a step on `task`). NaN where nothing is known yet.",
         "measure",
         "task",
         "other",

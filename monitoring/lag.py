@@ -11,8 +11,8 @@ class LagClock:
     """Of one partition: up to which moment all that had arrived is applied.
 
     The end of a partition is looked at now and then. Once all up to an end are applied, whatever had arrived when it
-    was looked at is; so the moment found is early by one look at most, and the lag never looks smaller than it is, but
-    for what was there before the first look.
+    was looked at is; so the moment found is early by two looks at most, where events never cease, and the lag never
+    looks smaller than it is, but for what was there before the first look.
 
     Args:
         began_at: The moment of the first look.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
@@ -133,6 +134,10 @@ class Metrics:
             measure: [[association.labels(measure, task, other) for other in tasks] for task in tasks]
             for measure in MEASURES
         }
+        for table in self.associations.values():
+            for children in table:
+                for child in children:
+                    child.set(math.nan)
         gates = gauge("task_gate")
         self.gates = [_Numbered(gates, task) for task in tasks]
         self.learning_rates = _named_children(gauge("learning_rate"), RATES)

@@ -24,8 +24,8 @@ _PREFACE = """\
 
 This page is written by `python -m monitoring.reference`; do not edit it. What each metric means, and which panel
 (`dashboard: panel`), recording rule (`job:...`) or alert uses it. Times are seconds. Counters and histograms start at
-zero with the process; the totals in `/status` come from the checkpoint and go on. Process and platform metrics of the client
-library are there too.
+zero with the process; the totals in `/status` come from the checkpoint and go on. Process and platform metrics of the
+client library are there too.
 
 Of several workers: add up counters, and the buckets of histograms before a quantile is taken of them. Averages have a
 weight (`freshet_progressive_choices`, `freshet_task_window_labels`), by which the recording rules put them together.

@@ -19,7 +19,7 @@ from stream.engine import Engine
 
 logger = logging.getLogger(__name__)
 
-_OFFSETS_EVERY_S = 5.0
+_OFFSETS_EVERY_S = 2.0
 _MEMORY_EVERY_S = 30.0
 
 Ends = Callable[[], Awaitable[Mapping[int, tuple[int, int]]]]

@@ -281,11 +281,9 @@ class WorkerObserver:
         if np.isfinite(lesson.task_losses).any():
             self._losses.update(lesson.task_losses, counts)
         if len(step.labels):
-            known = np.where(step.label_mask, 1.0, np.nan)
-            total = np.maximum(counts, 1)
-            missing = np.where(counts > 0, 1.0, np.nan)
-            self._rates.update(np.nansum(step.labels * known, axis=0) / total * missing, counts)
-            self._foreseen.update(np.nansum(step.task_scores * known, axis=0) / total * missing, counts)
+            total = np.where(counts > 0, counts, np.nan)
+            self._rates.update(np.where(step.label_mask, step.labels, 0.0).sum(axis=0) / total, counts)
+            self._foreseen.update(np.where(step.label_mask, step.task_scores, 0.0).sum(axis=0) / total, counts)
             self._windows.update(step.task_scores, step.labels, step.label_mask)
             for delay in step.label_delay_s.tolist():
                 metrics.label_delay.observe(delay)

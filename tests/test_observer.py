@@ -157,7 +157,7 @@ def test_how_tasks_go_together_and_their_gates_are_shown() -> None:
     gates = np.array([[0.75, 0.25], [0.5, 0.5]], np.float32)
     told(watching, step(lesson={"related": {"label": label}, "gates": gates}))
     assert shown(watching, "task_association", measure="label", task="click", other="purchase") == 0.25
-    assert shown(watching, "task_association", measure="label", task="purchase", other="purchase") == 0.0
+    assert np.isnan(shown(watching, "task_association", measure="label", task="purchase", other="purchase"))
     assert shown(watching, "task_gate", task="click", expert="0") == 0.75
     with pytest.raises(KeyError):
         shown(watching, "task_gate", task="purchase", expert="0")  # it has had no label

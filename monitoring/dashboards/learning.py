@@ -12,6 +12,11 @@ _AFFINITY = 'measure="affinity"'
 _TASK = 'task=~"$task"'
 
 
+def _together(name: str, *labels: str) -> str:
+    """Of two tasks; the comparison is true of all numbers, and leaves out what is none."""
+    return f"avg by (task, other) ({of(name, *labels)} > -1e9)"
+
+
 def learning() -> Dashboard:
     """For whoever asks why a task's weight moved."""
     ranking = (
@@ -47,6 +52,7 @@ def learning() -> Dashboard:
             "Step sizes",
             "Learning rates by part; those of the heads become smaller, reactions may raise them.",
             (f"max by (part) ({of('freshet_learning_rate')})", "{{part}}"),
+            logarithmic=True,
         ),
         lines(
             "Learning steps left out",
@@ -149,28 +155,28 @@ def learning() -> Dashboard:
         matrix(
             "Relatedness: cosine of gradients",
             "1: what helps one helps the other. Below 0: they disagree about the shared experts.",
-            f"avg by (task, other) ({of('freshet_task_relatedness', _TASK)})",
+            _together("freshet_task_relatedness", _TASK),
             row="task",
             column="other",
         ),
         matrix(
             "Correlation of labels",
             "Whether tasks are answered together, whatever the model says.",
-            f"avg by (task, other) ({of('freshet_task_association', _TASK, _LABEL)})",
+            _together("freshet_task_association", _TASK, _LABEL),
             row="task",
             column="other",
         ),
         matrix(
             "Correlation of errors",
             "Whether the model is wrong about both at once.",
-            f"avg by (task, other) ({of('freshet_task_association', _TASK, _ERROR)})",
+            _together("freshet_task_association", _TASK, _ERROR),
             row="task",
             column="other",
         ),
         matrix(
             "Affinity",
             "By how much of itself the loss of the column falls after a step on the row.",
-            f"avg by (task, other) ({of('freshet_task_association', _TASK, _AFFINITY)})",
+            _together("freshet_task_association", _TASK, _AFFINITY),
             row="task",
             column="other",
             limits=(-0.01, 0.01),

@@ -55,6 +55,7 @@ def lines(
     thresholds: Thresholds = (),
     stacked: bool = False,
     bars: bool = False,
+    logarithmic: bool = False,
 ) -> Panel:
     """Figures over time.
 
@@ -68,6 +69,7 @@ def lines(
         thresholds: Drawn as dashed lines.
         stacked: Whether lines stand on each other.
         bars: Whether to draw bars: for what happens seldom.
+        logarithmic: Whether the vertical axis is: for sizes of different orders.
     """
     panel = (
         timeseries.Panel()
@@ -96,6 +98,10 @@ def lines(
         panel = panel.min(least)
     if most is not None:
         panel = panel.max(most)
+    if logarithmic:
+        panel = panel.scale_distribution(
+            common.ScaleDistributionConfig().type(shared.ScaleDistribution.LOG).log(10)
+        )
     if stacked:
         panel = panel.stacking(common.StackingConfig().mode(shared.StackingMode.NORMAL))
     if thresholds:

@@ -27,6 +27,7 @@ class Panel:
         limits: Of the values, None where there is none.
         steps: Thresholds with their colours.
         stacked: Whether lines stand on each other.
+        logarithmic: Whether the vertical axis is.
     """
 
     board: str
@@ -40,6 +41,7 @@ class Panel:
     limits: tuple[float | None, float | None]
     steps: tuple[tuple[float, str], ...]
     stacked: bool
+    logarithmic: bool
 
 
 def panels(path: Path) -> Iterator[Panel]:
@@ -70,7 +72,7 @@ def _panel(board: str, row: str, panel: dict[str, Any]) -> Panel:
     defaults = panel["fieldConfig"]["defaults"]
     grid = panel["gridPos"]
     steps = defaults.get("thresholds", {}).get("steps", [])
-    stacking = defaults.get("custom", {}).get("stacking", {})
+    custom = defaults.get("custom", {})
     return Panel(
         board=board,
         row=row,
@@ -82,5 +84,6 @@ def _panel(board: str, row: str, panel: dict[str, Any]) -> Panel:
         queries=tuple((target["expr"], target.get("legendFormat", "")) for target in panel["targets"]),
         limits=(defaults.get("min"), defaults.get("max")),
         steps=tuple((step["value"], step["color"]) for step in steps if step["value"] is not None),
-        stacked=stacking.get("mode") == "normal",
+        stacked=custom.get("stacking", {}).get("mode") == "normal",
+        logarithmic=custom.get("scaleDistribution", {}).get("type") == "log",
     )

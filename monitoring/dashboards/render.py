@@ -31,6 +31,7 @@ _FLAT = 0.42  # of its height, over its width
 _MOST_NAMED = 10
 _COLOURS = {"red": "#d44a3a", "orange": "#e08b2c", "green": "#3d9950"}
 _INK, _QUIET, _GROUND, _PAPER = "#24292e", "#6a737d", "#f4f5f5", "#ffffff"
+_TIMES = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms"))
 _SUFFIXES = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 Series = tuple[str, Any, Any]
@@ -173,14 +174,17 @@ def _lines(axes: Axes, panel: Panel, found: list[Series]) -> None:
         axes.axhline(step, color=_COLOURS.get(colour, _QUIET), linewidth=0.8, linestyle="--", zorder=1)
     least, most = panel.limits
     low, high = axes.get_ylim()
-    if not panel.stacked:
+    if panel.logarithmic:
+        axes.set_yscale("log")
+    elif not panel.stacked:
         finite = np.concatenate([values[np.isfinite(values)] for _, _, values in found])
         if len(finite):  # a threshold far away is not worth the room
             spread = max(float(finite.max()) - float(finite.min()), abs(float(finite.max())) * 0.05, 1e-9)
             low, high = float(finite.min()) - 0.1 * spread, float(finite.max()) + 0.15 * spread
+            high = 1.0 if not finite.any() else high
     axes.set_ylim(low if least is None else least, high if most is None else most)
     _quiet(axes, panel)
-    locator = AutoDateLocator(minticks=2, maxticks=6)  # type: ignore[no-untyped-call]
+    locator = AutoDateLocator(minticks=3, maxticks=7)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))  # type: ignore[no-untyped-call]
 
@@ -200,14 +204,18 @@ def _matrix(axes: Axes, panel: Panel, found: list[Series]) -> None:
     cells = {tuple(name.split("\0")): _last(values) for name, _, values in found}
     rows, columns = (sorted({cell[n] for cell in cells}) for n in range(2))
     table = np.array([[cells.get((row, column), math.nan) for column in columns] for row in rows])
-    least, most = panel.limits
+    least, most = (
+        limit if limit is not None else math.copysign(1.0, n - 0.5) for n, limit in enumerate(panel.limits)
+    )
     axes.imshow(table, cmap=colormaps["RdYlGn"], vmin=least, vmax=most, aspect="auto")
     axes.set_xticks(range(len(columns)), columns, fontsize=6.5)
     axes.set_yticks(range(len(rows)), rows, fontsize=6.5)
-    digits = 2 if most is None or most >= 0.1 else 4
+    digits = 2 if most >= 0.1 else 4
     for (n, m), value in np.ndenumerate(table):
         if math.isfinite(value):
-            axes.text(m, n, f"{value:.{digits}f}", ha="center", va="center", size=6.5, color=_INK)
+            dark = abs((value - least) / (most - least) - 0.5) > 0.4
+            ink = _PAPER if dark else _INK
+            axes.text(m, n, f"{value:.{digits}f}", ha="center", va="center", size=6.5, color=ink)
     axes.tick_params(length=0, colors=_QUIET)
     for spine in axes.spines.values():
         spine.set_visible(False)
@@ -221,7 +229,8 @@ def _quiet(axes: Axes, panel: Panel, *, across: bool = False) -> None:
     axis.set_major_formatter(lambda value, _: shown(value, panel.unit))
     axes.grid(alpha=0.25, axis="x" if across else "y", linewidth=0.6)
     axes.tick_params(labelsize=6.5, length=0, colors=_QUIET)
-    axes.locator_params(axis="x" if across else "y", nbins=5)
+    if not panel.logarithmic:
+        axes.locator_params(axis="x" if across else "y", nbins=5)
     for spine in axes.spines.values():
         spine.set_visible(False)
 
@@ -233,7 +242,8 @@ def shown(value: float, unit: str) -> str:
     if unit == "percentunit":
         return f"{100.0 * value:.3g} %"
     if unit == "s":
-        return f"{1000.0 * value:.3g} ms" if 0.0 < abs(value) < 1.0 else f"{value:.3g} s"
+        size, name = next((size, name) for size, name in _TIMES if abs(value) >= size or size <= 1e-3)
+        return f"{value / size:.3g} {name}" if value else "0 s"
     after = {"bytes": "B", "Bps": "B/s", "ops": "/s"}.get(unit, "")
     for size, suffix in _SUFFIXES:
         if abs(value) >= size:
