@@ -97,7 +97,9 @@ class WorkerObserver:
         self._started = time.monotonic()
         self._events = 0
         self._expired = 0
-        self._items = 0
+        self._applied: dict[int, int] = {}
+        self._stepped_at = 0.0
+        self._users = self._items = self._pending = self._model_step = 0
 
     # --- told by the engine
 
@@ -155,12 +157,10 @@ class WorkerObserver:
     def render(self) -> bytes:
         """The exposition of this moment."""
         with self._lock:
+            self._show_state()
             self._show_ranking()
             self._show_tasks()
             self._show_relations()
-            variety = self._recent_places.variety(self._items)
-        self.metrics.coverage.set(variety.coverage if self._items else float("nan"))
-        self.metrics.gini.set(variety.gini)
         return self.metrics.render()
 
     def summary(self) -> dict[str, Any]:
@@ -208,10 +208,8 @@ class WorkerObserver:
         _add(metrics.duplicates, processed.duplicates)
         for letter in processed.dead_letters:
             metrics.dead_letters[letter.reason].inc()
-        for partition, offset in states.applied.items():
-            metrics.applied.set(partition, offset)
         metrics.recommendations.inc(len(processed.recommendations))
-        metrics.last_step.set_to_current_time()
+        self._applied, self._stepped_at = dict(states.applied), time.time()
         if processed.step is None:
             return ()
         step = processed.step
@@ -220,15 +218,11 @@ class WorkerObserver:
         _add(metrics.followed, step.followed)
         _add(metrics.late_events, step.late)
         metrics.batch_events.observe(step.events)
-        metrics.users.set(len(states))
-        metrics.items.set(items)
-        metrics.pending.set(states.pending)
         _add(metrics.expired, max(states.expired - self._expired, 0))
-        self._expired, self._items = states.expired, items
-        metrics.model_step.set(step.model_step)
+        self._expired, self._pending = states.expired, states.pending
+        self._users, self._items, self._model_step = len(states), items, step.model_step
         self._events += step.events
         self._event_time_ms = max(self._event_time_ms, step.event_time_ms)
-        metrics.last_event.set(self._event_time_ms / 1000.0)
         self._watch_ranking(step)
         self._watch_slates(step)
         self._watch_answers(step)
@@ -283,7 +277,9 @@ class WorkerObserver:
         if len(step.labels):
             total = np.where(counts > 0, counts, np.nan)
             self._rates.update(np.where(step.label_mask, step.labels, 0.0).sum(axis=0) / total, counts)
-            self._foreseen.update(np.where(step.label_mask, step.task_scores, 0.0).sum(axis=0) / total, counts)
+            self._foreseen.update(
+                np.where(step.label_mask, step.task_scores, 0.0).sum(axis=0) / total, counts
+            )
             self._windows.update(step.task_scores, step.labels, step.label_mask)
             for delay in step.label_delay_s.tolist():
                 metrics.label_delay.observe(delay)
@@ -325,6 +321,20 @@ class WorkerObserver:
         return findings
 
     # --- pieces of what is shown
+
+    def _show_state(self) -> None:
+        metrics = self.metrics
+        metrics.last_step.set(self._stepped_at)
+        metrics.last_event.set(self._event_time_ms / 1000.0)
+        for partition, offset in self._applied.items():
+            metrics.applied.set(partition, offset)
+        metrics.users.set(self._users)
+        metrics.items.set(self._items)
+        metrics.pending.set(self._pending)
+        metrics.model_step.set(self._model_step)
+        variety = self._recent_places.variety(self._items)
+        metrics.coverage.set(variety.coverage if self._items else float("nan"))
+        metrics.gini.set(variety.gini)
 
     def _show_ranking(self) -> None:
         metrics, ranking = self.metrics, self._ranking

@@ -181,6 +181,15 @@ def test_a_worker_without_events_owes_no_freshness(tmp_path: Path) -> None:
 
 
 @needs_prometheus
+@pytest.mark.parametrize("at", ["12m", "14m", "16m", "20m"])
+def test_a_stream_that_ends_makes_no_checkpoint_old(tmp_path: Path, at: str) -> None:
+    ended = one("freshet_checkpoint_timestamp_seconds", "0+60x10 600x50") | one(
+        "freshet_model_step", "0+10x10 100x50"
+    )
+    assert tried("FreshetCheckpointOld", ended, Case({}, {}, at=at), firing=0, folder=tmp_path) == ""
+
+
+@needs_prometheus
 def test_averages_of_workers_are_weighed_and_the_unknown_weighs_nothing(tmp_path: Path) -> None:
     series = {
         'freshet_task_auc{job="freshet", instance="a", task="click"}': "0.5x10",

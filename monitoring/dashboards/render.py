@@ -172,25 +172,31 @@ def _lines(axes: Axes, panel: Panel, found: list[Series]) -> None:
             axes.plot(times, values, linewidth=1.1)
     for step, colour in panel.steps:
         axes.axhline(step, color=_COLOURS.get(colour, _QUIET), linewidth=0.8, linestyle="--", zorder=1)
-    least, most = panel.limits
-    low, high = axes.get_ylim()
-    if panel.logarithmic:
-        axes.set_yscale("log")
-    elif not panel.stacked:
-        finite = np.concatenate([values[np.isfinite(values)] for _, _, values in found])
-        if len(finite):  # a threshold far away is not worth the room
-            spread = max(float(finite.max()) - float(finite.min()), abs(float(finite.max())) * 0.05, 1e-9)
-            low, high = float(finite.min()) - 0.1 * spread, float(finite.max()) + 0.15 * spread
-            high = 1.0 if not finite.any() else high
-    axes.set_ylim(low if least is None else least, high if most is None else most)
+    _scale(axes, panel, found)
     _quiet(axes, panel)
     locator = AutoDateLocator(minticks=3, maxticks=7)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))  # type: ignore[no-untyped-call]
 
 
+def _scale(axes: Axes, panel: Panel, found: list[Series]) -> None:
+    """The limits of the panel, else those of the values: a threshold far away is not worth the room."""
+    least, most = panel.limits
+    low, high = axes.get_ylim()
+    finite = np.concatenate([values[np.isfinite(values)] for _, _, values in found])
+    if panel.logarithmic and (finite > 0.0).all():
+        axes.set_yscale("log")
+        return
+    if not panel.stacked:
+        lowest, highest = float(finite.min()), float(finite.max())
+        spread = max(highest - lowest, 0.05 * abs(highest))
+        low, high = (lowest - 0.1 * spread, highest + 0.15 * spread) if spread else (-1.0, 1.0)
+    low, high = low if least is None else least, high if most is None else most
+    axes.set_ylim(low, max(high, low + 1e-9))
+
+
 def _bars(axes: Axes, panel: Panel, found: list[Series]) -> None:
-    found = sorted(found)[::-1][-24:]
+    found = sorted(found, key=lambda series: series[0])[::-1][-24:]
     values = [_last(series[2]) for series in found]
     axes.barh(range(len(found)), values, color="#3d9950", alpha=0.75, height=0.7)
     axes.set_yticks(
@@ -229,7 +235,7 @@ def _quiet(axes: Axes, panel: Panel, *, across: bool = False) -> None:
     axis.set_major_formatter(lambda value, _: shown(value, panel.unit))
     axes.grid(alpha=0.25, axis="x" if across else "y", linewidth=0.6)
     axes.tick_params(labelsize=6.5, length=0, colors=_QUIET)
-    if not panel.logarithmic:
+    if (axes.get_xscale() if across else axes.get_yscale()) == "linear":
         axes.locator_params(axis="x" if across else "y", nbins=5)
     for spine in axes.spines.values():
         spine.set_visible(False)
