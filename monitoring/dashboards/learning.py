@@ -17,6 +17,12 @@ def _together(name: str, *labels: str) -> str:
     return f"avg by (task, other) ({of(name, *labels)} > -1e9)"
 
 
+def _associated(measure: str) -> str:
+    """The same of a measure that may take as long as the longest window: until then 0 for tasks that have labels."""
+    found = _together("freshet_task_association", _TASK, measure)
+    return f"{found} or 0 * {_together('freshet_task_relatedness', _TASK)}"
+
+
 def learning() -> Dashboard:
     """For whoever asks why a task's weight moved."""
     ranking = (
@@ -161,22 +167,22 @@ def learning() -> Dashboard:
         ),
         matrix(
             "Correlation of labels",
-            "Whether tasks are answered together, whatever the model says.",
-            _together("freshet_task_association", _TASK, _LABEL),
+            "Whether tasks are answered together, whatever the model says. 0 until the windows of both have closed.",
+            _associated(_LABEL),
             row="task",
             column="other",
         ),
         matrix(
             "Correlation of errors",
             "Whether the model is wrong about both at once.",
-            _together("freshet_task_association", _TASK, _ERROR),
+            _associated(_ERROR),
             row="task",
             column="other",
         ),
         matrix(
             "Affinity",
             "By how much of itself the loss of the column falls after a step on the row.",
-            _together("freshet_task_association", _TASK, _AFFINITY),
+            _associated(_AFFINITY),
             row="task",
             column="other",
             limits=(-0.01, 0.01),
