@@ -8,10 +8,10 @@ STAMP := $(VENV)/.installed
 TORCH_INDEX ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench faults results clean
+.PHONY: help setup demo test check format bench dashboards pictures faults results clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Make .venv with freshet and everything that it needs
 
@@ -44,6 +44,12 @@ format: setup ## Bring the code into shape
 
 bench: setup ## Print the benchmarks' tables
 	@$(BIN)/python -m benchmarks $(BENCH)
+
+dashboards: setup ## Write the dashboards' JSON and docs/metrics.md
+	@$(BIN)/python -m monitoring.dashboards && $(BIN)/python -m monitoring.reference
+
+pictures: setup ## Watch a worker for some minutes and draw docs/dashboards (needs Debian's prometheus; PICTURES="--minutes 2" for less)
+	@$(BIN)/python -m benchmarks.pictures docs/dashboards $(PICTURES)
 
 faults: setup ## Kill, stop and damage everything on a real broker, and print what came of it (over an hour; FAULTS="--quick" for less)
 	@$(BIN)/python -m benchmarks faults $(FAULTS)

@@ -19,6 +19,7 @@ _NAMES = (
     "closed_loop",
     "encoders",
     "faults",
+    "observer",
     "refit",
     "single_tasks",
     "task_weights",

@@ -42,7 +42,7 @@ def measure(quick: bool) -> list[dict[str, Any]]:
     keep_temporaries()
     settings = load()
     repetitions, events_each = (3, 1_024) if quick else (5, 4_096)
-    events = _shop(_WARM_UP + repetitions * (len(_KINDS) * len(_BATCHES) + 1) * events_each)
+    events = shop(_WARM_UP + repetitions * (len(_KINDS) * len(_BATCHES) + 1) * events_each)
     pipeline, states = build_pipeline(settings), build_states(settings)
     for start in range(0, _WARM_UP, 512):
         pipeline.step(events[start : start + 512], states, 0)
@@ -90,7 +90,7 @@ def _slating(pipeline: Pipeline, states: UserStates, users: int, slates: int) ->
     return (time.perf_counter() - began) / made * 1e6
 
 
-def _shop(count: int) -> list[Event]:
+def shop(count: int) -> list[Event]:
     """Events of simulated shoppers who get no recommendations."""
     simulation = Simulation(SimulatorConfig(), _START_MS)
     events: list[Event] = []

@@ -61,6 +61,9 @@ class Lesson:
         retrieval_loss: Sampled softmax of the neural model; NaN where there was no choice.
         ranking_loss: Softmax over served candidates; NaN where there was none.
         skipped: Parts that were left out because a loss was not finite.
+        gradient_norms: (K,) of the tasks' gradients where they meet, NaN where a task had no label; None where no
+            labels were known.
+        learning_rates: Present step sizes by part: embeddings, network, heads, ranker (its quickest expert).
     """
 
     task_losses: FloatArray
@@ -71,6 +74,8 @@ class Lesson:
     skipped: tuple[str, ...] = ()
     related: Mapping[str, FloatArray] = field(default_factory=dict)
     gates: FloatArray | None = None
+    gradient_norms: FloatArray | None = None
+    learning_rates: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +94,7 @@ class Slates:
         because: (S, N) the history item whose transitions spoke most for it, `ABSENT` where none did.
         propensity: (S, N) probability with which the policy put the item into this place, given those above it.
         removed: (R,) how many candidates each of `filters.FILTERS` left out.
+        new: (S, N) whether the item is new.
     """
 
     item_rows: IntArray
@@ -101,6 +107,7 @@ class Slates:
     because: IntArray
     propensity: FloatArray
     removed: IntArray
+    new: BoolArray
 
 
 class Learner(Protocol):

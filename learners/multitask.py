@@ -20,7 +20,7 @@ from learners.state_arrays import Arrays, nest, unnest
 from learners.task import Task, funnel
 from learners.task_losses import TaskLosses
 from learners.weightings.registry import WEIGHTINGS
-from learners.weightings.weighting import relatedness
+from learners.weightings.weighting import gradient_norms, relatedness
 
 _FASTER_AT_FIRST = 6.0  # times, and more
 _SLOWER_AFTER = 100.0  # steps
@@ -84,12 +84,14 @@ class TaskLesson:
         gates: (K, E) how much of each expert a task took, on average over the rows.
         affinity: (K, K) what a step along each task's gradient would do to each task's loss, see `_lookahead`;
             None in most steps.
+        norms: (K,) of the tasks' gradients; None where the step was left out.
     """
 
     losses: FloatArray
     cosines: FloatArray | None
     gates: FloatArray
     affinity: FloatArray | None = None
+    norms: FloatArray | None = None
 
 
 class MultiTask:
@@ -219,6 +221,7 @@ class MultiTask:
             cosines=relatedness(gram).astype(np.float32),
             gates=gates,
             affinity=affinity,
+            norms=np.where(present, gradient_norms(gram), np.nan).astype(np.float32),
         )
 
     def calibrate(self, logits: FloatArray, labels: FloatArray, mask: BoolArray, late: BoolArray) -> None:
@@ -231,6 +234,11 @@ class MultiTask:
             late: Which are positives that came after they had been settled as negatives.
         """
         self.calibration.learn_many(logits, labels, mask, self._importance(logits, labels, late))
+
+    @property
+    def learning_rate(self) -> float:
+        """The present step size of the heads."""
+        return float(self._optimiser.param_groups[0]["lr"])
 
     @property
     def gradients(self) -> list[Tensor]:

@@ -40,6 +40,7 @@ class NeuralLesson:
     affinity: FloatArray | None
     retrieval_loss: float
     skipped: tuple[str, ...]
+    gradient_norms: FloatArray | None = None
 
 
 class NeuralModel:
@@ -223,7 +224,17 @@ class NeuralModel:
             affinity=lesson.affinity if lesson else None,
             retrieval_loss=retrieval_loss,
             skipped=tuple(skipped),
+            gradient_norms=lesson.norms if lesson else None,
         )
+
+    @property
+    def learning_rates(self) -> dict[str, float]:
+        """The present step sizes of item vectors, encoder and heads."""
+        return {
+            "embeddings": self._embedding_learning_rate,
+            "network": float(self._optimiser.param_groups[0]["lr"]),
+            "heads": self.multitask.learning_rate,
+        }
 
     def _step(
         self, histories: Histories, slots: Tensor, mask: Tensor, item_rows: IntArray, items: Tensor

@@ -237,6 +237,7 @@ class OnlineLearner:
             because=reasons(composed.rows, histories, self._counts.transitions),
             propensity=composed.propensity,
             removed=removed,
+            new=np.isin(composed.rows, self._newcomers.rows),
         )
 
     def _foresee(
@@ -341,6 +342,7 @@ class OnlineLearner:
         self._relate(batch, predictions, lessons, kept)
         related = [lesson.relatedness for lesson in lessons if lesson.relatedness is not None]
         gates = [lesson.gates for lesson in lessons if lesson.gates is not None]
+        norms = [lesson.gradient_norms for lesson in lessons if lesson.gradient_norms is not None]
         return Lesson(
             task_losses=_present_mean(np.array([lesson.task_losses for lesson in lessons]), len(self.tasks)),
             task_weights=self._neural.multitask.weighting.weights.astype(np.float32),
@@ -353,6 +355,11 @@ class OnlineLearner:
             ),
             related=self._related.matrices,
             gates=np.mean(gates, axis=0) if gates else None,
+            gradient_norms=_present_mean(np.array(norms), len(self.tasks)) if norms else None,
+            learning_rates={
+                **self._neural.learning_rates,
+                "ranker": max(self.config.ranker_learning_rates),
+            },
         )
 
     def explain(self) -> list[Explanation]:

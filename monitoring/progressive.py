@@ -12,7 +12,7 @@ _RANK_AT = 20
 
 
 class ProgressiveRanking:
-    """Hit rate at 10 and reciprocal rank at 20 of choices, zero-based ranks in, -1 not found.
+    """Hit rate and gain at 10 and reciprocal rank at 20 of choices, zero-based ranks in, -1 not found.
 
     Args:
         window: Choices of the sliding window.
@@ -20,19 +20,21 @@ class ProgressiveRanking:
 
     def __init__(self, window: int) -> None:
         self._window = window
-        self._chunks: deque[tuple[int, int, float, int, int]] = deque()
-        self._inside = np.zeros(5)
-        self._total = np.zeros(5)
+        self._chunks: deque[tuple[int, int, float, float, int, int]] = deque()
+        self._inside = np.zeros(6)
+        self._total = np.zeros(6)
 
     def update(self, ranks: NDArray[np.int64], known: NDArray[np.bool_]) -> None:
         """Count (T,) ranks; `known` (T,) says which chosen items could have been found at all."""
         if not len(ranks):
             return
         found = ranks >= 0
+        hit = found & (ranks < _HIT_AT)
         chunk = (
             len(ranks),
-            int((found & (ranks < _HIT_AT)).sum()),
+            int(hit.sum()),
             float(np.where(found & (ranks < _RANK_AT), 1.0 / (ranks + 1.0 + (ranks < 0)), 0.0).sum()),
+            float((1.0 / np.log2(ranks[hit] + 2.0)).sum()),
             int(known.sum()),
             int((found & known).sum()),
         )
@@ -45,7 +47,7 @@ class ProgressiveRanking:
     @property
     def scored(self) -> int:
         """Choices counted since the start."""
-        return int(self._total[0])
+        return self.held(whole=True)
 
     def hit_rate(self, whole: bool = False) -> float:
         """HR@10 in the window or over the whole run; NaN before the first choice."""
@@ -55,9 +57,17 @@ class ProgressiveRanking:
         """MRR@20."""
         return self._share(2, 0, whole)
 
+    def gain(self, whole: bool = False) -> float:
+        """NDCG@10; with one relevant item its ideal is 1."""
+        return self._share(3, 0, whole)
+
     def recall(self, whole: bool = False) -> float:
         """Share of the known chosen items that were among the candidates."""
-        return self._share(4, 3, whole)
+        return self._share(5, 4, whole)
+
+    def held(self, whole: bool = False) -> int:
+        """Choices in the window or in the whole run."""
+        return int((self._total if whole else self._inside)[0])
 
     def _share(self, part: int, of: int, whole: bool) -> float:
         sums = self._total if whole else self._inside

@@ -84,10 +84,15 @@ def variety(recommended: NDArray[np.integer], catalogue: int) -> Variety:
         recommended: (M, N) item numbers below `catalogue`, negative where a list was shorter.
         catalogue: How many items there are.
     """
-    counts = np.bincount(recommended[recommended >= 0].ravel(), minlength=catalogue).astype(np.float64)
-    if not counts.sum():
+    return variety_of_counts(np.bincount(recommended[recommended >= 0].ravel()), catalogue)
+
+
+def variety_of_counts(counts: NDArray[np.integer], catalogue: int) -> Variety:
+    """The variety where items were recommended (M,) times; those of the catalogue that are not counted never were."""
+    ordered = np.sort(counts[counts > 0]).astype(np.float64)
+    if not len(ordered):
         return Variety(catalogue=catalogue, coverage=0.0, gini=float("nan"))
-    ordered = np.sort(counts)
-    n = len(ordered)
-    gini = float((2.0 * np.arange(1, n + 1) - n - 1.0) @ ordered / (n * ordered.sum()))
-    return Variety(catalogue=catalogue, coverage=float((counts > 0.0).mean()), gini=gini)
+    n = catalogue
+    rank = np.arange(n - len(ordered) + 1, n + 1)  # the others come before, with nothing
+    gini = float((2.0 * rank - n - 1.0) @ ordered / (n * ordered.sum()))
+    return Variety(catalogue=catalogue, coverage=len(ordered) / n, gini=gini)

@@ -1,28 +1,62 @@
-"""What the engine tells becomes numbers: the bridge from steps to `monitoring`."""
+"""What the engine tells becomes numbers: the bridge from steps to `monitoring`.
+
+Counters are counted with each step. What has to be worked out (windows, matrices, averages) is worked out when somebody
+asks: Prometheus every few seconds, and not every step.
+"""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
+from connectors.dead_letter import Reason
+from learners.candidates import SOURCES
+from learners.event_batch import IntArray
+from learners.exploration import PLACED
+from learners.filters import FILTERS
 from learners.learner import Lesson
+from learners.row_index import ABSENT
 from learners.task import Task
 from monitoring.drift import DriftFinding, DriftWatch
-from monitoring.metrics import Metrics
+from monitoring.metrics import WINDOWS, Metrics
 from monitoring.progressive import ProgressiveRanking, Smoothed
+from monitoring.slate_answers import PLACES, SlateAnswers
+from monitoring.spread import RecentEvents, RecentPlaces
+from monitoring.task_windows import TaskWindows
 from stream.checkpoints.manifest import Manifest
 from stream.pipeline import Step
 from stream.processor import Processed
+from stream.reactions import reactions
 from stream.shared_model import Merged
 from stream.user_states import UserStates
 
 _RECENT = 2_000
-_ASSOCIATIONS_EVERY = 16  # steps
+
+
+class Counts(Protocol):
+    """A counter."""
+
+    def inc(self, amount: float = 1) -> None:
+        """Count."""
+
+
+def worker_metrics(tasks: Sequence[Task]) -> Metrics:
+    """The metrics of a worker, with every label's values."""
+    return Metrics(
+        [task.name for task in tasks],
+        list(Reason),
+        filters=FILTERS,
+        placed=PLACED,
+        sources=SOURCES,
+        places=PLACES,
+    )
 
 
 class WorkerObserver:
@@ -31,22 +65,31 @@ class WorkerObserver:
     Args:
         tasks: Axis K.
         metrics: Where numbers go.
-        window: Choices of the progressive window.
+        window: Choices of the progressive window, and labels of each task's.
         drift: Whether to look for drift.
     """
 
     def __init__(self, tasks: Sequence[Task], metrics: Metrics, *, window: int, drift: bool) -> None:
         self.metrics = metrics
+        self._lock = threading.Lock()  # steps are told in one thread, and numbers asked for in another
         self._tasks = tuple(tasks)
         names = [task.name for task in tasks]
         self._ranking = ProgressiveRanking(window)
+        self._windows = TaskWindows(len(names), window)
         self._losses = Smoothed(len(names))
+        self._gradients = Smoothed(len(names))
         self._rates = Smoothed(len(names))
         self._foreseen = Smoothed(len(names))
         self._training = Smoothed(2)
         self._related = Smoothed(len(names) ** 2)
         self._weights = np.array([task.value for task in tasks])
         self._labels = np.zeros(len(names), np.int64)
+        self._related_so_far: Mapping[str, NDArray[np.floating]] = {}
+        self._gates: NDArray[np.floating] | None = None
+        self._learning_rates: Mapping[str, float] = {}
+        self._answers = SlateAnswers(len(SOURCES))
+        self._recent_places = RecentPlaces()
+        self._recent_events = RecentEvents()
         self._drift = DriftWatch(names) if drift else None
         self._freshness_ms: deque[float] = deque(maxlen=_RECENT)
         self._recent_findings: deque[DriftFinding] = deque(maxlen=20)
@@ -55,45 +98,19 @@ class WorkerObserver:
         self._started = time.monotonic()
         self._events = 0
         self._expired = 0
-        self._steps = 0
+        self._applied: dict[int, int] = {}
+        self._stepped_at = 0.0
+        self._users = self._items = self._pending = self._model_step = 0
 
     # --- told by the engine
 
     def step(self, processed: Processed, states: UserStates, items: int) -> Sequence[object]:
         """Count a step; the findings are for the drift topic."""
-        metrics = self.metrics
-        metrics.decode.observe(processed.decode_s)
-        metrics.skipped.inc(processed.skipped)
-        metrics.duplicates.inc(processed.duplicates)
-        for letter in processed.dead_letters:
-            metrics.dead_letters[letter.reason].inc()
-        for partition, offset in states.applied.items():
-            metrics.applied(partition, offset)
-        metrics.recommendations.inc(len(processed.recommendations))
-        metrics.last_step.set_to_current_time()
-        if processed.step is None:
-            return ()
-        step = processed.step
-        metrics.step.observe(processed.step_s)
-        metrics.events.inc(step.events)
-        metrics.followed.inc(step.followed)
-        metrics.late_events.inc(step.late)
-        metrics.batch_events.observe(step.events)
-        for name, count in step.removed.items():
-            metrics.removed[name].inc(count)
-        for name, count in step.placed.items():
-            metrics.places[name].inc(count)
-        metrics.users.set(len(states))
-        metrics.items.set(items)
-        metrics.pending.set(states.pending)
-        metrics.expired.inc(max(states.expired - self._expired, 0))
-        self._expired = states.expired
-        metrics.model_step.set(step.model_step)
-        self._events += step.events
-        self._event_time_ms = max(self._event_time_ms, step.event_time_ms)
-        metrics.last_event.set(self._event_time_ms / 1000.0)
-        self._watch_ranking(step)
-        return self._watch_tasks(step)
+        began = time.perf_counter()
+        with self._lock:
+            findings = self._count(processed, states, items)
+        self.metrics.observing.inc(time.perf_counter() - began)
+        return findings
 
     def published(self, arrived_ms: Sequence[float], published_ms: float) -> None:
         """Freshness of everything that a step published."""
@@ -147,7 +164,16 @@ class WorkerObserver:
         self.metrics.checkpoints[manifest.kind].inc()
         self.metrics.checkpoint_bytes_written.inc(manifest.bytes)
 
-    # --- asked by people
+    # --- asked by Prometheus and by people
+
+    def render(self) -> bytes:
+        """The exposition of this moment."""
+        with self._lock:
+            self._show_state()
+            self._show_ranking()
+            self._show_tasks()
+            self._show_relations()
+        return self.metrics.render()
 
     def summary(self) -> dict[str, Any]:
         """What `status` and the demo show; NaN becomes None."""
@@ -187,71 +213,110 @@ class WorkerObserver:
 
     # --- pieces of a step
 
-    def _watch_ranking(self, step: Step) -> None:
-        self._ranking.update(step.ranks, step.known)
-        lesson = step.lesson
-        self._training.update(np.array([lesson.retrieval_loss, lesson.ranking_loss]))
+    def _count(self, processed: Processed, states: UserStates, items: int) -> Sequence[object]:
         metrics = self.metrics
-        metrics.ranked.inc(len(step.ranks))
-        for name, whole in (("sliding", False), ("run", True)):
-            metrics.hit_rate.labels(name).set(self._ranking.hit_rate(whole))
-            metrics.reciprocal_rank.labels(name).set(self._ranking.reciprocal_rank(whole))
-        metrics.recall.set(self._ranking.recall())
-        metrics.retrieval_loss.set(self._training.values[0])
-        metrics.ranking_loss.set(self._training.values[1])
+        metrics.decode.observe(processed.decode_s)
+        _add(metrics.skipped, processed.skipped)
+        _add(metrics.duplicates, processed.duplicates)
+        for letter in processed.dead_letters:
+            metrics.dead_letters[letter.reason].inc()
+        metrics.recommendations.inc(len(processed.recommendations))
+        self._applied, self._stepped_at = dict(states.applied), time.time()
+        if processed.step is None:
+            return ()
+        step = processed.step
+        metrics.step.observe(processed.step_s)
+        metrics.events.inc(step.events)
+        _add(metrics.followed, step.followed)
+        _add(metrics.late_events, step.late)
+        metrics.batch_events.observe(step.events)
+        _add(metrics.expired, max(states.expired - self._expired, 0))
+        self._expired, self._pending = states.expired, states.pending
+        self._users, self._items, self._model_step = len(states), items, step.model_step
+        self._events += step.events
+        self._event_time_ms = max(self._event_time_ms, step.event_time_ms)
+        self._watch_ranking(step)
+        self._watch_slates(step)
+        self._watch_answers(step)
+        return self._watch_tasks(step)
+
+    def _watch_ranking(self, step: Step) -> None:
+        lesson = step.lesson
+        self._ranking.update(step.ranks, step.known)
+        if not (np.isnan(lesson.retrieval_loss) and np.isnan(lesson.ranking_loss)):
+            self._training.update(np.array([lesson.retrieval_loss, lesson.ranking_loss]))
+        self._learning_rates = lesson.learning_rates
+        _add(self.metrics.ranked, len(step.ranks))
         for part in lesson.skipped:
-            metrics.skips[part].inc()
+            self.metrics.skips[part].inc()
+
+    def _watch_slates(self, step: Step) -> None:
+        metrics, served = self.metrics, step.served
+        for name, count in step.removed.items():
+            _add(metrics.removed[name], count)
+        for name, count in step.placed.items():
+            _add(metrics.placed[name], count)
+        self._recent_events.add(step.items)
+        if served is None:
+            return
+        filled = served.item_rows != ABSENT
+        rows = served.item_rows[filled]
+        brought = np.bincount(served.sources[filled], minlength=len(SOURCES)).tolist()
+        for child, count in zip(metrics.source_places, brought, strict=True):
+            _add(child, count)
+        _add(metrics.repeat_places, int(served.repeats.sum()))
+        _add(metrics.new_places, int((served.new & filled).sum()))
+        metrics.novelty.inc(self._recent_events.surprise_bits(rows))
+        self._recent_places.add(rows)
+        ids = [made.recommendation_id for made in step.recommendations]
+        self._answers.remember(ids, served.sources, filled.sum(axis=1).tolist())
+
+    def _watch_answers(self, step: Step) -> None:
+        if step.answering:
+            counts = self._answers.count(reactions(step.answering))
+            for became, source, stretch in zip(*np.nonzero(counts), strict=True):
+                self.metrics.reactions[became][source][stretch].inc(int(counts[became, source, stretch]))
 
     def _watch_tasks(self, step: Step) -> list[DriftFinding]:
         lesson, metrics = step.lesson, self.metrics
         self._weights = lesson.task_weights
         counts = step.label_mask.sum(axis=0)
         self._labels += counts
-        self._losses.update(lesson.task_losses, counts)
+        if lesson.gradient_norms is not None:
+            self._gradients.update(lesson.gradient_norms)
+        if np.isfinite(lesson.task_losses).any():
+            self._losses.update(lesson.task_losses, counts)
         if len(step.labels):
-            known = np.where(step.label_mask, 1.0, np.nan)
-            total = np.maximum(counts, 1)
-            missing = np.where(counts > 0, 1.0, np.nan)
-            self._rates.update(np.nansum(step.labels * known, axis=0) / total * missing, counts)
-            self._foreseen.update(np.nansum(step.task_scores * known, axis=0) / total * missing, counts)
+            total = np.where(counts > 0, counts, np.nan)
+            self._rates.update(np.where(step.label_mask, step.labels, 0.0).sum(axis=0) / total, counts)
+            self._foreseen.update(
+                np.where(step.label_mask, step.task_scores, 0.0).sum(axis=0) / total, counts
+            )
+            self._windows.update(step.task_scores, step.labels, step.label_mask)
             for delay in step.label_delay_s.tolist():
                 metrics.label_delay.observe(delay)
+            self._count_labels(step, counts)
         if lesson.relatedness is not None:
             both = np.outer(counts > 0, counts > 0)
             self._related.update(np.where(both, lesson.relatedness, np.nan).ravel())
-        positives = (step.labels * step.label_mask > 0.0).sum(axis=0)
-        late = step.label_late.sum(axis=0)
-        losses, rates, foreseen = self._losses.values, self._rates.values, self._foreseen.values
-        for n in range(len(self._tasks)):
-            metrics.task_weight[n].set(self._weights[n])
-            metrics.task_loss[n].set(losses[n])
-            metrics.task_rate[n].set(rates[n])
-            metrics.task_calibration[n].set(foreseen[n] / rates[n] if rates[n] > 0.0 else float("nan"))
-            metrics.labels[n][0].inc(int(counts[n] - positives[n]))
-            metrics.labels[n][1].inc(int(positives[n]))
-            metrics.late_labels[n].inc(int(late[n]))
-        related = self._related.values.reshape(len(self._tasks), -1)
-        for row, children in zip(related.tolist(), metrics.relatedness, strict=True):
-            for value, child in zip(row, children, strict=True):
-                child.set(value)
-        if self._steps % _ASSOCIATIONS_EVERY == 0:
-            self._show_associations(lesson)
-        self._steps += 1
+        self._keep_relations(lesson)
         return self._look_for_drift(step, counts)
 
-    def _show_associations(self, lesson: Lesson) -> None:
-        """Matrices of many numbers that change slowly: not every step. Pairs of which nothing is known are left out."""
-        for measure, children in self.metrics.associations.items():
-            matrix = lesson.related.get(measure)
-            if matrix is not None:
-                for n, m in zip(*np.nonzero(np.isfinite(matrix)), strict=True):
-                    children[n][m].set(float(matrix[n, m]))
-        if lesson.gates is not None:
-            for (n, expert), share in np.ndenumerate(lesson.gates):
-                if self._labels[n]:
-                    self.metrics.gate(n, expert, float(share))
+    def _count_labels(self, step: Step, counts: IntArray) -> None:
+        positives = (step.labels * step.label_mask > 0.0).sum(axis=0)
+        late = step.label_late.sum(axis=0)
+        for n in np.flatnonzero(counts).tolist():
+            no, yes = self.metrics.labels[n]
+            no.inc(int(counts[n] - positives[n]))
+            yes.inc(int(positives[n]))
+            _add(self.metrics.late_labels[n], int(late[n]))
 
-    def _look_for_drift(self, step: Step, counts: Any) -> list[DriftFinding]:
+    def _keep_relations(self, lesson: Lesson) -> None:
+        self._related_so_far = lesson.related
+        if lesson.gates is not None:
+            self._gates = lesson.gates
+
+    def _look_for_drift(self, step: Step, counts: IntArray) -> list[DriftFinding]:
         if self._drift is None:
             return []
         findings = self._drift.update(
@@ -266,6 +331,74 @@ class WorkerObserver:
             self._recent_findings.append(finding)
             self.metrics.drift[finding.task, finding.direction].inc()
         return findings
+
+    # --- pieces of what is shown
+
+    def _show_state(self) -> None:
+        metrics = self.metrics
+        metrics.last_step.set(self._stepped_at)
+        metrics.last_event.set(self._event_time_ms / 1000.0)
+        for partition, offset in self._applied.items():
+            metrics.applied.set(partition, offset)
+        metrics.users.set(self._users)
+        metrics.items.set(self._items)
+        metrics.pending.set(self._pending)
+        metrics.model_step.set(self._model_step)
+        variety = self._recent_places.variety(self._items)
+        metrics.coverage.set(variety.coverage if self._items else float("nan"))
+        metrics.gini.set(variety.gini)
+
+    def _show_ranking(self) -> None:
+        metrics, ranking = self.metrics, self._ranking
+        for name in WINDOWS:
+            whole = name == "run"
+            metrics.hit_rate[name].set(ranking.hit_rate(whole))
+            metrics.reciprocal_rank[name].set(ranking.reciprocal_rank(whole))
+            metrics.gain[name].set(ranking.gain(whole))
+            metrics.choices[name].set(ranking.held(whole))
+        metrics.recall.set(ranking.recall())
+        retrieval, ranker = self._training.values.tolist()
+        metrics.retrieval_loss.set(retrieval)
+        metrics.ranking_loss.set(ranker)
+        for part, rate in self._learning_rates.items():
+            metrics.learning_rates[part].set(rate)
+
+    def _show_tasks(self) -> None:
+        metrics = self.metrics
+        losses, norms = self._losses.values, self._gradients.values
+        rates, foreseen = self._rates.values, self._foreseen.values
+        for n, task in enumerate(self._tasks):
+            metrics.task_weight[n].set(self._weights[n])
+            metrics.task_loss[n].set(losses[n])
+            metrics.task_gradient[n].set(norms[n])
+            metrics.task_rate[n].set(rates[n])
+            metrics.task_calibration[n].set(foreseen[n] / rates[n] if rates[n] > 0.0 else float("nan"))
+            auc, calibration_error = self._windows.figures(n)
+            metrics.task_auc[n].set(auc if task.kind != "regression" else float("nan"))
+            metrics.task_calibration_error[n].set(calibration_error)
+            metrics.task_window[n].set(self._windows.held(n))
+
+    def _show_relations(self) -> None:
+        """How tasks go together. Pairs of which nothing is known are left out."""
+        related = self._related.values.reshape(len(self._tasks), -1)
+        for row, children in zip(related.tolist(), self.metrics.relatedness, strict=True):
+            for value, child in zip(row, children, strict=True):
+                child.set(value)
+        for measure, table in self.metrics.associations.items():
+            matrix = self._related_so_far.get(measure)
+            if matrix is not None:
+                for n, m in zip(*np.nonzero(np.isfinite(matrix)), strict=True):
+                    table[n][m].set(float(matrix[n, m]))
+        if self._gates is not None:
+            for (n, expert), share in np.ndenumerate(self._gates):
+                if self._labels[n]:
+                    self.metrics.gates[n].set(expert, float(share))
+
+
+def _add(counter: Counts, count: int) -> None:
+    """Most things do not happen in most steps, and adding nothing costs as much as adding something."""
+    if count:
+        counter.inc(count)
 
 
 def _number(value: float) -> float | None:

@@ -12,7 +12,7 @@ import numpy as np
 from connectors.event import Event
 from connectors.recommendation import ModelVersion, Recommendation, RecommendedItem
 from learners.candidates import SOURCES, Candidates
-from learners.event_batch import BoolArray, FloatArray, IntArray
+from learners.event_batch import BoolArray, FloatArray, Histories, IntArray
 from learners.exploration import PLACED
 from learners.filters import FILTERS
 from learners.learner import Learner, Lesson, Slates
@@ -53,6 +53,9 @@ class Step:
         event_time_ms: Newest event time of the step.
         removed: How many candidates of the slates each filter left out.
         placed: How many places went to what was composed, tried, and tried because it is new.
+        items: (B,) item rows of all events.
+        served: What stands in the slates, in the order of `recommendations`; None where there are none.
+        answering: This worker's events that name the slate and the place in which their item was shown.
     """
 
     events: int
@@ -75,6 +78,26 @@ class Step:
     event_time_ms: int
     removed: Mapping[str, int] = field(default_factory=dict)
     placed: Mapping[str, int] = field(default_factory=dict)
+    items: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
+    served: ServedColumns | None = None
+    answering: Sequence[Event] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServedColumns:
+    """What stands in S slates of N places.
+
+    Attributes:
+        item_rows: (S, N), `ABSENT` where a slate is shorter.
+        sources: (S, N) number in `candidates.SOURCES` of the source that brought the item.
+        repeats: (S, N) whether the item stands in the user's history.
+        new: (S, N) whether it is new.
+    """
+
+    item_rows: IntArray
+    sources: IntArray
+    repeats: BoolArray
+    new: BoolArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +204,15 @@ class Pipeline:
             event_time_ms=int(columns.times_ms.max()),
             removed=served.removed,
             placed=served.placed,
+            items=columns.items,
+            served=served.columns,
+            answering=[
+                event
+                for n, event in enumerate(events)
+                if event.recommendation_id is not None
+                and event.position is not None
+                and (own is None or own[n])
+            ],
         )
 
     def _describe(self, arrivals: Arrivals, states: UserStates, share: Share | None) -> FloatArray:
@@ -264,6 +296,12 @@ class Pipeline:
             recommendations,
             dict(zip(FILTERS, slates.removed.tolist(), strict=True)),
             dict(zip(PLACED, placed.tolist(), strict=True)),
+            ServedColumns(
+                item_rows=slates.item_rows,
+                sources=slates.sources,
+                repeats=_in_histories(slates.item_rows, histories),
+                new=slates.new,
+            ),
         )
 
 
@@ -280,6 +318,7 @@ class _Served:
     recommendations: list[Recommendation] = field(default_factory=list)
     removed: Mapping[str, int] = field(default_factory=dict)
     placed: Mapping[str, int] = field(default_factory=dict)
+    columns: ServedColumns | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,6 +370,13 @@ class _Columns:
             for rank, row in enumerate(self.rows[n])
             if row != ABSENT
         ]
+
+
+def _in_histories(item_rows: IntArray, histories: Histories) -> BoolArray:
+    """(S, N) whether the items of slates stand in the histories (S, H) that they were made of."""
+    found: BoolArray = (item_rows[:, :, None] == histories.item_rows[:, None, :]).any(axis=2)
+    found &= item_rows != ABSENT
+    return found
 
 
 def _told(slates: Slates) -> BoolArray:

@@ -14,14 +14,10 @@ from typing import Any
 import faust
 from mode import Service
 
-from connectors.dead_letter import Reason
 from connectors.file_lock import LockTimeoutError, locked
 from connectors.kafka_client import KafkaClient
 from connectors.publisher import KafkaPublisher
 from connectors.topics import topic_shape
-from learners.exploration import PLACED
-from learners.filters import FILTERS
-from monitoring.metrics import Metrics
 from stream.allocator import keep_temporaries
 from stream.app import FreshetApp, create_app
 from stream.assembly import build_processor, checkpoint_store
@@ -33,7 +29,8 @@ from stream.follower import Follower
 from stream.handover import Handover
 from stream.http_server import AddressError, HttpServer, Views, require_free, split_address
 from stream.lease import FencedError, Lease
-from stream.observer import WorkerObserver
+from stream.lookout import Lookout
+from stream.observer import WorkerObserver, worker_metrics
 from stream.processor import Processor
 from stream.recovery import Recovery, RecoveryError
 from stream.settings import Settings
@@ -131,7 +128,7 @@ class _Worker:
         warm_up(settings)
         processor = build_processor(settings)
         tasks = processor.pipeline.learner.tasks
-        self._metrics = Metrics([task.name for task in tasks], list(Reason), filters=FILTERS, placed=PLACED)
+        self._metrics = worker_metrics(tasks)
         self._observer = WorkerObserver(
             tasks,
             self._metrics,
@@ -207,7 +204,7 @@ class _Worker:
         )
         self._http = HttpServer(
             Views(
-                metrics=self._metrics.render,
+                metrics=self._observer.render,
                 content_type=self._metrics.content_type,
                 alive=self._why_not_alive,
                 ready=self._why_not_ready,
@@ -216,6 +213,9 @@ class _Worker:
                 weights=self._weights,
             )
         )
+        self._lookout = Lookout(self._engine, self._metrics, self._ends)
+        self._metrics.compute(self._metrics.ready, lambda: float(self._why_not_ready() is None))
+        self._metrics.compute(self._metrics.undelivered, lambda: self._engine.undelivered_s)
         self._watch = TopicWatch(lambda: topic_shape(client, topics.events), shape)
         self._fenced = False
         self.again = False
@@ -274,7 +274,14 @@ class _Worker:
 
     def beside(self) -> tuple[Coroutine[Any, Any, None], ...]:
         """What runs for as long as the worker."""
-        return self.watch(), self.follow(self._follower), self.follow(self._listener), self.hold_lease()
+        return (
+            self.watch(),
+            self.follow(self._follower),
+            self.follow(self._listener),
+            self.hold_lease(),
+            self._lookout.watch_lag(),
+            self._lookout.watch_memory(),
+        )
 
     async def follow(self, follower: Follower) -> None:
         """Read what is other workers', or what they tell."""
@@ -332,7 +339,17 @@ class _Worker:
         self._watch.hurry()
         if not partitions:
             await self._handover.own((), {})
+        self._metrics.rebalances.inc()
         logger.info("assigned partitions=%s", partitions)
+
+    async def _ends(self) -> dict[int, tuple[int, int]]:
+        """Where the owned partitions begin and end, by the broker."""
+        consumer, owned = self._app.consumer, self._engine.assignment.owned or ()
+        asked = [tp for tp in consumer.assignment() if tp.partition in owned] if owned else []
+        if not asked:
+            return {}
+        earliest, ends = await consumer.earliest_offsets(*asked), await consumer.highwaters(*asked)
+        return {tp.partition: (int(earliest[tp]), int(ends[tp])) for tp in asked}
 
     def _why_not_alive(self) -> str | None:
         waited = time.monotonic() - self._engine.progressed_at

@@ -118,6 +118,7 @@ class CountingLearner:
             because=np.repeat(histories.item_rows[:, -1:], size, axis=1),
             propensity=np.ones((S, size), np.float32),
             removed=np.zeros(len(FILTERS), np.int64),
+            new=np.zeros((S, size), np.bool_),
         )
 
     def forget_items(self, rows: IntArray) -> None:

@@ -60,9 +60,9 @@ def test_counters_stand_there_from_the_start() -> None:
 
 def test_partitions_get_their_child_once() -> None:
     shown = metrics()
-    shown.applied(3, 7)
-    shown.applied(3, 9)
-    shown.applied(0, 1)
+    shown.applied.set(3, 7)
+    shown.applied.set(3, 9)
+    shown.applied.set(0, 1)
     found = samples(shown)
     offsets = {labels: value for (name, labels), value in found.items() if name == "freshet_applied_offset"}
     assert offsets == {(("partition", "3"),): 9.0, (("partition", "0"),): 1.0}

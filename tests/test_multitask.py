@@ -231,3 +231,31 @@ def test_a_funnel_in_the_wrong_order_is_refused() -> None:
         made((Task(name="buy", after="click"), Task(name="click")))
     with pytest.raises(ValueError, match="must be binary"):
         made((Task(name="stars", kind="regression"), Task(name="buy", after="stars")))
+
+
+def test_it_tells_its_gradients_norms_and_the_present_step_size() -> None:
+    model = made(learning_rate=0.02)
+    taught(model, 3)  # the towers begin at nothing
+    rows, labels = given(0)
+    absent = replace(labels, mask=labels.mask & [True, True, False])
+    lesson = model.learn(rows, absent)
+    assert lesson.norms is not None
+    assert (lesson.norms[:2] > 0.0).all()
+    assert np.isnan(lesson.norms[2])
+    model.clear()
+    twice = model.learn(
+        torch.cat([rows, rows]),
+        TaskLabels(
+            **{
+                name: np.concatenate([getattr(absent, name)] * 2)
+                for name in ("labels", "mask", "late", "position", "group")
+            }
+        ),
+    )
+    assert twice.norms is not None
+    assert twice.norms[:2] == pytest.approx(2.0 * lesson.norms[:2], rel=0.2), "a sum over labels"
+    model.apply()
+    first = model.learning_rate
+    for _ in range(20):
+        taught(model, 1)
+    assert 0.02 < model.learning_rate < first

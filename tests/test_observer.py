@@ -12,26 +12,20 @@ from builders import NOW_MS, event, numbered, records
 from fakes import TASKS, processor
 from prometheus_client.parser import text_string_to_metric_families
 
-from connectors.dead_letter import Reason
-from learners.exploration import PLACED
-from learners.filters import FILTERS
 from monitoring.drift import DriftFinding
-from monitoring.metrics import Metrics
 from stream.checkpoints.manifest import FileRecord, Manifest
-from stream.observer import WorkerObserver
+from stream.observer import WorkerObserver, worker_metrics
 from stream.processor import Processed, Processor
 
-NAMES = [task.name for task in TASKS]
 NAN = float("nan")
 
 
 def observer(**settings: Any) -> WorkerObserver:
-    metrics = Metrics(NAMES, list(Reason), filters=FILTERS, placed=PLACED)
-    return WorkerObserver(TASKS, metrics, **{"window": 100, "drift": True, **settings})
+    return WorkerObserver(TASKS, worker_metrics(TASKS), **{"window": 100, "drift": True, **settings})
 
 
 def shown(watching: WorkerObserver, name: str, **labels: str) -> float:
-    for family in text_string_to_metric_families(watching.metrics.render().decode()):
+    for family in text_string_to_metric_families(watching.render().decode()):
         for sample in family.samples:
             if sample.name == f"freshet_{name}" and sample.labels == labels:
                 return sample.value
@@ -108,6 +102,8 @@ def test_ranks_become_hit_rates() -> None:
     for processed in done:
         watching.step(processed, working.states, 1)
     assert shown(watching, "progressive_hit_rate", window="run") == pytest.approx(1 / 3)
+    assert shown(watching, "progressive_ndcg", window="run") == pytest.approx(1 / 3)
+    assert shown(watching, "progressive_choices", window="sliding") == 3.0
     assert shown(watching, "candidate_recall") == 1.0
     assert watching.summary()["choices_ranked"] == 3
 
@@ -161,7 +157,7 @@ def test_how_tasks_go_together_and_their_gates_are_shown() -> None:
     gates = np.array([[0.75, 0.25], [0.5, 0.5]], np.float32)
     told(watching, step(lesson={"related": {"label": label}, "gates": gates}))
     assert shown(watching, "task_association", measure="label", task="click", other="purchase") == 0.25
-    assert shown(watching, "task_association", measure="label", task="purchase", other="purchase") == 0.0
+    assert np.isnan(shown(watching, "task_association", measure="label", task="purchase", other="purchase"))
     assert shown(watching, "task_gate", task="click", expert="0") == 0.75
     with pytest.raises(KeyError):
         shown(watching, "task_gate", task="purchase", expert="0")  # it has had no label
@@ -251,3 +247,63 @@ def test_the_summary_of_nothing_is_json() -> None:
     assert json.loads(json.dumps(summary, allow_nan=False)) == summary
     assert summary["hr10"] is None
     assert summary["relatedness"] == {}
+
+
+def test_what_slates_show_is_counted() -> None:
+    working, done = worked(
+        numbered([event(item="a")]), numbered([event(item="b")], 1), numbered([event("bob", item="b")], 2)
+    )
+    watching = observer()
+    for processed in done:
+        watching.step(processed, working.states, 2)
+    assert shown(watching, "places_total", placed="ranked") == 5.0
+    assert shown(watching, "source_places_total", source="repeat") == 5.0
+    assert shown(watching, "repeat_places_total") == 4.0, "Bob has seen one of his two items"
+    assert shown(watching, "new_item_places_total") == 0.0
+    assert shown(watching, "slate_coverage_ratio") == 1.0
+    assert shown(watching, "slate_gini") == pytest.approx(0.1)
+    # a, then b and a of two events, then both of three: -log2((c + 1) / (n + 1)) each.
+    expected = -np.log2([2 / 2, 2 / 3, 2 / 3, 3 / 4, 2 / 4]).sum()
+    assert shown(watching, "place_novelty_bits_total") == pytest.approx(expected)
+
+
+def test_answers_count_by_source_and_place() -> None:
+    working, watching = processor(), observer()
+    first = working.process(records(numbered([event(item="a")])), NOW_MS)
+    watching.step(first, working.states, 1)
+    slate = first.recommendations[0].recommendation_id
+    told = [
+        event(event_id=kind, kind=kind, item="a", recommendation_id=slate, position=0)
+        for kind in ("impression", "click", "like")
+    ]
+    told.append(event(event_id="other", item="a", recommendation_id="of somebody else", position=0))
+    watching.step(working.process(records(told, first=1), NOW_MS), working.states, 1)
+    for name in ("shown", "clicked", "satisfied"):
+        assert shown(watching, f"{name}_places_total", source="repeat", places="1-3") == 1.0
+        assert shown(watching, f"{name}_places_total", source="repeat", places="4-6") == 0.0
+
+
+def test_gradients_step_sizes_and_quality_of_forecasts_are_shown_by_task() -> None:
+    watching = observer()
+    told(
+        watching,
+        step(
+            lesson={
+                "gradient_norms": np.array([2.5, NAN], np.float32),
+                "learning_rates": {"heads": 0.25, "ranker": 0.5},
+            }
+        ),
+    )
+    assert shown(watching, "task_gradient_norm", task="click") == 2.5
+    assert np.isnan(shown(watching, "task_gradient_norm", task="purchase"))
+    assert shown(watching, "learning_rate", part="heads") == 0.25
+    assert shown(watching, "task_auc", task="click") == 1.0
+    assert shown(watching, "task_calibration_error", task="click") == pytest.approx((0.7 + 0.1) / 2)
+    assert shown(watching, "task_window_labels", task="click") == 2.0
+    assert shown(watching, "task_window_labels", task="purchase") == 0.0
+
+
+def test_the_time_that_watching_takes_is_counted() -> None:
+    watching = observer()
+    told(watching, step())
+    assert 0.0 < shown(watching, "observer_seconds_total") < 1.0

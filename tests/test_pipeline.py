@@ -11,7 +11,7 @@ from fakes import CountingLearner, pipeline, user_states
 
 from connectors.event import Event
 from learners.row_index import ABSENT
-from stream.pipeline import Pipeline, Step, slate_number
+from stream.pipeline import Pipeline, Share, Step, slate_number
 from stream.user_states import UserStates
 
 AT_MS = NOW_MS + 60_000
@@ -241,3 +241,23 @@ def test_a_task_that_was_never_seen_to_succeed_is_not_foretold() -> None:
     stage = Stage()
     stage.pipeline = pipeline(Half())
     assert stage.step(event()).recommendations[0].items[0].scores == {"purchase": 0.25}
+
+
+def test_a_step_tells_what_its_slates_hold() -> None:
+    states, made = user_states(), pipeline()
+    made.step([event(item="a"), event("bob", item="b")], states, NOW_MS)
+    step = made.step([event("cid", item="a")], states, NOW_MS)
+    assert step.served is not None
+    a, b = made.items.row("a"), made.items.row("b")
+    assert step.served.item_rows.tolist() == [[a, b, ABSENT]]
+    assert step.served.repeats.tolist() == [[True, False, False]]
+    assert step.items.tolist() == [a]
+    assert made.step([event(item="a")], states, NOW_MS, slates=False).served is None
+
+
+def test_events_that_answer_a_slate_are_told_and_only_this_workers() -> None:
+    named = event(item="a", recommendation_id="s", position=0)
+    some = [event(item="a", recommendation_id="s"), named, event(item="a", position=0), named]
+    assert list(pipeline().step(some, user_states(), NOW_MS).answering) == [named, named]
+    share = Share(own=np.array([True, False, True, True]), served=np.ones(4, np.bool_))
+    assert list(pipeline().step(some, user_states(), NOW_MS, share=share).answering) == [named]

@@ -147,6 +147,9 @@ def test_an_item_is_recommendable_from_its_first_event_on() -> None:
     ]
     assert found
     assert {item.source for item in found} == {"new"}
+    served = shop.happen(("u1", "click", "i1")).served
+    assert served is not None
+    assert (served.new == (served.item_rows == shop.pipeline.items.row("brand new"))).all()
     tried = [item for item in found if item.placed == "new"]
     assert tried
     assert all(0.0 < item.propensity <= 0.5 for item in tried)

@@ -8,16 +8,12 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
-from connectors.dead_letter import Reason
 from connectors.event import Event, encode_event
-from learners.exploration import PLACED
-from learners.filters import FILTERS
-from monitoring.metrics import Metrics
 from stream.allocator import keep_temporaries
 from stream.assembly import build_processor
 from stream.demo.scenario import Scenario, wall_ms
 from stream.demo.summary import DemoSummary, summarise
-from stream.observer import WorkerObserver
+from stream.observer import WorkerObserver, worker_metrics
 from stream.processor import Processor
 from stream.settings import Settings
 from stream.user_view import user_view
@@ -75,9 +71,11 @@ class _Loop:
         self._topic = settings.topics.events
         self._processor: Processor = build_processor(settings)
         tasks = self._processor.pipeline.learner.tasks
-        metrics = Metrics([task.name for task in tasks], list(Reason), filters=FILTERS, placed=PLACED)
         self._observer = WorkerObserver(
-            tasks, metrics, window=settings.monitoring.progressive_window, drift=settings.monitoring.drift
+            tasks,
+            worker_metrics(tasks),
+            window=settings.monitoring.progressive_window,
+            drift=settings.monitoring.drift,
         )
         self._scenario = scenario = stage()
         self._log = iter(scenario.log) if scenario.log is not None else None
