@@ -15,9 +15,10 @@ from learners.base_rates import BaseRates, negative_importance
 from learners.calibration import OnlineCalibration
 from learners.event_batch import BoolArray, FloatArray, IntArray
 from learners.heads.heads import Heads
-from learners.parameters import load_optimised, optimised_arrays
+from learners.parameters import load_optimised, optimised_arrays, optimised_axes
 from learners.state_arrays import Arrays, nest, unnest
 from learners.task import Task, funnel
+from learners.task_axes import TaskAxes
 from learners.task_losses import TaskLosses
 from learners.weightings.registry import WEIGHTINGS
 from learners.weightings.weighting import relatedness
@@ -317,6 +318,16 @@ class MultiTask:
             **nest("calibration", self.calibration.state_dict()),
             **nest("weighting", self.weighting.state_dict()),
             "steps": np.array([self._steps]),
+        }
+
+    @property
+    def task_axes(self) -> TaskAxes:
+        """Where the tasks are in it."""
+        return {
+            **nest("heads", optimised_axes(self.heads.task_axes)),
+            **nest("rates", self._rates.task_axes),
+            **nest("calibration", self.calibration.task_axes),
+            **nest("weighting", self.weighting.task_axes),
         }
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:

@@ -24,6 +24,7 @@ from learners.parameters import load_optimised, optimised_arrays
 from learners.state_arrays import Arrays, nest, unnest
 from learners.state_changes import LiveState, whole
 from learners.task import Task
+from learners.task_axes import TaskAxes
 
 _ITEM_SCALE = 0.1
 _CONTEXT_VECTORS = "encoder.context.weight"
@@ -273,6 +274,11 @@ class NeuralModel:
     def state_dict(self) -> Arrays:
         """The same as arrays."""
         return whole(self.live_state())
+
+    @property
+    def task_axes(self) -> TaskAxes:
+        """Where the tasks are in it."""
+        return nest("tasks", self.multitask.task_axes)
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The inverse of `state_dict`; vectors of context fields begin anew where these had other buckets or none.

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from learners.state_arrays import Arrays
+from learners.task_axes import Bits, TaskAxes, filled
 
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
@@ -23,6 +24,17 @@ def optimised_arrays(module: nn.Module, optimiser: torch.optim.Adam) -> Arrays:
             if moment in optimiser.state.get(parameter, {}):
                 arrays[f"{moment}.{name}"] = optimiser.state[parameter][moment].cpu().numpy().copy()
     return arrays
+
+
+def optimised_axes(axes: TaskAxes) -> TaskAxes:
+    """Where the tasks are in `optimised_arrays`, given where they are in the parameters; moments begin with nothing."""
+    found: TaskAxes = {}
+    for name, of in axes.items():
+        assert not isinstance(of, Bits), "parameters are no bits"
+        nothing = {axis: filled(parts, 0.0) for axis, parts in of.items()}
+        found[f"parameter.{name}"] = of
+        found |= {f"{moment}.{name}": nothing for moment in _MOMENTS if moment != "step"}
+    return found
 
 
 def load_optimised(

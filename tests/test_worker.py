@@ -73,12 +73,13 @@ def test_a_checkpoint_of_another_topic_is_refused_with_a_way_out(tmp_path: Path)
         restore(processor(), written(tmp_path), "others")
 
 
-def test_a_checkpoint_of_other_settings_is_refused_and_names_them(tmp_path: Path) -> None:
-    other = processor(CountingLearner([*TASKS, Task(name="like")]))
-    with pytest.raises(
-        WorkerError, match=r"made with other settings: .*2 tasks, configured are 3.*move the folder"
-    ):
-        restore(other, written(tmp_path), "events")
+def test_a_checkpoint_of_other_tasks_is_taken_up_and_the_log_names_them(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = processor(CountingLearner([TASKS[1], Task(name="like")]))
+    restore(other, written(tmp_path), "events")
+    assert other.totals.events_learned == 3
+    assert "The tasks are others than the checkpoint's: new: like; dropped: click." in caplog.text
 
 
 @pytest.mark.parametrize(
