@@ -336,7 +336,12 @@ class MultiTask:
         Raises:
             ValueError: Saved with other settings.
         """
-        load_optimised(self.heads, self._optimiser, unnest("heads", arrays))
+        load_optimised(
+            self.heads,
+            self._optimiser,
+            unnest("heads", arrays),
+            settings="learner.heads, learner.experts, learner.heads_width or learner.chain",
+        )
         self._rates.load_state_dict(unnest("rates", arrays))
         self.calibration.load_state_dict(unnest("calibration", arrays))
         self.weighting.load_state_dict(unnest("weighting", arrays))

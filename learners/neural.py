@@ -287,7 +287,11 @@ class NeuralModel:
             ValueError: Saved with other settings.
         """
         load_optimised(
-            self._network, self._optimiser, unnest("network", arrays), optional=(_CONTEXT_VECTORS,)
+            self._network,
+            self._optimiser,
+            unnest("network", arrays),
+            settings="learner.encoder",
+            optional=(_CONTEXT_VECTORS,),
         )
         self._inputs.load_state_dict(unnest("inputs", arrays))
         self._outputs.load_state_dict(unnest("outputs", arrays))

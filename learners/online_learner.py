@@ -502,7 +502,9 @@ class OnlineLearner:
         """See `Learner`."""
         version = unpack_strings(unnest("version", arrays))[0] if "version.bytes" in arrays else "1"
         if version != VERSION:
-            raise ValueError(f"saved by version {version} of the model, this is version {VERSION}")
+            raise ValueError(
+                f"saved by version {version} of the model, this is version {VERSION}, which knows no way from there"
+            )
         dimension = arrays["neural.outputs.weight"].shape[1]
         if dimension != self.config.dimension:
             raise ValueError(

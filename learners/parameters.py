@@ -42,6 +42,7 @@ def load_optimised(
     optimiser: torch.optim.Adam,
     arrays: Mapping[str, NDArray[Any]],
     *,
+    settings: str,
     optional: Collection[str] = (),
 ) -> None:
     """The inverse of `optimised_arrays`.
@@ -50,6 +51,7 @@ def load_optimised(
         module: Whose parameters are set.
         optimiser: That moves them.
         arrays: What was saved.
+        settings: Names of the settings that shape the parameters, for people.
         optional: Parameters that stay as they are where none of their shape was saved.
 
     Raises:
@@ -63,7 +65,8 @@ def load_optimised(
                     continue
                 found = "missing" if saved is None else f"of shape {saved.shape}"
                 raise ValueError(
-                    f"parameter {name} is {found}, the settings ask for {tuple(parameter.shape)}"
+                    f"saved with another {settings}: parameter {name} is {found}, configured is "
+                    f"{tuple(parameter.shape)}"
                 )
             parameter.copy_(torch.tensor(saved))
             remembered = {

@@ -278,7 +278,9 @@ class Ranker:
         Raises:
             ValueError: Saved with another number of features, candidates or experts.
         """
-        load_optimised(self._network, self._optimiser, arrays)
+        load_optimised(
+            self._network, self._optimiser, arrays, settings="number of learner.ranker_learning_rates"
+        )
         waiting = arrays["waiting_features"]
         if waiting.shape[1:] != self._waiting_features.shape[1:]:
             raise ValueError(

@@ -116,7 +116,7 @@ def _along(
             continue  # nobody has kept anything of the kind yet
         if array.shape[axis] != width(parts, tasks.saved):
             raise ValueError(
-                f"{name} is of shape {array.shape}, which other settings than these make of {tasks.saved} tasks"
+                f"saved with other settings of the heads: {name} is of shape {array.shape} for {tasks.saved} tasks"
             )
         places, fill = _layout(parts, tasks)
         new = places == ABSENT

@@ -306,7 +306,8 @@ class Processor:
         self.pipeline.items.load_state_dict(pieces["items"])
         learner.load_state_dict(pieces["learner"])
         if "ledger" in pieces:
-            self.pipeline.ledger.load_state_dict(pieces["ledger"])
+            names = nest("tasks", unnest("tasks", pieces["learner"]))  # which older ledgers do not say
+            self.pipeline.ledger.load_state_dict({**names, **pieces["ledger"]})
             self.recent.load_state_dict(unnest("recent", pieces["ledger"]))
         else:  # of a version that kept none
             self.pipeline.ledger.begin_anew()

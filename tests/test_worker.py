@@ -86,8 +86,12 @@ def test_a_checkpoint_of_other_tasks_is_taken_up_and_the_log_names_them(
     ("learner", "says"),
     [
         ({"dimension": 16}, "learner.dimension"),
-        ({"heads_width": 8}, "shape"),
-        ({"encoder": "gru"}, "encoder"),
+        ({"heads_width": 8}, "learner.heads_width"),
+        ({"heads": "cgc"}, "learner.heads"),
+        ({"experts": 2}, "learner.experts"),
+        ({"weighting": "dwa"}, "learner.weighting"),
+        ({"ranker_learning_rates": [0.001]}, "learner.ranker_learning_rates"),
+        ({"encoder": "gru"}, "learner.encoder"),
     ],
 )
 def test_a_learner_of_other_sizes_is_refused_with_a_way_out(
@@ -104,7 +108,8 @@ def test_a_learner_of_other_sizes_is_refused_with_a_way_out(
     with pytest.raises(WorkerError) as refused:
         restore(other, store, "events")
     assert says in str(refused.value)
-    assert "Restore these settings, or move the folder away" in str(refused.value)
+    assert "Restore what it was made with, or move the folder away" in str(refused.value)
+    assert "FRESHET_STATE_DIR" in str(refused.value)
 
 
 def test_another_history_length_is_gone_on_with(tmp_path: Path) -> None:
