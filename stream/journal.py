@@ -50,7 +50,7 @@ class Journal:
     """
 
     def __init__(self, max_bytes: int = 64 << 20) -> None:
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._steps: deque[tuple[Stepped, int]] = deque()
         self._first = 0  # number of the oldest step that is remembered
         self._held = 0  # steps that the newest checkpoint holds
@@ -61,7 +61,7 @@ class Journal:
         size = step.size
         self._steps.append((step, size))
         self._bytes += size
-        if self._bytes > self._max_bytes:
+        if self._bytes > self.max_bytes:
             self._first += len(self._steps)
             self._steps.clear()
             self._bytes = 0
@@ -85,7 +85,7 @@ class Journal:
     @property
     def crowded(self) -> bool:
         """Whether a checkpoint soon would be good."""
-        return self._bytes > self._max_bytes // 2
+        return self._bytes > self.max_bytes // 2
 
     @property
     def steps(self) -> list[Stepped]:
