@@ -20,6 +20,7 @@ from connectors.event import Event
 from learners.counts.own_items import OwnItems
 from learners.state_arrays import Arrays
 from learners.task_axes import width
+from stream.allocator import keep_temporaries
 from stream.assembly import build_processor
 from stream.duplicates import RecentIds
 from stream.journal import Journal
@@ -148,12 +149,18 @@ def plan(settings: Settings, load: Load) -> Plan:
 
 
 def _base(settings: Settings) -> int:
-    """Bytes of this process once it has loaded and compiled what a worker does, without what it has learned."""
+    """Bytes of this process once it has worked as a worker does, without what it has learned."""
     import stream.worker  # noqa: F401 - Faust, clients and metrics are part of it
     from stream.warm_up import warm_up
 
+    keep_temporaries()
     warm_up(settings)
     processor = build_processor(settings)
+    size = settings.worker.batch_max_events
+    events = _events(size, size, _ID_LENGTH, settings)
+    while some := list(itertools.islice(events, size)):
+        processor.states.admit([event.user_id for event in some])
+        processor.pipeline.step(some, processor.states, _START_MS)
     return int(psutil.Process().memory_info().rss) - weigh(processor).total()
 
 
