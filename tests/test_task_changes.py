@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from laws import law
 from models import learner, taught
 
+from learners.label_rates import rates_width
 from learners.online_learner import OnlineLearner
 from learners.task import Task, funnel
 from stream.checkpoints.store import CheckpointStore
@@ -75,6 +76,22 @@ def test_what_is_foreseen_of_a_task_is_the_same_in_any_order_and_beside_new_ones
     assert np.std(before["click"][0]) > 0.01, "there is something to lose"
     for task in TASKS:
         np.testing.assert_allclose(after[task.name], before[task.name], atol=2e-4, err_msg=task.name)
+
+
+def test_nobody_reads_what_is_counted_of_a_new_task_before_it_has_learned_to() -> None:
+    other = learner([NEW[0], *TASKS])
+    other.load_state_dict(trained("mmoe", "product").state_dict())
+    arrays = other.state_dict()
+    first = arrays["neural.tasks.heads.parameter.experts.trunk.weight"].shape[1] - rates_width(4)
+    own = [first, first + 4]  # lifts of the user and of the item
+    for moment in ("parameter", "exp_avg", "exp_avg_sq"):
+        trunk, gate = (
+            arrays[f"neural.tasks.heads.{moment}.experts.{name}.weight"] for name in ("trunk", "gate")
+        )
+        assert not trunk[:, own].any()
+        assert trunk[:, first + 1].any()
+        assert not gate[4:, own].any(), "of the others"
+        assert gate[:4].any() == (moment == "parameter"), "the new task's is as it was drawn"
 
 
 @pytest.mark.parametrize("heads", HEADS)
