@@ -15,6 +15,7 @@ from rich.table import Table
 _NAMES = (
     "step",
     "ablations",
+    "bounds",
     "checkpoint",
     "closed_loop",
     "encoders",

@@ -13,6 +13,7 @@ from learners.context_fields import NO_CONTEXT, ContextFields
 from learners.event_batch import EventBatch, Histories, IntArray
 from learners.row_index import ABSENT
 from learners.state_arrays import Arrays, nest, unnest
+from learners.task_axes import COUNTED, Axis, TaskAxes
 
 _OF_HISTORIES = tuple(Histories.__dataclass_fields__)
 _OF_ROWS = ("item_rows", "position", "target", "labels", "label_mask", "late", "shown")
@@ -97,6 +98,11 @@ class Backlog:
             **nest("context_fields", self._fields.state_dict()),
             "sequence": self._batch.sequence.copy(),
         }
+
+    @staticmethod
+    def task_axes(shown: Axis) -> TaskAxes:
+        """Where the tasks are in it, given where they are in what was said of an impression."""
+        return {**{name: {1: COUNTED} for name in ("labels", "label_mask", "late")}, "shown": {1: shown}}
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The inverse of `state_dict`; of contexts what the fields have in common with those of then."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from learners.event_batch import BoolArray, FloatArray
 from learners.state_arrays import Arrays
+from learners.task_axes import BY_TASK, TaskAxes
 
 _HALF_LIFE = 20_000.0  # labels
 _PRIOR = 4.0  # labels of rate 1/2 that a task begins with
@@ -75,6 +76,11 @@ class BaseRates:
             "positives": self._positives.copy(),
             "late": self._late.copy(),
         }
+
+    @property
+    def task_axes(self) -> TaskAxes:
+        """Where the tasks are in it."""
+        return {name: {0: BY_TASK} for name in ("known", "sum", "positives", "late")}
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The inverse of `state_dict`."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from learners.event_batch import BoolArray, FloatArray, IntArray
 from learners.state_arrays import Arrays
 from learners.task import Task
+from learners.task_axes import Axis, Each, Rest, TaskAxes, filled
 
 _TRUST_A_TASK_AT = 200.0  # labels of the rarer kind at which a forecast counts half
 _TRUST_AT = 300.0  # answers of shown places at which what they teach counts half
@@ -136,7 +137,7 @@ class Blend:
                 self._waiting = 0
 
     def _step(self, x: NDArray[np.float64], y: NDArray[np.float64], value: NDArray[np.float64]) -> None:
-        if not self._information.any():
+        if not self._prior.any():
             self._begin(x, y, value)
         p = 1.0 / (1.0 + np.exp(-np.clip(x @ self._weights, -_MOST_LOGIT, _MOST_LOGIT)))
         keep = 0.5 ** (len(y) / _HALF_LIFE)
@@ -148,14 +149,15 @@ class Blend:
             self._answers += float(y.sum())
 
     def _begin(self, x: NDArray[np.float64], y: NDArray[np.float64], value: NDArray[np.float64]) -> None:
-        """Set the weights to where they are held, and the intercepts to no opinion of their own."""
+        """Choose the leading task; what was learned without one is given up."""
         I, K = self._inputs, self._tasks  # noqa: E741
         worth = (x[:, I + K : I + 2 * K] * (value * y)[:, None]).sum(axis=0)
         if worth.any():
             leading = I + int(worth.argmax())
             self._prior[leading] = 1.0
             self._stiffness[leading] = _STIFFNESS_OF_THE_LEADING_TASK
-            self._weights = self._prior.copy()
+            self._weights, self._answers = self._prior.copy(), 0.0
+            self._information[:] = 0.0
 
     def state_dict(self) -> Arrays:
         """Weights, what is known of them, and the labels that wait."""
@@ -171,8 +173,17 @@ class Blend:
             "waiting": np.array([self._waiting]),
         }
 
+    def task_axes(self, inputs: Axis) -> TaskAxes:
+        """Where the tasks are in it, given where they are in the heads' inputs."""
+        size = [*filled(inputs, None), Each(), Each(), Rest(1)]
+        of_weights: TaskAxes = {name: {0: size} for name in ("weights", "prior", "stiffness")}
+        return {**of_weights, "information": {0: size, 1: size}, "waiting_x": {1: size}}
+
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The inverse of `state_dict`.
+
+        Labels of a task that is gone do not wait any more. Where it was the leading one, its log-odds were most of s,
+        so the formula serves until answers have chosen another.
 
         Raises:
             ValueError: Saved with other tasks or inputs.
@@ -186,6 +197,13 @@ class Blend:
         self._answers = float(arrays["answers"][0])
         self._waiting_x, self._waiting_y = arrays["waiting_x"].copy(), arrays["waiting_y"].copy()
         self._waiting_value, self._waiting = arrays["waiting_value"].copy(), int(arrays["waiting"][0])
+        if not self._prior.any():
+            self._answers = 0.0
+        I, K = self._inputs, self._tasks  # noqa: E741
+        kept = np.flatnonzero(self._waiting_x[: self._waiting, I + K : I + 2 * K].any(axis=1))
+        self._waiting = len(kept)
+        for column in (self._waiting_x, self._waiting_y, self._waiting_value):
+            column[: self._waiting] = column[kept]
 
 
 def _log_odds(p: NDArray[Any]) -> NDArray[Any]:

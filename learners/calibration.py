@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from learners.event_batch import BoolArray, FloatArray
 from learners.state_arrays import Arrays
+from learners.task_axes import BY_TASK, TaskAxes
 
 _HALF_LIFE = 4_000.0  # labels
 _PRIOR = np.diag([40.0, 8.0])  # what slope 1 and shift 0 are worth, in units of p (1 - p) x x'
@@ -80,6 +81,11 @@ class OnlineCalibration:
     def state_dict(self) -> Arrays:
         """Slopes, shifts and what is known of them."""
         return {"scale": self._scale.copy(), "information": self._information.copy()}
+
+    @property
+    def task_axes(self) -> TaskAxes:
+        """Where the tasks are in it."""
+        return {"scale": {0: BY_TASK}, "information": {0: BY_TASK}}
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The inverse of `state_dict`."""

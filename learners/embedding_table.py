@@ -13,7 +13,7 @@ from torch import Tensor
 
 from learners.contribution import RowChanges, TableChanges
 from learners.event_batch import IntArray
-from learners.state_arrays import Arrays, grown
+from learners.state_arrays import Arrays
 from learners.state_changes import CHANGED, LiveState, Marks, Taken, changed_rows, whole
 
 _EPSILON = 1e-6
@@ -51,8 +51,8 @@ class EmbeddingTable:
         more = max(rows, 2 * have) - have
         self.weight = torch.cat([self.weight, self._fresh(more, dimension)])
         self._accumulator = torch.cat([self._accumulator, torch.zeros(more, device=self._device)])
-        self._marks = grown(self._marks, have + more)
-        self._marks[have : have + more] = CHANGED  # new rows are drawn, not filled
+        drawn = np.full(more, CHANGED, np.uint8)  # new rows are not what fills a table
+        self._marks = np.concatenate([self._marks, drawn])
 
     def learn_many(self, rows: Tensor, gradient: Tensor, learning_rate: float) -> None:
         """One step on the touched rows; a row that is named several times gets the sum of its gradients.

@@ -11,10 +11,17 @@ from numpy.typing import NDArray
 from learners.event_batch import BoolArray, FloatArray, IntArray
 from learners.state_arrays import Arrays, grown, nest, unnest
 from learners.state_changes import CHANGED, LiveState, Marks, Table, whole
+from learners.task_axes import BY_TASK, COUNTED, Axis, Each, Rest, TaskAxes, width
 
 _SHRINKAGE = 10.0  # labels of the common rate that a user or an item begins with
 _POOLED = 1.0  # positives of all tasks together that a user or an item begins with
 _MOST_LIFT = 4.0
+
+RATES: Axis = (Each(fill=0.0), Each(fill=0.0), Rest(4))
+"""What stands along R: a lift of the user and one of the item for each task, then both over all, and their labels.
+
+A task without labels has lift 0, and whatever reads it begins with weight 0: nobody else's forecast depends on it.
+"""
 
 
 class LabelRates:
@@ -100,6 +107,11 @@ class LabelRates:
         """All counts as arrays."""
         return whole(self.live_state())
 
+    @property
+    def task_axes(self) -> TaskAxes:
+        """Where the tasks are in it."""
+        return {"users.counts": {2: COUNTED}, "items.counts": {2: COUNTED}, "common": {1: BY_TASK}}
+
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The inverse of `state_dict`."""
         self._users.load_state_dict(unnest("users", arrays))
@@ -108,8 +120,8 @@ class LabelRates:
 
 
 def rates_width(tasks: int) -> int:
-    """R, numbers of a row: a lift of the user and one of the item for each of K tasks and for all, and their labels."""
-    return 2 * tasks + 4
+    """R, numbers of a row for K tasks, see `RATES`."""
+    return width(RATES, tasks)
 
 
 class _Counts:

@@ -15,6 +15,8 @@ from learners.event_batch import BoolArray, EventBatch, FloatArray, Histories, I
 from learners.state_arrays import Arrays
 from learners.state_changes import LiveState
 from learners.task import Task
+from learners.task_axes import Axis
+from learners.task_map import TaskMap
 from learners.weightings.weighting import Explanation
 
 
@@ -126,6 +128,15 @@ class Learner(Protocol):
         """(K,) which tasks have ever had a positive."""
         ...
 
+    @property
+    def shown_axis(self) -> Axis:
+        """What stands along R of `describe`: who keeps it must carry it over to other tasks."""
+        ...
+
+    def tasks_saved(self, arrays: Mapping[str, NDArray[Any]]) -> TaskMap:
+        """Which of its tasks a saved state knows."""
+        ...
+
     def describe(
         self, histories: Histories, sequence: IntArray, items: IntArray, position: IntArray
     ) -> FloatArray:
@@ -169,10 +180,10 @@ class Learner(Protocol):
         ...
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """The inverse of `state_dict`.
+        """The inverse of `state_dict`; tasks that it does not know begin, and others stay as warm as they were.
 
         Raises:
-            ValueError: Saved with other settings (tasks, dimension...).
+            ValueError: Saved with other settings (dimension, encoder...).
         """
         ...
 

@@ -15,9 +15,10 @@ from learners.base_rates import BaseRates, negative_importance
 from learners.calibration import OnlineCalibration
 from learners.event_batch import BoolArray, FloatArray, IntArray
 from learners.heads.heads import Heads
-from learners.parameters import load_optimised, optimised_arrays
+from learners.parameters import load_optimised, optimised_arrays, optimised_axes
 from learners.state_arrays import Arrays, nest, unnest
 from learners.task import Task, funnel
+from learners.task_axes import TaskAxes
 from learners.task_losses import TaskLosses
 from learners.weightings.registry import WEIGHTINGS
 from learners.weightings.weighting import gradient_norms, relatedness
@@ -327,13 +328,28 @@ class MultiTask:
             "steps": np.array([self._steps]),
         }
 
+    @property
+    def task_axes(self) -> TaskAxes:
+        """Where the tasks are in it."""
+        return {
+            **nest("heads", optimised_axes(self.heads.task_axes)),
+            **nest("rates", self._rates.task_axes),
+            **nest("calibration", self.calibration.task_axes),
+            **nest("weighting", self.weighting.task_axes),
+        }
+
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The inverse of `state_dict`.
 
         Raises:
             ValueError: Saved with other settings.
         """
-        load_optimised(self.heads, self._optimiser, unnest("heads", arrays))
+        load_optimised(
+            self.heads,
+            self._optimiser,
+            unnest("heads", arrays),
+            settings="learner.heads, learner.experts, learner.heads_width or learner.chain",
+        )
         self._rates.load_state_dict(unnest("rates", arrays))
         self.calibration.load_state_dict(unnest("calibration", arrays))
         self.weighting.load_state_dict(unnest("weighting", arrays))

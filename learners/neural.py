@@ -24,6 +24,7 @@ from learners.parameters import load_optimised, optimised_arrays
 from learners.state_arrays import Arrays, nest, unnest
 from learners.state_changes import LiveState, whole
 from learners.task import Task
+from learners.task_axes import TaskAxes
 
 _ITEM_SCALE = 0.1
 _CONTEXT_VECTORS = "encoder.context.weight"
@@ -300,12 +301,23 @@ class NeuralModel:
 
     def begin_from(self, beginning: Mapping[str, NDArray[Any]]) -> None:
         """The inverse of `beginning`."""
-        load_optimised(self._network, self._optimiser, unnest("network", beginning))
+        load_optimised(
+            self._network,
+            self._optimiser,
+            unnest("network", beginning),
+            settings="learner.encoder",
+            optional=(_CONTEXT_VECTORS,),
+        )
         self.multitask.load_state_dict(unnest("tasks", beginning))
 
     def state_dict(self) -> Arrays:
         """The same as arrays."""
         return whole(self.live_state())
+
+    @property
+    def task_axes(self) -> TaskAxes:
+        """Where the tasks are in it."""
+        return nest("tasks", self.multitask.task_axes)
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The inverse of `state_dict`; vectors of context fields begin anew where these had other buckets or none.
@@ -313,13 +325,10 @@ class NeuralModel:
         Raises:
             ValueError: Saved with other settings.
         """
-        load_optimised(
-            self._network, self._optimiser, unnest("network", arrays), optional=(_CONTEXT_VECTORS,)
-        )
+        self.begin_from(arrays)
         self._inputs.load_state_dict(unnest("inputs", arrays))
         self._outputs.load_state_dict(unnest("outputs", arrays))
         self._sampler.load_state_dict(unnest("sampler", arrays))
-        self.multitask.load_state_dict(unnest("tasks", arrays))
         self._generator.set_state(torch.tensor(arrays["generator"]))
 
 

@@ -20,7 +20,7 @@ from learners.counts.counts import Counts
 from learners.event_batch import BoolArray, EventBatch, FloatArray, Histories, IntArray, Settled, is_described
 from learners.features import NAMES, PAIR_FEATURES, PRIOR, ranking_features
 from learners.filters import FILTERS, FilterRules, Filters
-from learners.label_rates import rates_width
+from learners.label_rates import RATES, rates_width
 from learners.learner import Lesson, Predictions, Slates
 from learners.multitask import MultiTaskConfig
 from learners.neural import NeuralLesson, NeuralModel
@@ -35,6 +35,8 @@ from learners.standardiser import Standardiser
 from learners.state_arrays import Arrays, nest, pack_strings, unnest, unpack_strings
 from learners.state_changes import LiveState, whole
 from learners.task import Task
+from learners.task_axes import COUNTED, Axis, Each, Rest, TaskAxes, carried_over
+from learners.task_map import TaskMap, named
 from learners.top_list import pessimistic_ranks
 from learners.weightings.weighting import Explanation
 
@@ -44,6 +46,10 @@ VERSION = "2"
 _SCORED_BY_TASKS = 50
 _NEW_ITEMS = 4  # that are tried are candidates of a slate
 _FEWEST_ROWS = 32
+
+_KNOWN: Axis = (Rest(PAIR_FEATURES), *RATES)
+_SHOWN: Axis = (*_KNOWN, Each(fill=0.0), Each(fill=0.5))
+"""What is said of an impression; of a task that was not there yet, what heads say that have learned nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -525,7 +531,7 @@ class OnlineLearner:
             **nest("filters", self._filters.live_state()),
             **nest("newcomers", self._newcomers.live_state()),
             **nest("version", pack_strings([VERSION])),
-            **nest("tasks", pack_strings([task.name for task in self.tasks])),
+            **named(self.tasks, self.config.multitask.chain),
             "positives": self._positives.copy(),
             "negatives": self._negatives.copy(),
             "step": np.array([self.step]),
@@ -537,20 +543,44 @@ class OnlineLearner:
         """See `Learner`."""
         return whole(self.live_state())
 
+    @property
+    def shown_axis(self) -> Axis:
+        """See `Learner`."""
+        return _SHOWN
+
+    @property
+    def task_axes(self) -> TaskAxes:
+        """Where the tasks are in its state."""
+        return {
+            **nest("backlog", self._backlog.task_axes(_SHOWN)),
+            **nest("neural", self._neural.task_axes),
+            **nest("pairs", self._pairs.task_axes),
+            **nest("related", self._related.task_axes),
+            **nest("blend", self._blend.task_axes(_KNOWN)),
+            "positives": {0: COUNTED},
+            "negatives": {0: COUNTED},
+        }
+
+    def tasks_saved(self, arrays: Mapping[str, NDArray[Any]]) -> TaskMap:
+        """See `Learner`."""
+        return TaskMap.of(arrays, self.tasks, self.config.multitask.chain)
+
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """See `Learner`."""
         version = unpack_strings(unnest("version", arrays))[0] if "version.bytes" in arrays else "1"
         if version != VERSION:
-            raise ValueError(f"saved by version {version} of the model, this is version {VERSION}")
-        saved, wanted = unpack_strings(unnest("tasks", arrays)), [task.name for task in self.tasks]
-        if saved != wanted:
-            raise ValueError(f"saved with the tasks {', '.join(saved)}, configured are {', '.join(wanted)}")
+            raise ValueError(
+                f"saved by version {version} of the model, this is version {VERSION}, which knows no way from there"
+            )
         dimension = arrays["neural.outputs.weight"].shape[1]
         if dimension != self.config.dimension:
             raise ValueError(
                 f"saved with learner.dimension = {dimension}, configured is {self.config.dimension}; vectors of "
                 f"one length say nothing of another"
             )
+        tasks = self.tasks_saved(arrays)
+        if tasks.changed:
+            arrays = carried_over(arrays, self.state_dict(), self.task_axes, tasks)
         self._neural.load_state_dict(unnest("neural", arrays))
         self._ranker.load_state_dict(unnest("ranker", arrays))
         self._standardiser.load_state_dict(unnest("standardiser", arrays))

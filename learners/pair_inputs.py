@@ -19,6 +19,7 @@ from learners.label_rates import LabelRates, rates_width
 from learners.standardiser import Standardiser
 from learners.state_arrays import Arrays
 from learners.state_changes import LiveState
+from learners.task_axes import TaskAxes
 
 
 class PairInputs:
@@ -96,6 +97,11 @@ class PairInputs:
     def state_dict(self) -> Arrays:
         """The label rates as arrays."""
         return self._rates.state_dict()
+
+    @property
+    def task_axes(self) -> TaskAxes:
+        """Where the tasks are in it."""
+        return self._rates.task_axes
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The inverse of `state_dict`."""

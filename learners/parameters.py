@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from learners.state_arrays import Arrays
+from learners.task_axes import Bits, TaskAxes, filled
 
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
@@ -25,11 +26,23 @@ def optimised_arrays(module: nn.Module, optimiser: torch.optim.Adam) -> Arrays:
     return arrays
 
 
+def optimised_axes(axes: TaskAxes) -> TaskAxes:
+    """Where the tasks are in `optimised_arrays`, given where they are in the parameters; moments begin with nothing."""
+    found: TaskAxes = {}
+    for name, of in axes.items():
+        assert not isinstance(of, Bits), "parameters are no bits"
+        nothing = {axis: filled(parts, 0.0) for axis, parts in of.items()}
+        found[f"parameter.{name}"] = of
+        found |= {f"{moment}.{name}": nothing for moment in _MOMENTS if moment != "step"}
+    return found
+
+
 def load_optimised(
     module: nn.Module,
     optimiser: torch.optim.Adam,
     arrays: Mapping[str, NDArray[Any]],
     *,
+    settings: str,
     optional: Collection[str] = (),
 ) -> None:
     """The inverse of `optimised_arrays`.
@@ -38,6 +51,7 @@ def load_optimised(
         module: Whose parameters are set.
         optimiser: That moves them.
         arrays: What was saved.
+        settings: Names of the settings that shape the parameters, for people.
         optional: Parameters that stay as they are where none of their shape was saved.
 
     Raises:
@@ -51,7 +65,8 @@ def load_optimised(
                     continue
                 found = "missing" if saved is None else f"of shape {saved.shape}"
                 raise ValueError(
-                    f"parameter {name} is {found}, the settings ask for {tuple(parameter.shape)}"
+                    f"saved with another {settings}: parameter {name} is {found}, configured is "
+                    f"{tuple(parameter.shape)}"
                 )
             parameter.copy_(torch.tensor(saved))
             remembered = {

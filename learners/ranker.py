@@ -274,7 +274,9 @@ class Ranker:
 
     def begin_from(self, beginning: Mapping[str, NDArray[Any]]) -> None:
         """The inverse of `beginning`."""
-        load_optimised(self.network, self._optimiser, beginning)
+        load_optimised(
+            self.network, self._optimiser, beginning, settings="number of learner.ranker_learning_rates"
+        )
 
     def state_dict(self) -> Arrays:
         """The same as arrays."""
@@ -286,7 +288,7 @@ class Ranker:
         Raises:
             ValueError: Saved with another number of features, candidates or experts.
         """
-        load_optimised(self.network, self._optimiser, arrays)
+        self.begin_from(arrays)
         waiting = arrays["waiting_features"]
         if waiting.shape[1:] != self._waiting_features.shape[1:]:
             raise ValueError(

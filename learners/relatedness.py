@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from learners.event_batch import BoolArray, FloatArray, Outcomes
 from learners.state_arrays import Arrays
+from learners.task_axes import COUNTED, TaskAxes
 
 MEASURES = ("gradient", "label", "error", "information", "affinity")
 """Names of the matrices, in the order of `Relatedness.matrices`."""
@@ -99,6 +100,11 @@ class Relatedness:
             "tables": self._tables.copy(),
             "errors": self._errors.copy(),
         }
+
+    @property
+    def task_axes(self) -> TaskAxes:
+        """Where the tasks are in it."""
+        return {name: {1: COUNTED, 2: COUNTED} for name in ("gradient", "affinity", "tables", "errors")}
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The inverse of `state_dict`."""

@@ -129,7 +129,7 @@ class RowIndex:
                 f"one batch needs more than {self.capacity} rows; raise the bound or shrink the batch"
             )
         count = min(max(excess, int(self.capacity * _EVICTED_SHARE)), len(rows))
-        oldest = rows[np.argpartition(self._touched[rows], count - 1)[:count]].tolist()
+        oldest = self._given_up(rows, count).tolist()
         for row in oldest:
             id_ = self._ids[row]
             assert id_ is not None
@@ -139,6 +139,11 @@ class RowIndex:
         self._free.extend(oldest)
         self._evicted.extend(oldest)
         self.evictions += count
+
+    def _given_up(self, rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+        """So many of the rows: those not touched for longest. `python -m benchmarks bounds` tries other rules."""
+        oldest: NDArray[np.int64] = rows[np.argpartition(self._touched[rows], count - 1)[:count]]
+        return oldest
 
     def live_state(self) -> LiveState:
         """Everything; the order of the free-list is kept, so that a restored index goes on alike."""

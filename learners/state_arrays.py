@@ -43,12 +43,16 @@ def unpack_strings(arrays: Mapping[str, NDArray[Any]]) -> list[str]:
     return [data[start:end].decode("utf-8", "surrogatepass") for start, end in zip(starts, ends, strict=True)]
 
 
+def room_for(rows: int) -> int:
+    """Rows of a table that holds so many: a power of two, whatever it grew from, so that its size can be foretold."""
+    return 1 << max(rows - 1, 15).bit_length()
+
+
 def grown(array: NDArray[Any], rows: int, fill: float = 0) -> NDArray[Any]:
     """`array` with at least `rows` rows: doubled, so that growing by one row costs O(1) on average."""
     have = array.shape[0]
     if rows <= have:
         return array
-    capacity = max(rows, 2 * have, 16)
-    bigger = np.full((capacity, *array.shape[1:]), fill, dtype=array.dtype)
+    bigger = np.full((room_for(rows), *array.shape[1:]), fill, dtype=array.dtype)
     bigger[:have] = array
     return bigger

@@ -98,7 +98,7 @@ class Journal:
     """
 
     def __init__(self, max_bytes: int = 128 << 20) -> None:
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._steps: deque[tuple[Done, int]] = deque()
         self._first = 0  # number of the oldest that is remembered
         self._held = 0  # of them, how many the newest checkpoint holds
@@ -109,7 +109,7 @@ class Journal:
         size = done.size
         self._steps.append((done, size))
         self._bytes += size
-        if self._bytes > self._max_bytes:
+        if self._bytes > self.max_bytes:
             self._first += len(self._steps)
             self._steps.clear()
             self._bytes = 0
@@ -133,7 +133,7 @@ class Journal:
     @property
     def crowded(self) -> bool:
         """Whether a checkpoint soon would be good."""
-        return self._bytes > self._max_bytes // 2
+        return self._bytes > self.max_bytes // 2
 
     @property
     def steps(self) -> list[Done]:

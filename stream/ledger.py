@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from learners.event_batch import IntArray
 from learners.state_arrays import Arrays, grown
 from learners.state_changes import CHANGED, LiveState, Marks, Table, whole
+from learners.task import Task
+from learners.task_axes import COUNTED, TaskAxes, carried_over
+from learners.task_map import TaskMap, named
 from stream.attribution import LabelRows
 
 LABELS = ("yes", "no", "late")
@@ -26,19 +29,22 @@ class Ledger:
     of these. A regression's label is a `yes` where it is above 0.
 
     Args:
-        tasks: K, how many tasks there are.
+        tasks: Axis K.
     """
 
-    def __init__(self, tasks: int) -> None:
+    def __init__(self, tasks: Sequence[Task]) -> None:
+        self._tasks = tuple(tasks)
         self.items: IntArray = np.zeros(16, np.int64)
         """(at least I,) applied events of each item row, of whatever type."""
         self._marks: Marks = np.zeros(16, np.uint8)
-        self.labels: IntArray = np.zeros((tasks, len(LABELS)), np.int64)
+        self.labels: IntArray = np.zeros((len(tasks), len(LABELS)), np.int64)
         """(K, 3) labels of each task."""
         self.first: dict[int, int] = {}
         """The first offset that was ever applied of each partition."""
         self.inherited = False
         """Whether there are counts from a topic before this one, which cannot be counted again."""
+        self.other_tasks = False
+        """Whether tasks have begun or were given up on the way, so that labels cannot be counted again."""
         self.refused: dict[tuple[int, int], int] = {}
         """Partition and offset of records that the learner could not take, and when that was, UTC milliseconds."""
 
@@ -84,7 +90,9 @@ class Ledger:
             "items": Table(self.items, self._marks),
             "labels": self.labels.copy(),
             "first": np.array(sorted(self.first.items()), np.int64).reshape(-1, 2),
+            **named(self._tasks),
             "inherited": np.array([self.inherited]),
+            "other_tasks": np.array([self.other_tasks]),
             "refused": np.array([(*at, ms) for at, ms in self.refused.items()], np.int64).reshape(-1, 3),
         }
 
@@ -92,12 +100,19 @@ class Ledger:
         """The same as arrays."""
         return whole(self.live_state())
 
+    @property
+    def task_axes(self) -> TaskAxes:
+        """Where the tasks are in it."""
+        return {"labels": {0: COUNTED}}
+
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """The inverse of `state_dict`.
+        """The inverse of `state_dict`; tasks that it does not know begin with nothing.
 
         Raises:
-            ValueError: Saved with another number of tasks.
+            ValueError: Saved with another number of tasks, of which it does not say which they are.
         """
+        tasks = TaskMap.of(arrays, self._tasks)
+        arrays = carried_over(arrays, {}, self.task_axes, tasks)
         if len(arrays["labels"]) != len(self.labels):
             raise ValueError(f"saved with {len(arrays['labels'])} tasks, configured are {len(self.labels)}")
         self.items = arrays["items"].astype(np.int64)
@@ -105,5 +120,6 @@ class Ledger:
         self.labels = arrays["labels"].astype(np.int64)
         self.first = {int(partition): int(offset) for partition, offset in arrays["first"]}
         self.inherited = bool(arrays["inherited"][0])
+        self.other_tasks = bool(arrays.get("other_tasks", [False])[0]) or bool(tasks.new or tasks.dropped)
         refused = arrays.get("refused", np.zeros((0, 3), np.int64))  # older checkpoints have none
         self.refused = {(partition, offset): at_ms for partition, offset, at_ms in refused.tolist()}

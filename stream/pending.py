@@ -16,6 +16,7 @@ from learners.event_batch import IntArray
 from learners.row_index import ABSENT
 from learners.state_arrays import Arrays
 from learners.state_changes import CHANGED, LiveState, Marks, Table, whole
+from learners.task_axes import Axis, Bits, TaskAxes
 
 _USER_BITS = 32
 _COLUMNS = {
@@ -204,6 +205,19 @@ class PendingImpressions:
     def state_dict(self) -> Arrays:
         """The same as arrays."""
         return whole(self.live_state())
+
+    @staticmethod
+    def task_axes(shown: Axis) -> TaskAxes:
+        """Where the tasks are in it, given where they are in what is noted.
+
+        A task that begins does not wait for impressions from before: whether they were answered, nobody knows.
+        """
+        return {
+            "resolved": Bits(fill=True),
+            "positive": Bits(fill=False),
+            "negative": Bits(fill=False),
+            "shown": {1: shown},
+        }
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The inverse of `state_dict`; where this capacity is smaller, the newest impressions stay."""

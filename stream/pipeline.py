@@ -131,7 +131,7 @@ class Pipeline:
         self.learner = learner
         self.batcher = batcher
         self.items = RowIndex(max_items)
-        self.ledger = Ledger(len(learner.tasks))
+        self.ledger = Ledger(learner.tasks)
         self._attribution = attribution
         self._slate_size = slate_size
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -19,11 +20,14 @@ from learners.learner import SharingLearner
 from learners.state_arrays import Arrays, nest, unnest
 from learners.state_changes import LiveState, Taken, changed, load_marks, mark_all
 from learners.state_changes import whole as whole_state
+from learners.task_axes import carried_over
 from stream.duplicates import RecentIds
 from stream.ownership import EVERYTHING, Answers, Assignment
 from stream.pipeline import Pipeline, Share, Step
 from stream.shared_model import Merged, SharedModel, Told
 from stream.user_states import UserStates
+
+logger = logging.getLogger(__name__)
 
 Place = tuple[int, int]
 """Partition and offset of a record."""
@@ -339,16 +343,20 @@ class Processor:
         return snapshot
 
     def load(self, pieces: Mapping[str, Mapping[str, NDArray[Any]]], totals: Mapping[str, int]) -> None:
-        """The inverse of `state_dicts`, with the totals.
+        """The inverse of `state_dicts`, with the totals. Of other tasks the state is carried over, see `TaskMap`.
 
         Raises:
             ValueError: Saved with other settings.
         """
-        self.states.load_state_dict(pieces["users"])
+        learner, users = self.pipeline.learner, pieces["users"]
+        tasks = learner.tasks_saved(pieces["learner"])
+        axes = self.states.task_axes(users["pending_partitions"].tolist(), learner.shown_axis)
+        self.states.load_state_dict(carried_over(users, {}, axes, tasks))
         self.pipeline.items.load_state_dict(pieces["items"])
-        self.pipeline.learner.load_state_dict(pieces["learner"])
+        learner.load_state_dict(pieces["learner"])
         if "ledger" in pieces:
-            self.pipeline.ledger.load_state_dict(pieces["ledger"])
+            names = nest("tasks", unnest("tasks", pieces["learner"]))  # which older ledgers do not say
+            self.pipeline.ledger.load_state_dict({**names, **pieces["ledger"]})
             self.recent.load_state_dict(unnest("recent", pieces["ledger"]))
         else:  # of a version that kept none
             self.pipeline.ledger.begin_anew()
@@ -363,6 +371,12 @@ class Processor:
             self.shared.learner.share()
         for name, state in self.live_states().items():
             load_marks(state, pieces.get(name, {}))
+            if tasks.changed:  # and so is where things stand
+                mark_all(state)
+        if tasks.changed:
+            logger.warning(
+                "The tasks are others than the checkpoint's: %s. All else goes on as it was.", tasks
+            )
         self.totals = Totals(**totals)
 
     def begin_anew(self) -> None:

@@ -17,6 +17,7 @@ from learners.event_batch import BoolArray, Histories, IntArray
 from learners.row_index import ABSENT, RowIndex
 from learners.state_arrays import Arrays, grown, nest, unnest
 from learners.state_changes import CHANGED, LiveState, Marks, Table, whole
+from learners.task_axes import Axis, TaskAxes
 from stream.arrangement import Placement, grouped, ordinals, place
 from stream.event_columns import EventColumns
 from stream.history_rings import HistoryRings
@@ -289,6 +290,19 @@ class UserStates:
     def state_dict(self) -> Arrays:
         """The same as arrays."""
         return whole(self.live_state())
+
+    @staticmethod
+    def task_axes(partitions: Sequence[int], shown: Axis) -> TaskAxes:
+        """Where the tasks are in it.
+
+        Args:
+            partitions: That have pending impressions.
+            shown: Where they are in what is noted with these.
+        """
+        axes = PendingImpressions.task_axes(shown)
+        return {
+            name: of for partition in partitions for name, of in nest(f"pending.{partition}", axes).items()
+        }
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The inverse of `state_dict`; of histories that were kept at another length, the newest events that fit."""

@@ -108,8 +108,9 @@ def restore(processor: Processor, store: CheckpointStore, topic: str, id_now: st
         processor.load(checkpoint.pieces, checkpoint.manifest.totals)
     except (ValueError, KeyError) as error:
         raise WorkerError(
-            f"The checkpoint in {store.url} was made with other settings: {error}. Restore these settings, or "
-            f"move the folder away to learn anew from the oldest event that the topic still holds."
+            f"The checkpoint in {store.url} cannot be taken up: {error}. Restore what it was made with, or move "
+            f"the folder away (or choose another with FRESHET_STATE_DIR) to learn anew from the oldest event that the "
+            f"topic still holds."
         ) from error
     if not checkpoint.manifest.is_of(id_now):
         logger.warning("topic=%s was made anew since the checkpoint; all that it holds counts as new", topic)

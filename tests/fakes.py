@@ -23,6 +23,8 @@ from learners.learner import Lesson, Predictions, Slates
 from learners.row_index import ABSENT
 from learners.state_changes import LiveState
 from learners.task import Task
+from learners.task_axes import Axis
+from learners.task_map import TaskMap, named
 from learners.weightings.weighting import Explanation
 from stream.attribution import Attribution, LabelSource
 from stream.batching import Batcher
@@ -55,6 +57,13 @@ class CountingLearner:
     @property
     def answered(self) -> BoolArray:
         return self.known
+
+    @property
+    def shown_axis(self) -> Axis:
+        return ()
+
+    def tasks_saved(self, arrays: Mapping[str, NDArray[Any]]) -> TaskMap:
+        return TaskMap.of(arrays, self.tasks)
 
     def describe(
         self, histories: Histories, sequence: IntArray, items: IntArray, position: IntArray
@@ -133,6 +142,7 @@ class CountingLearner:
         return {
             "counts": np.array(sorted(self.counts.items()), np.int64).reshape(-1, 2),
             "step": np.array([self.step]),
+            **named(self.tasks),
         }
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:

@@ -19,7 +19,6 @@ from learners.features import PAIR_FEATURES
 from learners.label_rates import rates_width
 from learners.online_learner import OnlineLearner
 from learners.row_index import ABSENT
-from learners.task import Task
 from stream.checkpoints.store import CheckpointStore
 from stream.processor import Processor
 
@@ -271,9 +270,3 @@ def test_the_shops_rows_are_there_to_be_learned() -> None:
     assert all(sum(int(batch.label_mask[:, k].sum()) for batch in batches) > 10 for k in range(3))
     assert any((batch.position >= 0).any() for batch in batches)
     assert len(take(batches[0], np.arange(2))) == 2
-
-
-def test_a_state_of_other_tasks_is_refused_even_when_there_are_as_many() -> None:
-    ours, theirs = OnlineLearner((Task(name="click"),)), OnlineLearner((Task(name="purchase"),))
-    with pytest.raises(ValueError, match="saved with the tasks purchase, configured are click"):
-        ours.load_state_dict(theirs.state_dict())

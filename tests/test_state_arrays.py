@@ -39,10 +39,11 @@ def test_growth_doubles_and_keeps_what_was_there() -> None:
     table = np.arange(40.0).reshape(20, 2)
     assert grown(table, 20) is table
     bigger = grown(table, 21, fill=-1)
-    assert bigger.shape == (40, 2)
+    assert bigger.shape == (32, 2)
     assert (bigger[:20] == table).all()
     assert (bigger[20:] == -1).all()
-    assert grown(table, 100).shape == (100, 2)
+    assert grown(table, 100).shape == (128, 2)
+    assert grown(table, 128).shape == (128, 2)
     assert grown(np.zeros(0, np.int64), 1).shape == (16,)
 
 

@@ -399,6 +399,27 @@ def test_where_the_beginning_is_gone_more_is_no_difference_and_fewer_is() -> Non
     assert found.not_compared[0] == gone[0]
 
 
+def test_labels_are_not_compared_once_tasks_have_changed_and_that_is_told(tmp_path: Path) -> None:
+    """A task that began later cannot be counted again from the beginning; events and histories can."""
+    fewer = load(overrides={"tasks": TASKS[:1], "events": {"lateness_s": 60}, "state": {"history_length": R}})
+    some = records(
+        [
+            event("ann", f"i{n % 3}", kind, event_id=f"e{n}", occurred_at_ms=NOW_MS + 30_000 * n)
+            for n, kind in enumerate(("impression", "click", "purchase") * 6)
+        ]
+    )
+    before, settings = worked(fewer, some[:9]), settings_with(tmp_path)
+    working = worker(settings)
+    working.load(before.state_dicts(), before.totals_dict())
+    working.process(some[9:], NOW_MS + 10**8)
+    found = compared(settings, some, working)
+    assert found.differences == []
+    assert found.not_compared == [
+        "Tasks have begun or were given up since the first event (settings): labels are not compared."
+    ]
+    assert recounted(settings, some).account().labels != kept_of(working, settings).account.labels
+
+
 def test_forgotten_users_and_items_are_told_and_the_rest_is_compared() -> None:
     settings = settings_with(max_users=3, max_items=5)
     some = records(

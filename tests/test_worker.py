@@ -73,20 +73,25 @@ def test_a_checkpoint_of_another_topic_is_refused_with_a_way_out(tmp_path: Path)
         restore(processor(), written(tmp_path), "others")
 
 
-def test_a_checkpoint_of_other_settings_is_refused_and_names_them(tmp_path: Path) -> None:
-    other = processor(CountingLearner([*TASKS, Task(name="like")]))
-    with pytest.raises(
-        WorkerError, match=r"made with other settings: .*2 tasks, configured are 3.*move the folder"
-    ):
-        restore(other, written(tmp_path), "events")
+def test_a_checkpoint_of_other_tasks_is_taken_up_and_the_log_names_them(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = processor(CountingLearner([TASKS[1], Task(name="like")]))
+    restore(other, written(tmp_path), "events")
+    assert other.totals.events_learned == 3
+    assert "The tasks are others than the checkpoint's: new: like; dropped: click." in caplog.text
 
 
 @pytest.mark.parametrize(
     ("learner", "says"),
     [
         ({"dimension": 16}, "learner.dimension"),
-        ({"heads_width": 8}, "shape"),
-        ({"encoder": "gru"}, "encoder"),
+        ({"heads_width": 8}, "learner.heads_width"),
+        ({"heads": "cgc"}, "learner.heads"),
+        ({"experts": 2}, "learner.experts"),
+        ({"weighting": "dwa"}, "learner.weighting"),
+        ({"ranker_learning_rates": [0.001]}, "learner.ranker_learning_rates"),
+        ({"encoder": "gru"}, "learner.encoder"),
     ],
 )
 def test_a_learner_of_other_sizes_is_refused_with_a_way_out(
@@ -103,7 +108,8 @@ def test_a_learner_of_other_sizes_is_refused_with_a_way_out(
     with pytest.raises(WorkerError) as refused:
         restore(other, store, "events")
     assert says in str(refused.value)
-    assert "Restore these settings, or move the folder away" in str(refused.value)
+    assert "Restore what it was made with, or move the folder away" in str(refused.value)
+    assert "FRESHET_STATE_DIR" in str(refused.value)
 
 
 def test_another_history_length_is_gone_on_with(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from learners.heads.mixture import Mixture
+from learners.task_axes import BY_TASK, Axis, Each, TaskAxes
 
 
 class CustomisedGateControl(nn.Module):
@@ -41,3 +42,15 @@ class CustomisedGateControl(nn.Module):
         gates = self.gate(rows).view(-1, K, self.experts).softmax(dim=-1)  # (B, K, E)
         shared = gates[:, :, : self.common]
         return Mixture(shared @ common + gates[:, :, -1:] * own, gates, shared)
+
+    def task_axes(self, inputs: Axis) -> TaskAxes:
+        """See `Experts`."""
+        return {
+            "trunk.weight": {1: inputs},
+            "own.weight": {0: [Each(self.width)], 1: inputs},
+            "own.bias": {0: [Each(self.width)]},
+            "gate.weight": {0: [Each(self.experts)], 1: inputs},
+            "gate.bias": {0: [Each(self.experts)]},
+            "scale": {0: BY_TASK},
+            "shift": {0: BY_TASK},
+        }

@@ -14,7 +14,9 @@ from learners.heads.mmoe import MixtureOfExperts
 from learners.heads.shared_bottom import SharedBottom
 from learners.heads.single_task import SingleTask
 from learners.heads.towers import Towers
-from learners.label_rates import rates_width
+from learners.label_rates import RATES, rates_width
+from learners.state_arrays import nest
+from learners.task_axes import BY_TASK, Axis, Rest, TaskAxes
 
 HEADS: dict[str, type[MixtureOfExperts | CustomisedGateControl | SharedBottom | SingleTask]] = {
     "mmoe": MixtureOfExperts,
@@ -58,6 +60,7 @@ class Heads(nn.Module):
         rates: bool = False,
     ) -> None:
         super().__init__()
+        self._inputs, self._rates = inputs, rates
         self.wide = nn.Parameter(torch.zeros(tasks, counts))
         self.trust = nn.Parameter(torch.full((2, tasks), _TRUST)) if rates else None
         """(2, K) what a task's own lifts count, of user and item; they alone deserve a faster step."""
@@ -84,3 +87,18 @@ class Heads(nn.Module):
         start = self.shortcut(rows) if offset is None else self.shortcut(rows) + offset
         logits: Tensor = self.towers(self.mix(rows).mixed, position, start)
         return logits
+
+    @property
+    def task_axes(self) -> TaskAxes:
+        """Where the tasks are in its parameters."""
+        tasks, counts = self.wide.shape
+        known: Axis = [Rest(counts)]
+        if self._rates:
+            known = [Rest(counts - rates_width(tasks)), *RATES]
+        axes: TaskAxes = {"wide": {0: BY_TASK, 1: known}, "trust": {1: BY_TASK}}
+        inputs = [Rest(self._inputs - counts), *known]
+        return {
+            **axes,
+            **nest("experts", cast(Experts, self.experts).task_axes(inputs)),
+            **nest("towers", self.towers.task_axes),
+        }

@@ -6,6 +6,8 @@ from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
+from learners.task_axes import Axis, TaskAxes
+
 
 class Mixture(NamedTuple):
     """What the towers see, kept apart so that tasks' gradients can be balanced there.
@@ -35,4 +37,8 @@ class Experts(Protocol):
 
     def mix(self, rows: Tensor) -> Mixture:
         """(B, inputs) to each task's mixture."""
+        ...
+
+    def task_axes(self, inputs: Axis) -> TaskAxes:
+        """Where the tasks are in its parameters, given where they are in a row."""
         ...

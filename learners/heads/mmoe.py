@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from learners.heads.mixture import Mixture
+from learners.task_axes import Axis, Each, TaskAxes
 
 
 class MixtureOfExperts(nn.Module):
@@ -30,3 +31,11 @@ class MixtureOfExperts(nn.Module):
         outputs = self.norm(F.silu(self.trunk(rows)).view(-1, self.experts, self.width))  # (B, E, W)
         gates = self.gate(rows).view(-1, self.tasks, self.experts).softmax(dim=-1)  # (B, K, E)
         return Mixture(gates @ outputs, gates, gates)
+
+    def task_axes(self, inputs: Axis) -> TaskAxes:
+        """See `Experts`."""
+        return {
+            "trunk.weight": {1: inputs},
+            "gate.weight": {0: [Each(self.experts)], 1: inputs},
+            "gate.bias": {0: [Each(self.experts)]},
+        }

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from learners.heads.mixture import Mixture
+from learners.task_axes import Axis, TaskAxes
 
 
 class SharedBottom(nn.Module):
@@ -30,3 +31,7 @@ class SharedBottom(nn.Module):
         output = self.norm(self.narrow(F.silu(self.trunk(rows))))  # (B, W)
         gates = output.new_ones(len(rows), self.tasks, 1)
         return Mixture(output.unsqueeze(1).expand(-1, self.tasks, -1), gates, gates)
+
+    def task_axes(self, inputs: Axis) -> TaskAxes:
+        """See `Experts`."""
+        return {"trunk.weight": {1: inputs}}

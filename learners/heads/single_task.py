@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from learners.heads.mixture import Mixture
+from learners.task_axes import BY_TASK, Axis, Each, TaskAxes
 
 
 class SingleTask(nn.Module):
@@ -35,3 +36,15 @@ class SingleTask(nn.Module):
         mixed = (gates.unsqueeze(2) @ outputs).squeeze(2)  # (B, K, W)
         own = torch.eye(K, device=rows.device).expand(len(rows), K, K)
         return Mixture(mixed, gates, own)
+
+    def task_axes(self, inputs: Axis) -> TaskAxes:
+        """See `Experts`."""
+        each = self.experts * self.width
+        return {
+            "trunk.weight": {0: [Each(each)], 1: inputs},
+            "trunk.bias": {0: [Each(each)]},
+            "gate.weight": {0: [Each(self.experts)], 1: inputs},
+            "gate.bias": {0: [Each(self.experts)]},
+            "scale": {0: BY_TASK},
+            "shift": {0: BY_TASK},
+        }

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from learners.task_axes import BY_TASK, TaskAxes
+
 _POSITIONS = 64
 
 
@@ -75,6 +77,15 @@ class Towers(nn.Module):
         if offset is not None:
             logits = logits + offset
         return chained_logits(logits, self.after) if self._product else logits
+
+    @property
+    def task_axes(self) -> TaskAxes:
+        """Where the tasks are in its parameters."""
+        axes: TaskAxes = {name: {0: BY_TASK} for name in ("hidden", "hidden_bias", "out", "out_bias")}
+        axes["position.weight"] = {1: BY_TASK}
+        if self._gated:
+            axes |= {"transfer": {0: BY_TASK}, "attention": {1: BY_TASK}}
+        return axes
 
     def _informed(self, hidden: Tensor) -> Tensor:
         """(K, B, W) hidden units, those of chained tasks mixed with what the former tower passes on."""

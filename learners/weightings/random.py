@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,8 @@ class RandomWeighting(Weighting):
         tasks: Axis K.
         seed: Of the draws.
     """
+
+    shared: ClassVar[frozenset[str]] = frozenset({"rng"})
 
     def __init__(self, tasks: Sequence[Task], seed: int = 0) -> None:
         super().__init__(tasks, seed)

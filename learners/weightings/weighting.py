@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from learners.state_arrays import Arrays
 from learners.task import Task
+from learners.task_axes import BY_TASK, TaskAxes
 
 Matrix = NDArray[np.float64]
 Present = NDArray[np.bool_]
@@ -58,6 +59,8 @@ class Weighting(ABC):
     """
 
     bound: ClassVar[float] = 8.0
+    shared: ClassVar[frozenset[str]] = frozenset()
+    """Names of what is remembered of all tasks together; of the rest the last axis is the tasks'."""
 
     def __init__(self, tasks: Sequence[Task], seed: int = 0) -> None:
         del seed
@@ -126,6 +129,15 @@ class Weighting(ABC):
     def state_dict(self) -> Arrays:
         """What it has learned."""
         return {"weights": self.weights.copy(), **self._memory()}
+
+    @property
+    def task_axes(self) -> TaskAxes:
+        """Where the tasks are in it."""
+        return {
+            name: {array.ndim - 1: BY_TASK}
+            for name, array in self.state_dict().items()
+            if name not in self.shared
+        }
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The inverse of `state_dict`.

@@ -27,6 +27,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("stream.cli.status:status", "Show offsets, lag and what was learned."),
     "state": ("stream.cli.state:state", "Look into the state of one user."),
     "verify": ("stream.cli.verify:verify", "Count the events again and compare with the checkpoint."),
+    "plan": ("stream.cli.plan:plan", "Say what memory and disk a worker will take."),
     "explain": ("stream.cli.explain:explain", "Say why: the tasks' weights."),
     "watch": ("stream.cli.watch:watch", "Follow the recommendations as they are published."),
     "dead-letters": ("stream.cli.dead_letters:dead_letters", "List, follow or replay refused records."),

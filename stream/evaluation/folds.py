@@ -17,6 +17,8 @@ from learners.event_batch import BoolArray, EventBatch, FloatArray, Histories, I
 from learners.learner import Learner, Lesson, Predictions, Slates
 from learners.state_arrays import Arrays
 from learners.state_changes import LiveState
+from learners.task_axes import Axis
+from learners.task_map import TaskMap
 from learners.weightings.weighting import Explanation
 from stream.evaluation.protocol import Ints, Protocol
 
@@ -39,6 +41,15 @@ class WithholdingLearner:
     def answered(self) -> BoolArray:
         """See `Learner`."""
         return self._learner.answered
+
+    @property
+    def shown_axis(self) -> Axis:
+        """See `Learner`."""
+        return self._learner.shown_axis
+
+    def tasks_saved(self, arrays: Mapping[str, NDArray[Any]]) -> TaskMap:
+        """See `Learner`."""
+        return self._learner.tasks_saved(arrays)
 
     def describe(
         self, histories: Histories, sequence: IntArray, items: IntArray, position: IntArray

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from learners.row_index import RowIndex
-from stream.assembly import build_states
+from stream.assembly import build_states, build_tasks
 from stream.checkpoints.chains import Checkpoint
 from stream.ledger import Ledger
 from stream.settings import Settings
@@ -64,6 +64,7 @@ class Kept:
         first: First applied offset of each partition.
         refused: Partition and offset of records that the learner could not take.
         inherited: Whether it counts events of an earlier topic too.
+        other_tasks: Whether tasks have begun or were given up on the way.
         forgotten_users: How often a user was forgotten because there were too many.
         forgotten_items: The same of items.
         expired: Impressions that left without their labels because there were too many.
@@ -75,6 +76,7 @@ class Kept:
     first: Mapping[int, int]
     refused: Collection[tuple[int, int]]
     inherited: bool
+    other_tasks: bool
     forgotten_users: int
     forgotten_items: int
     expired: int
@@ -93,7 +95,7 @@ def kept_in(checkpoint: Checkpoint, settings: Settings) -> Kept:
     states, items, ledger = (
         build_states(settings),
         RowIndex(settings.state.max_items),
-        Ledger(len(settings.tasks)),
+        Ledger(build_tasks(settings)),
     )
     length = checkpoint.pieces["users"]["items"].shape[1]
     if length != settings.state.history_length:
@@ -121,6 +123,7 @@ def kept_in(checkpoint: Checkpoint, settings: Settings) -> Kept:
         first=dict(ledger.first),
         refused=frozenset(ledger.refused),
         inherited=ledger.inherited,
+        other_tasks=ledger.other_tasks,
         forgotten_users=states.index.evictions,
         forgotten_items=items.evictions,
         expired=states.expired,

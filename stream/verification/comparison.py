@@ -95,7 +95,7 @@ def compare(
     order_is_known = not scattered
     nothing_forgotten = not (kept.forgotten_users or kept.forgotten_items)
     if not at_least:
-        if nothing_forgotten and order_is_known and not kept.expired:
+        if nothing_forgotten and order_is_known and not kept.expired and not kept.other_tasks:
             for task, counts in expected.labels.items():
                 for name, *pair in zip(LABELS, counts, found.labels[task], strict=True):
                     differences += _number("labels", f"{task} {name}", *pair)
@@ -125,6 +125,8 @@ def _what_is_missing(kept: Kept, scattered: int, beginning_gone: bool) -> Iterat
         yield (
             f"{kept.expired:,} impressions left without their labels (state.max_pending): labels are not compared."
         )
+    if kept.other_tasks:
+        yield "Tasks have begun or were given up since the first event (settings): labels are not compared."
     if scattered:
         yield (
             f"{scattered:,} users have events in several partitions, which have no order: neither their histories nor "
