@@ -15,7 +15,7 @@ from learners.blend import Blend
 from learners.candidates import CandidateRetrieval, Candidates, no_candidates
 from learners.composition import Scored, SlateRules, compose, shortlist
 from learners.context_fields import NO_CONTEXT, ContextFields
-from learners.contribution import Contribution, DenseChanges
+from learners.contribution import Contribution
 from learners.counts.counts import Counts
 from learners.event_batch import BoolArray, EventBatch, FloatArray, Histories, IntArray, Settled, is_described
 from learners.features import NAMES, PAIR_FEATURES, PRIOR, ranking_features
@@ -38,6 +38,7 @@ from learners.task import Task
 from learners.task_axes import COUNTED, Axis, Each, Rest, TaskAxes, carried_over
 from learners.task_map import TaskMap, named
 from learners.top_list import pessimistic_ranks
+from learners.untold_changes import DenseChanges
 from learners.weightings.weighting import Explanation
 
 VERSION = "2"
