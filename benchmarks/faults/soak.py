@@ -39,7 +39,7 @@ _REACHED = 0.8  # of the rate that is aimed at, since shoppers begin slowly
 _LOOK_EVERY_S = 5.0
 _MOST_LAG_S = 10.0
 _MOST_GROWTH = 1.05  # of memory, and of the number of series
-_MOST_SLOWER = 1.5  # times; freshness follows whatever else the machine does
+_MOST_SLOWER = 2.0  # times; freshness follows whatever else the machine does
 
 
 @dataclass(frozen=True, slots=True)
