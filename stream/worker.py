@@ -44,6 +44,7 @@ logger = logging.getLogger(__name__)
 
 _STUCK_AFTER_S = 120.0
 _UNDELIVERED_S = 10.0
+_LISTENS_S = 300.0
 _HEARD = 16  # records of the model topic at a time: they are large
 _LEASE_SHARE = 0.6  # of the session's timeout
 
@@ -294,6 +295,11 @@ class _Worker:
             logger.exception("following other workers failed")
             await self._app.crash(error)
 
+    async def listen(self) -> None:
+        """Hear what the others have told, before any partition is this worker's and the group waits for it."""
+        if not await self._listener.catch_up(_LISTENS_S):
+            logger.warning("not everything is heard yet that other workers learned, after %.0f s", _LISTENS_S)
+
     async def watch(self) -> None:
         """Start again, gracefully, when the topic is not what it was: as another member, with offsets that fit."""
         what = await self._watch.changed()
@@ -423,6 +429,7 @@ class _Surroundings(Service):
         app = self._worker.app
         working = self._working = asyncio.create_task(self._worker.work(app))
         self._beside = [asyncio.create_task(each) for each in self._worker.beside()]
+        await self._worker.listen()
 
         @app.on_before_shutdown.connect
         async def drain(*_: Any, **__: Any) -> None:
