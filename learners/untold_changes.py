@@ -14,6 +14,7 @@ from learners.state_arrays import Arrays
 
 _NO_SLOT = _NO_ROW = -1
 _LEAST_SLOTS = 1_024
+_LARGEST = 60_000.0  # of a half-precision float
 
 
 class DenseChanges:
@@ -95,7 +96,7 @@ class TableChanges:
         written = rows != _NO_ROW
         rows = rows[written]
         before = self._weight[: self._count][written]
-        change = (weight[rows] - before).half()
+        change = (weight[rows] - before).clamp(-_LARGEST, _LARGEST).half()
         weight[rows] = before + change.float()
         accumulated = accumulator[rows] - self._accumulator[: self._count][written]
         self._slots[rows] = _NO_SLOT

@@ -201,8 +201,10 @@ def _unpack(arrays: Arrays, items: RowIndex, share: float) -> Contribution:
     """Items by the rows that they have here.
 
     Raises:
-        ValueError: Something is missing.
+        ValueError: Something is missing, or no number: that would spread to everybody and never go away.
     """
+    if not all(np.isfinite(array).all() for array in arrays.values() if array.dtype.kind == "f"):
+        raise ValueError("it holds numbers that are not finite")
     tables = {}
     for name in sorted({name.split(".")[1] for name in arrays if name.startswith("tables.")}):
         table = unnest(f"tables.{name}", arrays)

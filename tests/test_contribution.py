@@ -180,3 +180,12 @@ def test_dense_changes_of_others_are_not_told_as_own() -> None:
     worker.merge({"net.weight": np.full((2, 2), 10.0, np.float32)}, 0.5)
     assert worker.cut(0.5)["net.weight"].tolist() == [[1.0, 1.0], [1.0, 1.0]]
     torch.testing.assert_close(module.weight, torch.full((2, 2), 5.5))
+
+
+def test_a_change_that_half_precision_cannot_hold_stays_finite() -> None:
+    one = table()
+    learn(one, [1], np.random.default_rng(0))
+    one.weight[1] += 1e6
+    changes = one.cut()
+    assert np.isfinite(changes.change).all()
+    assert bool(torch.isfinite(one.weight).all())

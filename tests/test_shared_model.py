@@ -241,6 +241,21 @@ def test_a_model_of_other_settings_is_left_out_and_told(caplog: pytest.LogCaptur
     assert shared(other).position == len(topic.records)
 
 
+def test_a_writer_whose_numbers_went_wrong_harms_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    ann, bea = worker("ann"), worker("bea")
+    ann.process(clicks(0, 8), NOW_MS)
+    told = ann.tell(1.0)
+    assert told is not None
+    name = next(name for name in told.arrays if name.startswith("dense."))
+    told.arrays[name].flat[0] = np.nan
+    before = dense(bea)
+    merged = bea.merge([Record(value=value, offset=n) for n, value in enumerate(told.records())])
+    assert (merged.updates, merged.refused) == (0, 1)
+    assert "numbers that are not finite" in caplog.text
+    np.testing.assert_array_equal(dense(bea), before)
+    assert shared(bea).learned == {}
+
+
 def test_garbage_on_the_topic_harms_nobody(caplog: pytest.LogCaptureFixture) -> None:
     topic, ann = Topic(), worker("ann")
     ann.process(clicks(0, 8), NOW_MS)
