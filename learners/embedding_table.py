@@ -11,10 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from learners.contribution import RowChanges, TableChanges
+from learners.contribution import RowChanges
 from learners.event_batch import IntArray
 from learners.state_arrays import Arrays
 from learners.state_changes import CHANGED, LiveState, Marks, Taken, changed_rows, whole
+from learners.untold_changes import TableChanges
 
 _EPSILON = 1e-6
 

@@ -15,7 +15,7 @@ from learners.blend import Blend
 from learners.candidates import CandidateRetrieval, Candidates, no_candidates
 from learners.composition import Scored, SlateRules, compose, shortlist
 from learners.context_fields import NO_CONTEXT, ContextFields
-from learners.contribution import Contribution, DenseChanges
+from learners.contribution import Contribution
 from learners.counts.counts import Counts
 from learners.event_batch import BoolArray, EventBatch, FloatArray, Histories, IntArray, Settled, is_described
 from learners.features import NAMES, PAIR_FEATURES, PRIOR, ranking_features
@@ -38,6 +38,7 @@ from learners.task import Task
 from learners.task_axes import COUNTED, Axis, Each, Rest, TaskAxes, carried_over
 from learners.task_map import TaskMap, named
 from learners.top_list import pessimistic_ranks
+from learners.untold_changes import DenseChanges
 from learners.weightings.weighting import Explanation
 
 VERSION = "2"
@@ -71,7 +72,8 @@ class LearnerConfig:
         neighbours: Items kept of what goes with an item.
         nearest: How many of them the neural model brings.
         ranker_learning_rates: Of the ranker's experts, one each.
-        ranker_memory: Latest choices that the ranker learns from once more; 0 for none.
+        ranker_memory: Latest choices that the ranker learns from again; 0 for none.
+        ranker_reminders: How often it does, for each step on new ones.
         ranker_share: Share of the choices that are ranked and that the ranker learns from.
         ranked_per_step: Choices of one gradient step of the ranker.
         choices_per_step: Choices of one gradient step of the neural model.
@@ -99,6 +101,7 @@ class LearnerConfig:
     nearest: int = 100
     ranker_learning_rates: tuple[float, ...] = (0.001, 0.004)
     ranker_memory: int = 4_096
+    ranker_reminders: int = 2
     ranker_share: float = 1.0
     ranked_per_step: int = 16
     choices_per_step: int = 64
@@ -161,6 +164,7 @@ class OnlineLearner:
             rng=self._ranker_rng,
             choices_per_step=config.ranked_per_step,
             memory=config.ranker_memory,
+            reminders=config.ranker_reminders,
         )
         self._backlog = Backlog(
             choices_per_step=config.choices_per_step,
@@ -465,6 +469,7 @@ class OnlineLearner:
     def contribute(self, share: float) -> Contribution:
         """See `Learner`."""
         assert self._dense is not None, "share() comes first"
+        self._ranker.take_share(share)
         tables = {name: table.cut() for name, table in self._neural.tables.items()}
         return Contribution(share, self._dense.cut(share), tables)
 

@@ -96,8 +96,9 @@ class Ranker:
         rng: Source of the uniform part.
         candidates: N, how many candidates a learned choice compares, the chosen one included.
         choices_per_step: Choices of one gradient step.
-        memory: How many of the latest learned choices are kept. After each step there is another one on choices
-            drawn from them; 0 for none.
+        memory: How many of the latest learned choices are kept, of which some are drawn and learned once more; 0 for
+            none.
+        reminders: Steps on drawn choices after each step on new ones.
     """
 
     _TOP_SHARE = 0.6
@@ -112,6 +113,7 @@ class Ranker:
         candidates: int = 50,
         choices_per_step: int = 16,
         memory: int = 4_096,
+        reminders: int = 2,
     ) -> None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(rng.integers(2**63)))
@@ -133,6 +135,15 @@ class Ranker:
         self._memory_weights: FloatArray = np.zeros((memory, candidates), np.float32)
         self._memory_marks: Marks = np.zeros(memory, np.uint8)
         self._memorised = 0
+        self._reminders = self._own_reminders = reminders
+
+    def take_share(self, share: float) -> None:
+        """It learns from so much of the stream, and is averaged with those who learn from the rest.
+
+        An average of n networks moves as far as one of them. So each takes as many steps as one would that learns
+        from everything: the more on what it remembers.
+        """
+        self._reminders = self._own_reminders - 1 + round(1.0 / share)
 
     @property
     def shares(self) -> FloatArray:
@@ -211,7 +222,7 @@ class Ranker:
         return RankerLesson(float(loss.detach()), own.detach().numpy())
 
     def _remind(self, features: FloatArray, weights: FloatArray) -> None:
-        """Learn once more from choices of the past, and keep these for later.
+        """Learn again from choices of the past, and keep these for later.
 
         Experience replay (Lin, 1992, "Self-improving reactive agents"), of the ranker alone.
         """
@@ -219,7 +230,7 @@ class Ranker:
         if not memory:
             return
         known = min(self._memorised, memory)
-        if known >= len(weights):
+        for _ in range(self._reminders if known >= len(weights) else 0):
             some = self._memory_rng.integers(0, known, len(weights))
             self._step(self._memory_features[some].astype(np.float32), self._memory_weights[some])
         places = (self._memorised + np.arange(len(weights))) % memory

@@ -142,6 +142,7 @@ def build_pipeline(settings: Settings) -> Pipeline:
         newness=NewnessRules(age_s=recommend.new_age_s, impressions=recommend.new_impressions),
         ranker_learning_rates=learner.ranker_learning_rates,
         ranker_memory=learner.ranker_memory,
+        ranker_reminders=learner.ranker_reminders,
         neighbours=learner.neighbours,
         max_pairs=settings.state.max_pairs,
         exclude_seen=recommend.exclude_seen,

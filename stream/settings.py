@@ -317,6 +317,7 @@ class LearnerSettings(_Section):
         tuple[Annotated[float, Field(gt=0.0, le=1.0)], ...], Field(min_length=1, max_length=8)
     ] = (0.001, 0.004)
     ranker_memory: Annotated[int, Field(ge=0, le=100_000)] = 4_096
+    ranker_reminders: Annotated[int, Field(ge=0, le=100)] = 2
     neighbours: Annotated[int, Field(ge=1, le=1_000)] = 80
     device: str = "cpu"
     seed: int = 0

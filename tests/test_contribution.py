@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from learners.contribution import DenseChanges
 from learners.embedding_table import EmbeddingTable
+from learners.untold_changes import DenseChanges
 
 _D = 4
 
