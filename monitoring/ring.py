@@ -23,7 +23,12 @@ def slots(taken: int, more: int, size: int) -> tuple[slice, Slots]:
     return slice(more - stay, None), np.arange(taken + more - stay, taken + more) % size
 
 
-def moved(taken: int, before: int, size: int) -> tuple[Slots, Slots]:
-    """Where what stands in a ring of size `before` was, and where it is in one of another size; only what fits."""
+def moved(taken: int, before: int, size: int) -> tuple[Slots, Slots, int]:
+    """From a ring of size `before`, into which so many have gone, to a ring of another size, of which no more fit.
+
+    Returns:
+        The slots where they were, the slots where they are, and how many have gone into the other ring.
+    """
     numbers = np.arange(taken - min(taken, before, size), taken)
-    return numbers % before, numbers % size
+    first = 0 if before == size else numbers[0] if len(numbers) else taken
+    return numbers % before, (numbers - first) % size, taken - int(first)

@@ -86,8 +86,7 @@ class SlateAnswers:
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The inverse of `tables` and `rest` together; of other sizes, the latest slates and first places that fit."""
-        self._taken = int(arrays["taken"][0])
-        before, at = moved(self._taken, len(arrays["ids"]), len(self._ids))
+        before, at, self._taken = moved(int(arrays["taken"][0]), len(arrays["ids"]), len(self._ids))
         places = min(arrays["brought"].shape[1], self._brought.shape[1])
         self._ids[at] = arrays["ids"][before]
         self._brought[at, :places] = arrays["brought"][before, :places]

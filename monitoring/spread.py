@@ -50,8 +50,7 @@ class RecentPlaces:
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The inverse of `tables` and `rest` together; of another size, the latest that fit."""
-        self._taken = int(arrays["taken"][0])
-        before, at = moved(self._taken, len(arrays["rows"]), len(self._rows))
+        before, at, self._taken = moved(int(arrays["taken"][0]), len(arrays["rows"]), len(self._rows))
         self._rows[at] = arrays["rows"][before]
 
 

@@ -72,6 +72,6 @@ class TaskWindows:
         self._taken = arrays["taken"].astype(np.int64)
         self._asked[:] = -1
         for task, taken in enumerate(self._taken.tolist()):
-            before, at = moved(taken, len(arrays["scores"]), len(self._scores))
+            before, at, self._taken[task] = moved(taken, len(arrays["scores"]), len(self._scores))
             for table, name in ((self._scores, "scores"), (self._labels, "labels")):
                 table[at, task] = arrays[name][before, task]

@@ -81,3 +81,19 @@ def test_events_become_reactions() -> None:
     ]
     became = [SHOWN, CLICKED, CLICKED, SATISFIED, SATISFIED]
     assert list(reactions(told)) == [(5, 2, each) for each in became]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("slates", [4, 10, 30])
+def test_slates_go_on_where_more_or_fewer_are_remembered(slates: int) -> None:
+    before = SlateAnswers(sources=3, slates=10, places=4)
+    before.remember(range(25), np.ones((25, 4), np.int64), [4] * 25)
+    before.count([(24, 0, SHOWN)])
+    after = SlateAnswers(sources=3, slates=slates, places=3)
+    after.load_state_dict({**before.tables(), **before.rest()})
+    assert after.count([(24, 0, SHOWN), (24, 1, SHOWN), (24, 3, SHOWN)]).sum() == 1
+    after.remember(range(100, 100 + slates - 1), np.ones((slates - 1, 4), np.int64), [4] * (slates - 1))
+    assert after.count([(24, 2, SHOWN), (100, 0, SHOWN)]).sum() == 2, (
+        "it is the oldest, and there is room for it"
+    )
+    after.remember([200], np.ones((1, 4), np.int64), [4])
+    assert after.count([(24, 2, CLICKED)]).sum() == 0
