@@ -9,7 +9,6 @@ from typing import Any
 from benchmarks.step import shop
 from connectors.decode import RawRecord
 from connectors.event import encode_event
-from monitoring.metrics import Metrics
 from stream.allocator import keep_temporaries
 from stream.assembly import build_processor
 from stream.lookout import state_bytes
@@ -41,9 +40,7 @@ def measure(quick: bool) -> list[dict[str, Any]]:
     events = shop(_WARM_UP + repetitions * len(_BATCHES) * events_each)
     records: list[RawRecord] = [_Record(n, encode_event(event)) for n, event in enumerate(events)]
     processor = build_processor(settings)
-    tasks = processor.pipeline.learner.tasks
-    metrics: Metrics = worker_metrics(tasks)
-    observer = WorkerObserver(tasks, metrics, window=settings.monitoring.progressive_window, drift=True)
+    observer = WorkerObserver(worker_metrics(processor.pipeline.learner.tasks), processor)
     _play(processor, observer, records[:_WARM_UP], 256)
     costs: dict[int, tuple[list[float], list[float]]] = {batch: ([], []) for batch in _BATCHES}
     at = _WARM_UP
@@ -85,9 +82,9 @@ def _play(processor: Processor, observer: WorkerObserver, records: Any, batch: i
         began = time.perf_counter()
         processed = processor.process(records[start : start + batch], _NOW_MS)
         done = time.perf_counter()
-        observer.step(processed, processor.states, len(processor.pipeline.items))
-        stepping += done - began
-        watching += time.perf_counter() - done
+        observer.step(processed, processor)
+        stepping += done - began - processed.watch_s
+        watching += processed.watch_s + time.perf_counter() - done
     return stepping, watching
 
 

@@ -54,6 +54,11 @@ class Filters:
         self._said_s: NDArray[np.float64] = np.full(16, -np.inf)
         self._marks: Marks = np.zeros(16, np.uint8)
 
+    @property
+    def evicted(self) -> int:
+        """How many pairs of users and what they own were given up because there were too many."""
+        return self._owned.evicted
+
     def learn_many(self, happenings: Happenings) -> None:
         """Take note of what was acquired, withdrawn and put back on sale."""
         if happenings.acquired.any():

@@ -19,6 +19,9 @@ from learners.task_axes import Axis
 from learners.task_map import TaskMap
 from learners.weightings.weighting import Explanation
 
+EVICTED = ("pairs", "owned")
+"""What a learner gives up beyond a bound: pairs of users and items, and of users and what they own."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Predictions:
@@ -126,6 +129,11 @@ class Learner(Protocol):
     @property
     def answered(self) -> BoolArray:
         """(K,) which tasks have ever had a positive."""
+        ...
+
+    @property
+    def evictions(self) -> Mapping[str, int]:
+        """How many of each of `EVICTED` were given up so far because there were too many."""
         ...
 
     @property

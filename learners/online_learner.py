@@ -183,6 +183,11 @@ class OnlineLearner:
 
     # --- predicting
 
+    @property
+    def evictions(self) -> dict[str, int]:
+        """See `Learner`."""
+        return {"pairs": self._counts.own.evicted, "owned": self._filters.evicted}
+
     def predict_many(self, batch: EventBatch) -> Predictions:
         """See `Learner`."""
         self._ensure(batch.item_rows, batch.histories)

@@ -123,6 +123,12 @@ _STATE = (
     _gauge("items", "Items known."),
     _gauge("pending_impressions", "Impressions that wait for labels, late ones too."),
     _counter("expired_impressions_total", "Impressions that left without their labels: there were too many."),
+    _counter(
+        "evictions_total",
+        "Given up because there were too many, what was silent for longest first; `what` is `users`, `items`, `pairs` "
+        "(of users and what they chose) or `owned` (of users and what they own).",
+        "what",
+    ),
     _gauge("model_step", "Steps that the model has learned."),
     _gauge("state_bytes", "Arrays of the state, by piece; texts are counted as 256 bytes each.", "piece"),
 )

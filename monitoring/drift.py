@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from river.drift import ADWIN
+
+from monitoring.detector import Detector
 
 _FEWEST_LABELS = 32
 _LOSS_AT_ONE = 1.0
@@ -52,7 +54,7 @@ class DriftWatch:
 
     def __init__(self, tasks: Sequence[str], delta: float = 0.002) -> None:
         self._tasks = tuple(tasks)
-        self._detectors = [ADWIN(delta=delta) for _ in tasks]  # type: ignore[no-untyped-call]
+        self._detectors = [Detector(delta) for _ in tasks]
         self._sum = np.zeros(len(tasks))
         self._count = np.zeros(len(tasks))
         self._labels = np.zeros(len(tasks), np.int64)
@@ -75,11 +77,9 @@ class DriftWatch:
         for task in np.flatnonzero(self._count >= _FEWEST_LABELS).tolist():
             mean = self._sum[task] / self._count[task]
             self._sum[task] = self._count[task] = 0.0
-            detector = self._detectors[task]
-            before = float(detector.estimation)
-            detector.update(min(mean / _LOSS_AT_ONE, 1.0))  # type: ignore[no-untyped-call]
-            if detector.drift_detected:
-                after = float(detector.estimation)
+            change = self._detectors[task].update(min(mean / _LOSS_AT_ONE, 1.0))
+            if change is not None:
+                before, after = change
                 findings.append(
                     DriftFinding(
                         task=self._tasks[task],
@@ -94,3 +94,29 @@ class DriftWatch:
                     )
                 )
         return findings
+
+    def state_dict(self) -> dict[str, NDArray[Any]]:
+        """Everything; arrays are (K, ...), and a task's zeros are one of which nothing is known."""
+        saved = [detector.saved() for detector in self._detectors]
+        lengths = np.array([len(each) for each in saved], np.int64)
+        detectors = np.zeros((len(saved), lengths.max(initial=0)), np.uint8)
+        for row, each in zip(detectors, saved, strict=True):
+            row[: len(each)] = np.frombuffer(each, np.uint8)
+        return {
+            "detectors": detectors,
+            "lengths": lengths,
+            "sum": self._sum.copy(),
+            "count": self._count.copy(),
+            "labels": self._labels.copy(),
+        }
+
+    def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """The inverse of `state_dict`: it will find what it would have found. Detectors that another version of their
+        library saved begin anew.
+        """
+        for detector, row, length in zip(
+            self._detectors, arrays["detectors"], arrays["lengths"].tolist(), strict=True
+        ):
+            detector.load(row[:length].tobytes())
+        self._sum, self._count = arrays["sum"].astype(float), arrays["count"].astype(float)
+        self._labels = arrays["labels"].astype(np.int64)

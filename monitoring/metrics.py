@@ -36,6 +36,7 @@ class Metrics:
         placed: Names of why an item stands in its place.
         sources: Names of what brings items.
         places: Names of stretches of a slate.
+        evicted: Names of what is given up beyond a bound.
     """
 
     content_type = prometheus_client.CONTENT_TYPE_LATEST
@@ -49,6 +50,7 @@ class Metrics:
         placed: Sequence[str] = (),
         sources: Sequence[str] = (),
         places: Sequence[str] = (),
+        evicted: Sequence[str] = (),
     ) -> None:
         self.registry = CollectorRegistry()
         prometheus_client.ProcessCollector(registry=self.registry)
@@ -100,6 +102,7 @@ class Metrics:
         self.items = gauge("items")
         self.pending = gauge("pending_impressions")
         self.expired = counter("expired_impressions_total")
+        self.evictions = _named_children(counter("evictions_total"), evicted)
         self.model_step = gauge("model_step")
         self.state_bytes = _Numbered(gauge("state_bytes"))
 

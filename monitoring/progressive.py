@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +22,7 @@ class ProgressiveRanking:
 
     def __init__(self, window: int) -> None:
         self._window = window
-        self._chunks: deque[tuple[int, int, float, float, int, int]] = deque()
+        self._chunks: deque[tuple[float, ...]] = deque()
         self._inside = np.zeros(6)
         self._total = np.zeros(6)
 
@@ -69,6 +71,19 @@ class ProgressiveRanking:
         """Choices in the window or in the whole run."""
         return int((self._total if whole else self._inside)[0])
 
+    def state_dict(self) -> dict[str, NDArray[Any]]:
+        """Everything."""
+        return {
+            "chunks": np.array(self._chunks, np.float64).reshape(-1, len(self._total)),
+            "inside": self._inside.copy(),
+            "total": self._total.copy(),
+        }
+
+    def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """The inverse of `state_dict`; of another window there is in it what there was, until more choices come."""
+        self._chunks = deque(map(tuple, arrays["chunks"].tolist()))
+        self._inside, self._total = arrays["inside"].astype(float), arrays["total"].astype(float)
+
     def _share(self, part: int, of: int, whole: bool) -> float:
         sums = self._total if whole else self._inside
         return float(sums[part] / sums[of]) if sums[of] else float("nan")
@@ -87,7 +102,7 @@ class Smoothed:
         self._sum = np.zeros(size)
         self._weight = np.zeros(size)
 
-    def update(self, values: NDArray[np.floating], weights: NDArray[np.floating] | float = 1.0) -> None:
+    def update(self, values: NDArray[np.floating], weights: NDArray[Any] | float = 1.0) -> None:
         """Take (K,) values, NaN where there is none; each counts by its weight."""
         there = np.isfinite(values)
         weight = np.where(there, weights, 0.0)
@@ -101,3 +116,11 @@ class Smoothed:
         return np.divide(
             self._sum, self._weight, out=np.full_like(self._sum, np.nan), where=self._weight > 0.0
         )
+
+    def state_dict(self) -> dict[str, NDArray[Any]]:
+        """(K,) sums and weights."""
+        return {"sum": self._sum.copy(), "weight": self._weight.copy()}
+
+    def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """The inverse of `state_dict`."""
+        self._sum, self._weight = arrays["sum"].astype(float), arrays["weight"].astype(float)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from monitoring.ring import moved
 
 SHOWN, CLICKED, SATISFIED = range(3)
 """What may become of a place; each implies those before it."""
@@ -14,7 +17,7 @@ PLACES = ("1-3", "4-6", "7-10", "11-20", "21+")
 """Stretches of a slate, counted from 1 as people do."""
 
 _ENDS = (3, 6, 10, 20)
-_WIDEST = 64
+_NO_PLACE = 255
 
 
 class SlateAnswers:
@@ -22,33 +25,39 @@ class SlateAnswers:
 
     Args:
         sources: How many there are.
-        slates: How many slates are remembered; what comes back of older ones is not counted.
+        slates: R, how many slates are remembered; what comes back of older ones is not counted.
+        places: N, how many places of a slate.
+
+    Attributes:
+        marks: (R,) 1 where a row of the tables was written.
     """
 
-    def __init__(self, sources: int, slates: int = 20_000) -> None:
+    def __init__(self, sources: int, slates: int = 20_000, places: int = 64) -> None:
         self._sources = sources
-        self._slates = slates
-        self._slot_of: dict[str, int] = {}
-        self._ids: list[str | None] = [None] * slates
-        self._brought: list[bytes] = [b""] * slates
-        self._seen: list[bytearray] = [bytearray()] * slates
-        self._next = 0
+        self._slot_of: dict[int, int] = {}
+        self._taken = 0
+        self._ids = np.zeros(slates, np.uint64)
+        self._brought = np.zeros((slates, places), np.uint8)
+        self._became = np.full((slates, places), _NO_PLACE, np.uint8)  # and one more; 0 before anything did
+        self.marks = np.zeros(slates, np.uint8)
 
-    def remember(self, ids: Sequence[str], sources: NDArray[np.integer], lengths: Sequence[int]) -> None:
+    def remember(self, ids: Sequence[int], sources: NDArray[np.integer], lengths: Sequence[int]) -> None:
         """Take slates: their ids, (S, N) numbers of the sources of their places, and how many places are filled."""
-        rows = np.maximum(sources[:, :_WIDEST], 0).astype(np.uint8)
+        places = self._brought.shape[1]
+        rows = np.maximum(sources[:, :places], 0).astype(np.uint8)
         for slate, row, length in zip(ids, rows, lengths, strict=True):
-            slot = self._slot_of.get(slate)
-            if slot is None:
-                slot, self._next = self._next, (self._next + 1) % self._slates
-                former = self._ids[slot]
-                if former is not None:
-                    del self._slot_of[former]
-                self._ids[slot], self._slot_of[slate] = slate, slot
-                self._seen[slot] = bytearray(min(length, _WIDEST))
-                self._brought[slot] = row[:length].tobytes()
+            if slate in self._slot_of:
+                continue
+            slot = self._taken % len(self._ids)
+            if self._taken >= len(self._ids):
+                del self._slot_of[int(self._ids[slot])]
+            self._ids[slot], self._slot_of[slate] = slate, slot
+            self._brought[slot, : len(row)] = row
+            self._became[slot, :length], self._became[slot, length:] = 0, _NO_PLACE
+            self.marks[slot] = 1
+            self._taken += 1
 
-    def count(self, reactions: Iterable[tuple[str, int, int]]) -> NDArray[np.int64]:
+    def count(self, reactions: Iterable[tuple[int, int, int]]) -> NDArray[np.int64]:
         """Count what comes back: slate, zero-based place, and what became of it, `SHOWN` to `SATISFIED`.
 
         Returns:
@@ -57,11 +66,29 @@ class SlateAnswers:
         counts = np.zeros((3, self._sources, len(PLACES)), np.int64)
         for slate, place, became in reactions:
             slot = self._slot_of.get(slate)
-            if slot is None or not 0 <= place < len(self._seen[slot]):
+            if slot is None or not 0 <= place < self._became.shape[1]:
                 continue  # of another worker, of long ago, or made up
-            before = self._seen[slot][place]
-            if became + 1 > before:
-                self._seen[slot][place] = became + 1
+            before = int(self._became[slot, place])
+            if became + 1 > before:  # never where there is no place
+                self._became[slot, place] = became + 1
+                self.marks[slot] = 1
                 stretch = sum(place >= end for end in _ENDS)
-                counts[before : became + 1, self._brought[slot][place], stretch] += 1
+                counts[before : became + 1, self._brought[slot, place], stretch] += 1
         return counts
+
+    def tables(self) -> dict[str, NDArray[Any]]:
+        """(R,) and (R, N) what has marks, the live arrays."""
+        return {"ids": self._ids, "brought": self._brought, "became": self._became}
+
+    def rest(self) -> dict[str, NDArray[Any]]:
+        """What has none."""
+        return {"taken": np.array([self._taken])}
+
+    def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """The inverse of `tables` and `rest` together; of other sizes, the latest slates and first places that fit."""
+        before, at, self._taken = moved(int(arrays["taken"][0]), len(arrays["ids"]), len(self._ids))
+        places = min(arrays["brought"].shape[1], self._brought.shape[1])
+        self._ids[at] = arrays["ids"][before]
+        self._brought[at, :places] = arrays["brought"][before, :places]
+        self._became[at, :places] = arrays["became"][before, :places]
+        self._slot_of = dict(zip(self._ids[at].tolist(), at.tolist(), strict=True))

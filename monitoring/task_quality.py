@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from monitoring.operating_threshold import progressive_decisions
 
@@ -132,6 +131,8 @@ def log_loss(p: Floats, y: NDArray[np.bool_]) -> float:
 
 def auc(p: Floats, y: NDArray[np.bool_]) -> float:
     """Area under the receiver operating curve, by rank sums (Mann and Whitney, 1947)."""
+    from scipy.stats import rankdata  # half a second, and most commands rank nothing
+
     positives = int(y.sum())
     negatives = len(y) - positives
     if not positives or not negatives:

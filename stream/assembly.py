@@ -13,6 +13,7 @@ from stream.duplicates import RecentIds
 from stream.pipeline import Pipeline
 from stream.processor import Processor
 from stream.settings import Settings
+from stream.statistics import Statistics
 from stream.user_states import UserStates
 
 _NO_CHOICE = frozenset({"impression", "remove_from_cart", "dislike", "return", "dwell"})
@@ -74,7 +75,18 @@ def build_processor(settings: Settings) -> Processor:
         build_decoder(settings),
         build_pipeline(settings),
         build_states(settings),
+        build_statistics(settings),
         RecentIds(settings.events.duplicates_window),
+    )
+
+
+def build_statistics(settings: Settings) -> Statistics:
+    """Statistics of nothing yet."""
+    return Statistics(
+        build_tasks(settings),
+        window=settings.monitoring.progressive_window,
+        drift=settings.monitoring.drift,
+        slate_size=settings.recommend.slate_size,
     )
 
 

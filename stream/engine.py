@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from connectors.dead_letter import DeadLetter
 from connectors.decode import RawRecord
@@ -34,9 +34,6 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Ack = Callable[[], None]
-_Outcome = tuple[Processed, Sequence[object]]
-"""What came of some records, and the findings to publish."""
-
 _PUBLISHING = 4  # batches on their way to the broker at a time
 _BUFFERED_BATCHES = 4
 _SETTLING_S = 0.01
@@ -73,8 +70,8 @@ class Publisher(Protocol):
 class Observer(Protocol):
     """Who watches; every call is quick."""
 
-    def step(self, processed: Processed, states: Any, items: int) -> Sequence[object]:
-        """After each step, in the step's thread; returns findings to publish."""
+    def step(self, processed: Processed, processor: Processor) -> None:
+        """After each step, in the step's thread; the processor is as the step has left it."""
         ...
 
     def published(self, arrived_ms: Sequence[float], published_ms: float) -> None:
@@ -336,13 +333,13 @@ class Engine:
             if step.assignment.answers(record.partition, record.offset)
             and (timestamp := getattr(record, "timestamp", None))
         ]
-        for processed, findings in outcomes[:-1]:
-            await self._publish(processed, findings, ())
-        processed, findings = outcomes[-1]
+        for processed in outcomes[:-1]:
+            await self._publish(processed, ())
+        processed = outcomes[-1]
         self._due, self._owing = processed.due, processed.owing
-        await self._publish(processed, findings, arrived)  # each record's arrival counts once
+        await self._publish(processed, arrived)  # each record's arrival counts once
 
-    async def _process(self, step: Stepped) -> list[_Outcome]:
+    async def _process(self, step: Stepped) -> list[Processed]:
         """What came of a step's records: all at once, or, where that raised, one by one."""
         recovery = self.recovery
         outcome = await self.read(lambda processor: self._attempt(processor, step))
@@ -357,18 +354,21 @@ class Engine:
             await self._writing  # it might become the newest checkpoint while that is read
         return await self.read(lambda _: self._recover(recovery, step, outcome))
 
-    def _attempt(self, processor: Processor, step: Stepped) -> _Outcome | Exception:
+    def _attempt(self, processor: Processor, step: Stepped) -> Processed | Exception:
         try:
             processed = step.make(processor)
         except Exception as error:
             return error
         self._note(step)
-        return self._observed(processor, processed)
+        self.observer.step(processed, processor)
+        return processed
 
-    def _recover(self, recovery: Recovery, step: Stepped, failure: Exception) -> list[_Outcome]:
+    def _recover(self, recovery: Recovery, step: Stepped, failure: Exception) -> list[Processed]:
         recovered = recovery.recover(step.records, step.now_ms, failure, self._progressed, step.assignment)
         self.processor = recovered.processor
-        return [self._observed(recovered.processor, processed) for processed in recovered.outcomes]
+        for processed in recovered.outcomes:
+            self.observer.step(processed, recovered.processor)
+        return recovered.outcomes
 
     def _note(self, done: Done) -> None:
         """In the step's thread, in which order matters."""
@@ -381,12 +381,7 @@ class Engine:
         self._note(heard)
         return merged
 
-    def _observed(self, processor: Processor, processed: Processed) -> _Outcome:
-        return processed, self.observer.step(processed, processor.states, len(processor.pipeline.items))
-
-    async def _publish(
-        self, processed: Processed, findings: Sequence[object], arrived: Sequence[float]
-    ) -> None:
+    async def _publish(self, processed: Processed, arrived: Sequence[float]) -> None:
         self._reap()
         while len(self._publishing) >= _PUBLISHING:
             await asyncio.wait(self._publishing, return_when=asyncio.FIRST_COMPLETED)
@@ -395,7 +390,9 @@ class Engine:
             # A user's newer slate must not be overtaken by an older one: handed over in order, awaited apart.
             self.require_lease()
             since = self._handing_over_since = time.monotonic()
-            delivery = await self.publisher.send(processed.recommendations, processed.dead_letters, findings)
+            delivery = await self.publisher.send(
+                processed.recommendations, processed.dead_letters, processed.noticed.findings
+            )
             self._handing_over_since = None
             task = asyncio.create_task(self._deliver(delivery, arrived if processed.recommendations else ()))
             self._publishing[task] = since

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from connectors.event import Event
 from connectors.recommendation import ModelVersion, Recommendation, RecommendedItem
@@ -21,6 +21,7 @@ from stream.attribution import Attribution
 from stream.batching import Arrivals, Batcher
 from stream.event_columns import EventColumns
 from stream.ledger import Ledger
+from stream.slate_ids import slate_id, slate_number
 from stream.user_states import UserStates
 
 Placed = Literal["ranked", "explored", "new"]
@@ -88,12 +89,14 @@ class ServedColumns:
     """What stands in S slates of N places.
 
     Attributes:
+        ids: (S,) numbers of the slates.
         item_rows: (S, N), `ABSENT` where a slate is shorter.
         sources: (S, N) number in `candidates.SOURCES` of the source that brought the item.
         repeats: (S, N) whether the item stands in the user's history.
         new: (S, N) whether it is new.
     """
 
+    ids: NDArray[np.uint64]
     item_rows: IntArray
     sources: IntArray
     repeats: BoolArray
@@ -281,7 +284,7 @@ class Pipeline:
             items = places.items(n, names, tasks)
             recommendations.append(
                 Recommendation(
-                    recommendation_id=f"{number:016x}",
+                    recommendation_id=slate_id(number),
                     user_id=event.user_id,
                     generated_at_ms=now_ms,
                     trigger_event_id=event.event_id,
@@ -297,18 +300,13 @@ class Pipeline:
             dict(zip(FILTERS, slates.removed.tolist(), strict=True)),
             dict(zip(PLACED, placed.tolist(), strict=True)),
             ServedColumns(
+                ids=ids,
                 item_rows=slates.item_rows,
                 sources=slates.sources,
                 repeats=_in_histories(slates.item_rows, histories),
                 new=slates.new,
             ),
         )
-
-
-def slate_number(event: Event, version: str) -> int:
-    """A recommendation's id, as a number: the same for the same trigger and model version, whenever it is made."""
-    text = f"{event.user_id}\0{event.event_id}\0{version}".encode("utf-8", "surrogatepass")
-    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big")
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from connectors.dead_letter import DeadLetter, Reason
 from connectors.decode import EventDecoder, RawRecord, Refusal, dead_letter
 from connectors.event import Event
 from connectors.recommendation import Recommendation
+from learners.learner import EVICTED as EVICTED_BY_LEARNERS
 from learners.learner import SharingLearner
 from learners.state_arrays import Arrays, nest, unnest
 from learners.state_changes import LiveState, Taken, changed, load_marks, mark_all
@@ -25,6 +26,7 @@ from stream.duplicates import RecentIds
 from stream.ownership import EVERYTHING, Answers, Assignment
 from stream.pipeline import Pipeline, Share, Step
 from stream.shared_model import Merged, SharedModel, Told
+from stream.statistics import Noticed, Statistics
 from stream.user_states import UserStates
 
 logger = logging.getLogger(__name__)
@@ -33,6 +35,9 @@ Place = tuple[int, int]
 """Partition and offset of a record."""
 
 _NOTHING: Mapping[Place, str] = {}
+
+EVICTED = ("users", "items", *EVICTED_BY_LEARNERS)
+"""What is given up beyond its bound, what was silent for longest first."""
 
 ANSWERED_A_STEP = 256
 """Most slates of one step for events that were owed: a taking over must not hold up what is new."""
@@ -72,6 +77,8 @@ class Processed:
         duplicates: Events that had been applied and were sent again.
         decode_s: Time spent on decoding.
         step_s: Time spent in the pipeline.
+        noticed: What the statistics told of the step.
+        watch_s: Time spent on these.
         owed: Slates for events of partitions that were taken over.
         due: How many more of them there are to make; an empty list of records makes some.
         owing: Whether there are more, some of which may have to wait for what is not read yet.
@@ -86,6 +93,8 @@ class Processed:
     owed: Sequence[Recommendation] = ()
     due: int = 0
     owing: bool = False
+    noticed: Noticed = field(default_factory=Noticed)
+    watch_s: float = 0.0
 
     @property
     def recommendations(self) -> list[Recommendation]:
@@ -144,6 +153,7 @@ class Processor:
     decoder: EventDecoder
     pipeline: Pipeline
     states: UserStates
+    statistics: Statistics
     recent: RecentIds = field(default_factory=RecentIds)
     answers: Answers = field(default_factory=Answers)
     shared: SharedModel | None = None
@@ -182,16 +192,21 @@ class Processor:
             answered = {made.user_id for made in step.recommendations} if step is not None else set()
             waiting = self.answers.take(answered, ANSWERED_A_STEP)
         self.answers.reach(assignment, read.reached)
+        owed = self.pipeline.answer(waiting, self.states, now_ms) if waiting else ()
+        stepped = time.perf_counter()
+        noticed = self.statistics.count(step, now_ms) if step is not None else Noticed()
         processed = Processed(
             step=step,
             dead_letters=read.dead_letters,
             skipped=read.skipped,
             duplicates=read.duplicates,
             decode_s=decoded - started,
-            owed=self.pipeline.answer(waiting, self.states, now_ms) if waiting else (),
+            owed=owed,
             due=self.answers.due,
             owing=self.answers.owing,
-            step_s=time.perf_counter() - decoded,
+            step_s=stepped - decoded,
+            noticed=noticed,
+            watch_s=time.perf_counter() - stepped,
         )
         self._count(processed)
         self.totals.dead_letters += read.others_dead_letters
@@ -252,6 +267,15 @@ class Processor:
             if self.pipeline.batcher.is_trigger(event):
                 self.answers.owe(partition, event)
 
+    @property
+    def evictions(self) -> dict[str, int]:
+        """How many of each of `EVICTED` were given up so far, restarts included."""
+        return {
+            "users": self.states.index.evictions,
+            "items": self.pipeline.items.evictions,
+            **self.pipeline.learner.evictions,
+        }
+
     def _count(self, processed: Processed) -> None:
         totals, step = self.totals, processed.step
         totals.recommendations += len(processed.recommendations)
@@ -301,7 +325,7 @@ class Processor:
     # --- state
 
     def live_states(self) -> dict[str, LiveState]:
-        """The pieces of a checkpoint: users, the catalogue, the learner, the ledger with the recent ids."""
+        """The pieces of a checkpoint: users, catalogue, learner, the ledger with the recent ids, statistics."""
         return {
             "users": self.states.live_state(),
             "items": self.pipeline.items.live_state(),
@@ -312,6 +336,7 @@ class Processor:
                 "answered": self.answers.state_dict(),
                 **(nest("shared", self.shared.state_dict()) if self.shared is not None else {}),
             },
+            "statistics": self.statistics.live_state(),
         }
 
     def state_dicts(self) -> dict[str, Arrays]:
@@ -360,6 +385,7 @@ class Processor:
             self.recent.load_state_dict(unnest("recent", pieces["ledger"]))
         else:  # of a version that kept none
             self.pipeline.ledger.begin_anew()
+        self.statistics.load_state_dict(pieces.get("statistics", {}), tasks)
         # Who saved none was alone, and had answered what it had applied.
         self.answers.load_state_dict(
             pieces.get("ledger", {}).get(

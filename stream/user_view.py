@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from learners.row_index import RowIndex
+from stream.slate_ids import slate_id
 from stream.user_states import UserStates
 
 
@@ -45,7 +46,7 @@ def user_view(
         "pending": [
             {"item_id": items.id(row), "shown_at_ms": at_ms} for row, at_ms in zip(*user.pending, strict=True)
         ],
-        "recommendation_id": f"{user.slate_id:016x}" if user.slate_id else None,
+        "recommendation_id": slate_id(user.slate_id) if user.slate_id else None,
         "slate_generated_at_ms": user.slate_at_ms or None,
         "slate": [{"item_id": items.id(row), "rank": rank} for rank, row in enumerate(user.slate_rows)],
     }

@@ -129,14 +129,7 @@ class _Worker:
         store = checkpoint_store(settings)  # a place that cannot be used is told before anything slow
         warm_up(settings)
         processor = build_processor(settings)
-        tasks = processor.pipeline.learner.tasks
-        self._metrics = worker_metrics(tasks)
-        self._observer = WorkerObserver(
-            tasks,
-            self._metrics,
-            window=settings.monitoring.progressive_window,
-            drift=settings.monitoring.drift,
-        )
+        self._metrics = worker_metrics(processor.pipeline.learner.tasks)
         shape = topic_shape(client, settings.topics.events)
         topic_shape(client, settings.topics.model)  # a missing one is told now
         writer = uuid.uuid4().hex[:16]
@@ -145,6 +138,7 @@ class _Worker:
         if manifest is not None:
             logger.info("restored checkpoint=%d %s", manifest.number, _pairs(manifest.summary))
             self._metrics.checkpoint_at.set(manifest.created_at_ms / 1000.0)
+        self._observer = WorkerObserver(self._metrics, processor)
         topics = settings.topics
         self._publisher = KafkaPublisher(
             client,

@@ -19,7 +19,7 @@ from learners.candidates import EVIDENCE, Candidates
 from learners.context_fields import NO_CONTEXT, ContextFields
 from learners.event_batch import BoolArray, EventBatch, FloatArray, Histories, IntArray
 from learners.filters import FILTERS
-from learners.learner import Lesson, Predictions, Slates
+from learners.learner import EVICTED, Lesson, Predictions, Slates
 from learners.row_index import ABSENT
 from learners.state_changes import LiveState
 from learners.task import Task
@@ -32,6 +32,7 @@ from stream.checkpoints.manifest import Manifest
 from stream.checkpoints.store import CheckpointStore
 from stream.pipeline import Pipeline
 from stream.processor import Processor
+from stream.statistics import Statistics
 from stream.user_states import UserStates
 
 TASKS = (Task(name="click", window_s=60.0), Task(name="purchase", value=2.0, window_s=600.0))
@@ -52,11 +53,16 @@ class CountingLearner:
         self.step = 0
         self.counts: dict[int, int] = {}
         self.diary: list[tuple[str, Any]] = []
+        self.given_up = dict.fromkeys(EVICTED, 0)
         self.known: BoolArray = np.ones(len(self.tasks), np.bool_)
 
     @property
     def answered(self) -> BoolArray:
         return self.known
+
+    @property
+    def evictions(self) -> dict[str, int]:
+        return dict(self.given_up)
 
     @property
     def shown_axis(self) -> Axis:
@@ -198,11 +204,16 @@ def user_states(
     )
 
 
+def statistics(tasks: Sequence[Task] = TASKS, *, window: int = 100, drift: bool = True) -> Statistics:
+    return Statistics(tasks, window=window, drift=drift, slate_size=3)
+
+
 def processor(learner: Any = None, *, context: ContextFields = NO_CONTEXT, **bounds: int) -> Processor:
     """A processor that has seen nothing."""
     users = {name: bounds.pop(name) for name in ("max_users", "history_length") if name in bounds}
+    worked = pipeline(learner, context=context, **bounds)
     return Processor(
-        decoder(), pipeline(learner, context=context, **bounds), user_states(context=context, **users)
+        decoder(), worked, user_states(context=context, **users), statistics(worked.learner.tasks)
     )
 
 
@@ -278,11 +289,9 @@ class Diary:
     failed_steps: int = 0
     told_bytes: int = 0
     heard_updates: int = 0
-    findings: list[object] = field(default_factory=list)
 
-    def step(self, processed: Any, states: Any, items: int) -> Sequence[object]:
+    def step(self, processed: Any, processor: Processor) -> None:
         self.steps.append(processed.step.events if processed.step else 0)
-        return self.findings
 
     def published(self, arrived_ms: Sequence[float], published_ms: float) -> None:
         self.published_at.append((list(arrived_ms), published_ms))

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 import pytest
 
+import monitoring.detector as detector_module
 from monitoring.drift import DriftFinding, DriftWatch
 
 LABELS = 64
@@ -85,3 +86,19 @@ def test_an_absurd_loss_is_bounded() -> None:
     found = watched([0.2] * 300 + [1e9] * 60, noise=0.0)
     assert found
     assert all(finding.after <= 1.0 for finding in found)
+
+
+def test_a_detector_of_another_version_of_the_library_begins_anew_and_says_so(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = DriftWatch(["click"])
+    watched([0.2] * 300, watch=before)
+    saved = before.state_dict()
+    same = DriftWatch(["click"])
+    same.load_state_dict(saved)
+    assert watched([0.6] * 100, watch=same) == watched([0.6] * 100, watch=before) != []
+    monkeypatch.setattr(detector_module, "_LIBRARY", b"99.1")
+    other = DriftWatch(["click"])
+    other.load_state_dict(saved)
+    assert "99.1: it begins anew" in caplog.text
+    assert watched([0.6] * 100, watch=other) == [], "it has seen nothing else"

@@ -23,6 +23,7 @@ from stream.lease import FencedError
 from stream.ownership import Assignment, TakenOver
 from stream.processor import Processor
 from stream.recovery import Recovery, RecoveryError
+from stream.statistics import Noticed
 
 SOON_S = 10.0
 """Longer than anything takes; a test that waits so long has failed."""
@@ -159,14 +160,15 @@ async def test_results_are_handed_over_in_order() -> None:
             delivery.set_result(None)
 
 
-async def test_dead_letters_and_findings_are_published_too() -> None:
-    stage = Stage(batch_max_events=1)
-    stage.diary.findings = ["drift"]
+async def test_dead_letters_and_findings_are_published_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(batch_max_events=2)
+    found: Any = ["drift"]
+    monkeypatch.setattr(stage.engine.processor.statistics, "count", lambda *_: Noticed(findings=found))
     async with stage.run():
-        await stage.offer(*records([b"{"]))
+        await stage.offer(*records([b"{", *numbered([event()])]))
         await stage.publisher.wait_for(1)
         slates, letters, findings = stage.publisher.sent[0]
-        assert (slates, len(letters), findings) == ([], 1, ["drift"])
+        assert (len(slates), len(letters), findings) == (1, 1, found)
 
 
 async def test_what_was_applied_before_is_not_published_again() -> None:

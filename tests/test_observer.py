@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from builders import NOW_MS, event, numbered, records
-from fakes import TASKS, processor
+from fakes import TASKS, CountingLearner, processor, statistics
 from prometheus_client.parser import text_string_to_metric_families
 
 from monitoring.drift import DriftFinding
@@ -20,8 +21,9 @@ from stream.processor import Processed, Processor
 NAN = float("nan")
 
 
-def observer(**settings: Any) -> WorkerObserver:
-    return WorkerObserver(TASKS, worker_metrics(TASKS), **{"window": 100, "drift": True, **settings})
+def observer(working: Processor | None = None) -> WorkerObserver:
+    """Of a processor that has seen nothing, or of this one as it is."""
+    return WorkerObserver(worker_metrics(TASKS), working or processor())
 
 
 def shown(watching: WorkerObserver, name: str, **labels: str) -> float:
@@ -32,18 +34,19 @@ def shown(watching: WorkerObserver, name: str, **labels: str) -> float:
     raise KeyError(name, labels)
 
 
-def worked(*rounds: list[Any]) -> tuple[Processor, list[Processed]]:
-    """A processor, and what came of each round of events."""
-    working, offset, done = processor(), 0, []
+def worked(*rounds: list[Any]) -> tuple[Processor, WorkerObserver]:
+    """A processor, and an observer of what it made of each round of events."""
+    working, offset = processor(), 0
+    watching = observer(working)
     for some in rounds:
-        done.append(working.process(records(some, first=offset), NOW_MS))
+        watching.step(working.process(records(some, first=offset), NOW_MS), working)
         offset += len(some)
-    return working, done
+    return working, watching
 
 
 def step(**differing: Any) -> Processed:
     """A step whose labels and lesson a test chooses: two click labels, foreseen too low."""
-    _, (processed,) = worked(numbered([event()]))
+    processed = processor().process(records(numbered([event()])), NOW_MS)
     assert processed.step is not None
     lesson = replace(processed.step.lesson, **differing.pop("lesson", {}))
     given: dict[str, Any] = {
@@ -57,37 +60,46 @@ def step(**differing: Any) -> Processed:
     return replace(processed, step=replace(processed.step, **{**given, **differing}))
 
 
-def told(watching: WorkerObserver, processed: Processed) -> Any:
-    return watching.step(processed, processor().states, 3)
+class Told:
+    """An observer of a processor whose steps a test makes up."""
+
+    def __init__(self, drift: bool = True) -> None:
+        self.working = processor()
+        self.working.statistics = statistics(drift=drift)
+        self.watching = observer(self.working)
+
+    def __call__(self, processed: Processed) -> Sequence[DriftFinding]:
+        assert processed.step is not None
+        noticed = self.working.statistics.count(processed.step, NOW_MS)
+        self.watching.step(replace(processed, noticed=noticed), self.working)
+        return noticed.findings
 
 
 def test_a_step_is_counted() -> None:
-    working, (done,) = worked([*numbered([event(), event("bob")]), b"garbage"])
-    watching = observer()
-    assert list(watching.step(done, working.states, 7)) == []
+    _, watching = worked([*numbered([event(), event("bob")]), b"garbage"])
     assert shown(watching, "events_learned_total") == 2.0
     assert shown(watching, "recommendations_total") == 2.0
     assert shown(watching, "dead_letters_total", reason="not_json") == 1.0
     assert shown(watching, "applied_offset", partition="0") == 2.0
-    assert (shown(watching, "users"), shown(watching, "items")) == (2.0, 7.0)
+    assert (shown(watching, "users"), shown(watching, "items")) == (2.0, 1.0)
     assert shown(watching, "last_event_timestamp_seconds") == NOW_MS / 1000.0 + 1.0
     assert shown(watching, "pending_impressions") == 2.0
 
 
 def test_records_that_were_seen_before_are_counted_as_such() -> None:
     working, _ = worked(numbered([event()]))
-    again = working.process(records(numbered([event()])), NOW_MS)
-    watching = observer()
-    watching.step(again, working.states, 1)
+    watching = observer(working)
+    watching.step(working.process(records(numbered([event()])), NOW_MS), working)
     assert shown(watching, "records_skipped_total") == 1.0
     assert shown(watching, "events_learned_total") == 0.0
 
 
 def test_what_was_read_again_sent_again_and_late_is_told_apart() -> None:
-    working, watching = processor(), observer()
+    working = processor()
+    watching = observer(working)
     some = [event(event_id="new"), event(event_id="old", occurred_at_ms=NOW_MS - 3_600_001)]
     for first in (0, 0, 2):
-        watching.step(working.process(records(some, first=first), NOW_MS), working.states, 1)
+        watching.step(working.process(records(some, first=first), NOW_MS), working)
     assert shown(watching, "records_skipped_total") == 2.0
     assert shown(watching, "duplicates_total") == 2.0
     assert shown(watching, "late_events_total") == 1.0
@@ -95,12 +107,9 @@ def test_what_was_read_again_sent_again_and_late_is_told_apart() -> None:
 
 
 def test_ranks_become_hit_rates() -> None:
-    working, done = worked(
+    _, watching = worked(
         numbered([event(item="a")]), numbered([event(item="a")], 1), numbered([event(item="new")], 2)
     )
-    watching = observer()
-    for processed in done:
-        watching.step(processed, working.states, 1)
     assert shown(watching, "progressive_hit_rate", window="run") == pytest.approx(1 / 3)
     assert shown(watching, "progressive_ndcg", window="run") == pytest.approx(1 / 3)
     assert shown(watching, "progressive_choices", window="sliding") == 3.0
@@ -109,9 +118,9 @@ def test_ranks_become_hit_rates() -> None:
 
 
 def test_labels_losses_and_calibration_are_shown_by_task() -> None:
-    watching = observer()
+    told = Told()
+    watching = told.watching
     told(
-        watching,
         step(lesson={"task_losses": np.array([0.7, NAN], np.float32), "task_weights": np.array([2.0, 3.0])}),
     )
     assert shown(watching, "labels_total", task="click", positive="yes") == 1.0
@@ -128,34 +137,52 @@ def test_labels_losses_and_calibration_are_shown_by_task() -> None:
 
 
 def test_relatedness_is_shown_where_both_tasks_had_labels() -> None:
-    watching = observer()
+    told = Told()
+    watching = told.watching
     both = np.ones((2, 2), np.bool_)
     related = np.array([[1.0, -0.5], [-0.5, 1.0]], np.float32)
-    told(watching, step(label_mask=both, lesson={"relatedness": related}))
-    told(
-        watching, step(lesson={"relatedness": np.zeros((2, 2), np.float32)})
-    )  # clicks only: no news of the pair
+    told(step(label_mask=both, lesson={"relatedness": related}))
+    told(step(lesson={"relatedness": np.zeros((2, 2), np.float32)}))  # clicks only: no news of the pair
     assert shown(watching, "task_relatedness", task="click", other="purchase") == -0.5
     assert watching.summary()["relatedness"] == {"click": {"purchase": -0.5}, "purchase": {"click": -0.5}}
 
 
 def test_late_labels_and_impressions_that_left_are_counted() -> None:
-    watching = observer()
+    told = Told()
     late = np.array([[True, False], [False, False]])
-    states = processor().states
-    states.pending_of(0).expired_early = 3
-    watching.step(step(label_late=late), states, 1)
-    watching.step(step(), states, 1)
-    assert shown(watching, "late_labels_total", task="click") == 1.0
-    assert shown(watching, "late_labels_total", task="purchase") == 0.0
-    assert shown(watching, "expired_impressions_total") == 3.0
+    told.working.states.pending_of(0).expired_early = 3
+    told(step(label_late=late))
+    told(step())
+    assert shown(told.watching, "late_labels_total", task="click") == 1.0
+    assert shown(told.watching, "late_labels_total", task="purchase") == 0.0
+    assert shown(told.watching, "expired_impressions_total") == 3.0
+
+
+def test_what_is_given_up_is_counted_by_what_it_is_and_not_again_after_a_restart() -> None:
+    learner = CountingLearner()
+    working = processor(learner, max_users=2, max_items=3)
+    watching = observer(working)
+    everybody = [event(f"u{n}", f"i{n}") for n in range(4)]
+    for n, one in enumerate(everybody):
+        learner.given_up["owned"] = 2 * n
+        watching.step(working.process(records(numbered([one], n), first=n), NOW_MS), working)
+    for what, count in (("users", 2.0), ("items", 1.0), ("pairs", 0.0), ("owned", 6.0)):
+        assert shown(watching, "evictions_total", what=what) == count
+    later = observer(working)
+    working.process(records(numbered([event("u9", "i9")], 9), first=9), NOW_MS)
+    later.step(working.process(records([b"garbage"], first=10), NOW_MS), working)
+    assert shown(later, "evictions_total", what="users") == 1.0, (
+        "what an earlier process counted stays its own"
+    )
+    assert shown(later, "evictions_total", what="owned") == 0.0
 
 
 def test_how_tasks_go_together_and_their_gates_are_shown() -> None:
-    watching = observer()
+    told = Told()
+    watching = told.watching
     label = np.array([[1.0, 0.25], [0.25, NAN]], np.float32)
     gates = np.array([[0.75, 0.25], [0.5, 0.5]], np.float32)
-    told(watching, step(lesson={"related": {"label": label}, "gates": gates}))
+    told(step(lesson={"related": {"label": label}, "gates": gates}))
     assert shown(watching, "task_association", measure="label", task="click", other="purchase") == 0.25
     assert np.isnan(shown(watching, "task_association", measure="label", task="purchase", other="purchase"))
     assert shown(watching, "task_gate", task="click", expert="0") == 0.75
@@ -164,8 +191,9 @@ def test_how_tasks_go_together_and_their_gates_are_shown() -> None:
 
 
 def test_skipped_parts_are_counted() -> None:
-    watching = observer()
-    told(watching, step(lesson={"skipped": ("retrieval", "ranker", "ranker")}))
+    told = Told()
+    watching = told.watching
+    told(step(lesson={"skipped": ("retrieval", "ranker", "ranker")}))
     assert shown(watching, "nonfinite_skips_total", part="ranker") == 2.0
     assert shown(watching, "nonfinite_skips_total", part="tasks") == 0.0
 
@@ -207,7 +235,7 @@ def test_checkpoints_are_shown() -> None:
     assert shown(watching, "step_failures_total") == 1.0
 
 
-def drifting(watching: WorkerObserver) -> list[DriftFinding]:
+def drifting(told: Told) -> list[DriftFinding]:
     found: list[DriftFinding] = []
     mask = np.zeros((64, 2), np.bool_)
     mask[:, 0] = True
@@ -222,13 +250,13 @@ def drifting(watching: WorkerObserver) -> list[DriftFinding]:
             label_delay_s=zeros[:, 0],
             lesson={"task_losses": losses},
         )
-        found += told(watching, processed)
+        found += told(processed)
     return found
 
 
 def test_drift_is_published_counted_and_summed_up() -> None:
-    watching = observer()
-    found = drifting(watching)
+    told = Told()
+    found, watching = drifting(told), told.watching
     assert found
     assert {(finding.task, finding.direction) for finding in found} == {("click", "worse")}
     assert shown(watching, "drift_findings_total", task="click", direction="worse") == len(found)
@@ -239,7 +267,7 @@ def test_drift_is_published_counted_and_summed_up() -> None:
 
 
 def test_drift_can_be_left_alone() -> None:
-    assert drifting(observer(drift=False)) == []
+    assert drifting(Told(drift=False)) == []
 
 
 def test_the_summary_of_nothing_is_json() -> None:
@@ -250,12 +278,9 @@ def test_the_summary_of_nothing_is_json() -> None:
 
 
 def test_what_slates_show_is_counted() -> None:
-    working, done = worked(
+    _, watching = worked(
         numbered([event(item="a")]), numbered([event(item="b")], 1), numbered([event("bob", item="b")], 2)
     )
-    watching = observer()
-    for processed in done:
-        watching.step(processed, working.states, 2)
     assert shown(watching, "places_total", placed="ranked") == 5.0
     assert shown(watching, "source_places_total", source="repeat") == 5.0
     assert shown(watching, "repeat_places_total") == 4.0, "Bob has seen one of his two items"
@@ -268,25 +293,26 @@ def test_what_slates_show_is_counted() -> None:
 
 
 def test_answers_count_by_source_and_place() -> None:
-    working, watching = processor(), observer()
+    working = processor()
+    watching = observer(working)
     first = working.process(records(numbered([event(item="a")])), NOW_MS)
-    watching.step(first, working.states, 1)
+    watching.step(first, working)
     slate = first.recommendations[0].recommendation_id
     told = [
         event(event_id=kind, kind=kind, item="a", recommendation_id=slate, position=0)
         for kind in ("impression", "click", "like")
     ]
     told.append(event(event_id="other", item="a", recommendation_id="of somebody else", position=0))
-    watching.step(working.process(records(told, first=1), NOW_MS), working.states, 1)
+    watching.step(working.process(records(told, first=1), NOW_MS), working)
     for name in ("shown", "clicked", "satisfied"):
         assert shown(watching, f"{name}_places_total", source="repeat", places="1-3") == 1.0
         assert shown(watching, f"{name}_places_total", source="repeat", places="4-6") == 0.0
 
 
 def test_gradients_step_sizes_and_quality_of_forecasts_are_shown_by_task() -> None:
-    watching = observer()
+    told = Told()
+    watching = told.watching
     told(
-        watching,
         step(
             lesson={
                 "gradient_norms": np.array([2.5, NAN], np.float32),
@@ -304,6 +330,7 @@ def test_gradients_step_sizes_and_quality_of_forecasts_are_shown_by_task() -> No
 
 
 def test_the_time_that_watching_takes_is_counted() -> None:
-    watching = observer()
-    told(watching, step())
+    told = Told()
+    watching = told.watching
+    told(step())
     assert 0.0 < shown(watching, "observer_seconds_total") < 1.0

@@ -11,7 +11,8 @@ from fakes import CountingLearner, pipeline, user_states
 
 from connectors.event import Event
 from learners.row_index import ABSENT
-from stream.pipeline import Pipeline, Share, Step, slate_number
+from stream.pipeline import Pipeline, Share, Step
+from stream.slate_ids import slate_number
 from stream.user_states import UserStates
 
 AT_MS = NOW_MS + 60_000

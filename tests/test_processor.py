@@ -219,7 +219,7 @@ def test_the_state_is_a_moment_not_a_window() -> None:
         records(numbered([event(item="b"), event("bob", "a"), event(kind="impression")], 1), first=1), NOW_MS
     )
     assert {piece: {n: a.tobytes() for n, a in arrays.items()} for piece, arrays in pieces.items()} == kept
-    assert set(pieces) == {"users", "items", "learner", "ledger"}
+    assert set(pieces) == {"users", "items", "learner", "ledger", "statistics"}
 
 
 @given(log, log, st.integers(1, 9), st.integers(1, 9))

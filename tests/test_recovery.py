@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 from builders import NOW_MS, Record, event, numbered, records
-from fakes import processor
+from checkpointed import different
+from fakes import processor, statistics
 from hypothesis import given
 from hypothesis import strategies as st
 from laws import law
@@ -130,6 +131,12 @@ def test_the_state_is_as_if_the_poison_had_never_been_there(
     assert sum(one.step.events for one in worked.outcomes if one.step) == count - len(poison), (
         "each told once"
     )
+    again = statistics()
+    for one in worked.outcomes:
+        if one.step is not None:
+            again.count(one.step, NOW_MS)
+    counted = worked.processor.statistics
+    assert different({"": counted.state_dict()}, {"": again.state_dict()}) == [], "and counted once"
 
 
 def test_a_dead_letter_says_what_the_learner_said_and_holds_the_record() -> None:

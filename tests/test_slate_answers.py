@@ -8,6 +8,10 @@ from builders import event
 
 from monitoring.slate_answers import CLICKED, PLACES, SATISFIED, SHOWN, SlateAnswers
 from stream.reactions import reactions
+from stream.slate_ids import slate_id
+
+ONE, TWO = 1, 2**64 - 1
+"""Numbers of slates."""
 
 SOURCES = np.array([[0, 1, 1, 2], [2, 2, -1, -1]])
 
@@ -15,54 +19,54 @@ SOURCES = np.array([[0, 1, 1, 2], [2, 2, -1, -1]])
 @pytest.fixture
 def answers() -> SlateAnswers:
     remembered = SlateAnswers(sources=3, slates=10)
-    remembered.remember(["one", "two"], SOURCES, [4, 2])
+    remembered.remember([ONE, TWO], SOURCES, [4, 2])
     return remembered
 
 
 def test_places_count_by_their_source_and_stretch(answers: SlateAnswers) -> None:
-    counts = answers.count([("one", 0, SHOWN), ("one", 3, SHOWN), ("two", 1, SHOWN)])
+    counts = answers.count([(ONE, 0, SHOWN), (ONE, 3, SHOWN), (TWO, 1, SHOWN)])
     assert counts[SHOWN, 0].tolist() == [1, 0, 0, 0, 0]
     assert counts[SHOWN, 2].tolist() == [1, 1, 0, 0, 0]
     assert counts[CLICKED].sum() == 0
 
 
 def test_a_place_counts_once_and_what_is_more_implies_what_is_less(answers: SlateAnswers) -> None:
-    first = answers.count([("one", 1, SHOWN), ("one", 1, CLICKED), ("one", 1, CLICKED)])
+    first = answers.count([(ONE, 1, SHOWN), (ONE, 1, CLICKED), (ONE, 1, CLICKED)])
     assert first.sum(axis=(1, 2)).tolist() == [1, 1, 0]
-    assert answers.count([("one", 1, SHOWN)]).sum() == 0
-    assert answers.count([("one", 1, SATISFIED)]).sum(axis=(1, 2)).tolist() == [0, 0, 1]
-    unseen = answers.count([("two", 0, SATISFIED)])
+    assert answers.count([(ONE, 1, SHOWN)]).sum() == 0
+    assert answers.count([(ONE, 1, SATISFIED)]).sum(axis=(1, 2)).tolist() == [0, 0, 1]
+    unseen = answers.count([(TWO, 0, SATISFIED)])
     assert unseen.sum(axis=(1, 2)).tolist() == [1, 1, 1], "who buys has seen"
 
 
 def test_what_nobody_served_is_not_counted(answers: SlateAnswers) -> None:
-    made_up = [("three", 0, SHOWN), ("one", 4, SHOWN), ("two", 2, CLICKED), ("one", -1, SHOWN)]
+    made_up = [(3, 0, SHOWN), (ONE, 4, SHOWN), (TWO, 2, CLICKED), (ONE, -1, SHOWN)]
     assert answers.count(made_up).sum() == 0
 
 
 def test_a_slate_that_comes_again_keeps_what_became_of_it(answers: SlateAnswers) -> None:
-    answers.count([("one", 0, CLICKED)])
-    answers.remember(["one"], SOURCES[:1], [4])
-    assert answers.count([("one", 0, CLICKED)]).sum() == 0
+    answers.count([(ONE, 0, CLICKED)])
+    answers.remember([ONE], SOURCES[:1], [4])
+    assert answers.count([(ONE, 0, CLICKED)]).sum() == 0
 
 
 def test_old_slates_are_forgotten(answers: SlateAnswers) -> None:
-    answers.remember([f"slate {n}" for n in range(9)], np.zeros((9, 4), np.int64), [4] * 9)
-    assert answers.count([("one", 0, SHOWN)]).sum() == 0
-    assert answers.count([("two", 0, SHOWN)]).sum() == 1
+    answers.remember(range(100, 109), np.zeros((9, 4), np.int64), [4] * 9)
+    assert answers.count([(ONE, 0, SHOWN)]).sum() == 0
+    assert answers.count([(TWO, 0, SHOWN)]).sum() == 1
     assert len(answers._slot_of) == 10
 
 
 def test_every_place_has_its_stretch() -> None:
     answers = SlateAnswers(sources=1)
-    answers.remember(["long"], np.zeros((1, 30), np.int64), [30])
-    found = [PLACES[answers.count([("long", place, SHOWN)])[SHOWN, 0].argmax()] for place in range(30)]
+    answers.remember([ONE], np.zeros((1, 30), np.int64), [30])
+    found = [PLACES[answers.count([(ONE, place, SHOWN)])[SHOWN, 0].argmax()] for place in range(30)]
     assert [found.count(stretch) for stretch in PLACES] == [3, 3, 4, 10, 10]
 
 
 def test_events_become_reactions() -> None:
     def on_slate(kind: str, **fields: object) -> object:
-        return event(kind=kind, recommendation_id="s", position=2, **fields)
+        return event(kind=kind, recommendation_id=slate_id(5), position=2, **fields)
 
     told = [
         on_slate("impression"),
@@ -71,7 +75,25 @@ def test_events_become_reactions() -> None:
         on_slate("dwell", value=30.0),
         on_slate("purchase"),
         event(kind="click", position=2),
-        event(kind="click", recommendation_id="s"),
+        event(kind="click", recommendation_id=slate_id(5)),
+        event(kind="click", recommendation_id="somebody else's", position=2),
+        event(kind="click", recommendation_id="5", position=2),
     ]
     became = [SHOWN, CLICKED, CLICKED, SATISFIED, SATISFIED]
-    assert list(reactions(told)) == [("s", 2, each) for each in became]  # type: ignore[arg-type]
+    assert list(reactions(told)) == [(5, 2, each) for each in became]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("slates", [4, 10, 30])
+def test_slates_go_on_where_more_or_fewer_are_remembered(slates: int) -> None:
+    before = SlateAnswers(sources=3, slates=10, places=4)
+    before.remember(range(25), np.ones((25, 4), np.int64), [4] * 25)
+    before.count([(24, 0, SHOWN)])
+    after = SlateAnswers(sources=3, slates=slates, places=3)
+    after.load_state_dict({**before.tables(), **before.rest()})
+    assert after.count([(24, 0, SHOWN), (24, 1, SHOWN), (24, 3, SHOWN)]).sum() == 1
+    after.remember(range(100, 100 + slates - 1), np.ones((slates - 1, 4), np.int64), [4] * (slates - 1))
+    assert after.count([(24, 2, SHOWN), (100, 0, SHOWN)]).sum() == 2, (
+        "it is the oldest, and there is room for it"
+    )
+    after.remember([200], np.ones((1, 4), np.int64), [4])
+    assert after.count([(24, 2, CLICKED)]).sum() == 0

@@ -142,7 +142,9 @@ def test_every_array_of_a_processor_is_declared() -> None:
         "learner": many.pipeline.learner.task_axes,  # type: ignore[attr-defined]
         "ledger": many.pipeline.ledger.task_axes,
         "items": {},
+        "statistics": many.statistics.task_axes,
     }
+    assert axes.keys() == before.keys()
     for piece, of in axes.items():
         assert undeclared(before[piece], after[piece], of) == []
     bits = {name for name, of in axes["users"].items() if isinstance(of, Bits)}

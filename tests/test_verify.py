@@ -27,6 +27,7 @@ from stream.assembly import (
     build_batcher,
     build_decoder,
     build_states,
+    build_statistics,
     build_tasks,
     checkpoint_store,
 )
@@ -74,6 +75,7 @@ def worker(settings: Settings) -> Processor:
             slate_size=3,
         ),
         build_states(settings),
+        build_statistics(settings),
         RecentIds(settings.events.duplicates_window),
     )
 

@@ -216,6 +216,14 @@ def pipeline() -> Dashboard:
             (f"max by (job) ({of('freshet_pending_impressions')})", "impressions"),
             limits=(0, None),
         ),
+        lines(
+            "Given up",
+            "In a minute, since there are too many; what was silent for longest goes first. Much of it all the "
+            "time: the bound is too low for what comes.",
+            (f"max by (what) (increase({of('freshet_evictions_total')}[1m]))", "{{what}}"),
+            limits=(0, None),
+            width=24,
+        ),
     )
     return board(
         "pipeline",

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from learners.state_arrays import Arrays
-from learners.state_deltas import merged_part
+from learners.state_deltas import merged_part, nothing
 from stream.checkpoints.folder import Entry, FolderReader
 from stream.checkpoints.manifest import FORMAT, CheckpointError, Manifest
 from stream.checkpoints.place import Place
@@ -136,7 +136,8 @@ def merged(piece: str, chain: Sequence[FolderReader]) -> Iterator[Arrays]:
     Raises:
         CheckpointError: A file is damaged.
     """
-    links = [link for reader in chain for link in reader.links(piece)]
+    # a piece may be younger than the base, which then holds nothing of it
+    links = [nothing(), *(link for reader in chain for link in reader.links(piece))]
     for part in links[-1].parts():
         yield merged_part(part, links)
 

@@ -70,12 +70,8 @@ class _Loop:
         warm_up(settings)
         self._topic = settings.topics.events
         self._processor: Processor = build_processor(settings)
-        tasks = self._processor.pipeline.learner.tasks
         self._observer = WorkerObserver(
-            tasks,
-            worker_metrics(tasks),
-            window=settings.monitoring.progressive_window,
-            drift=settings.monitoring.drift,
+            worker_metrics(self._processor.pipeline.learner.tasks), self._processor
         )
         self._scenario = scenario = stage()
         self._log = iter(scenario.log) if scenario.log is not None else None
@@ -96,7 +92,7 @@ class _Loop:
         self._produced += len(events)
         self._latest_user = events[-1].user_id
         processed = self._processor.process(records, wall_ms())
-        self._observer.step(processed, self._processor.states, len(self._processor.pipeline.items))
+        self._observer.step(processed, self._processor)
         if self._scenario.simulation is not None:
             for slate in processed.recommendations:
                 self._scenario.simulation.receive(slate)

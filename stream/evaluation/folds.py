@@ -43,6 +43,11 @@ class WithholdingLearner:
         return self._learner.answered
 
     @property
+    def evictions(self) -> Mapping[str, int]:
+        """See `Learner`."""
+        return self._learner.evictions
+
+    @property
     def shown_axis(self) -> Axis:
         """See `Learner`."""
         return self._learner.shown_axis

@@ -1,0 +1,249 @@
+"""What a worker keeps of its own quality: windows, averages, drift. It is state, and as exact as all other state.
+
+It changes with the step that it watches and before the next snapshot, so a checkpoint holds it as of the offsets that
+are applied, and a step that is made again from there counts once, as its events do. What only goes up is not here:
+Prometheus' counters begin at zero with each process, and Prometheus knows how to deal with that.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from learners.candidates import SOURCES
+from learners.learner import Lesson
+from learners.row_index import ABSENT
+from learners.state_arrays import Arrays, nest, unnest
+from learners.state_changes import LiveState, Marks, Table, whole
+from learners.task import Task
+from learners.task_axes import BY_TASK, COUNTED, TaskAxes, carried_over
+from learners.task_map import TaskMap
+from monitoring.drift import DriftFinding, DriftWatch
+from monitoring.progressive import ProgressiveRanking, Smoothed
+from monitoring.slate_answers import PLACES, SlateAnswers
+from monitoring.spread import RecentEvents, RecentPlaces
+from monitoring.task_windows import TaskWindows
+from stream.pipeline import Step
+from stream.reactions import reactions
+
+_LATEST_FINDINGS = 20
+
+
+class _Marked(Protocol):
+    """What is kept in tables that are saved row by row."""
+
+    marks: Marks
+
+    def tables(self) -> dict[str, NDArray[Any]]: ...
+
+    def rest(self) -> dict[str, NDArray[Any]]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noticed:
+    """What a step told.
+
+    Attributes:
+        findings: Drift.
+        reactions: (3, sources, stretches) places that were seen, answered and liked for the first time.
+        novelty_bits: How little known was what the step's slates show, summed over places.
+    """
+
+    findings: Sequence[DriftFinding] = ()
+    reactions: NDArray[np.int64] = field(
+        default_factory=lambda: np.zeros((3, len(SOURCES), len(PLACES)), np.int64)
+    )
+    novelty_bits: float = 0.0
+
+
+class Statistics:
+    """Watches the steps of one processor.
+
+    Args:
+        tasks: Axis K.
+        window: Choices of the progressive window, and labels of each task's.
+        drift: Whether to look for drift.
+        slate_size: Places of a slate.
+
+    Attributes:
+        lock: Held while a step is counted; whoever looks from another thread holds it too.
+        labels: (K,) labels so far.
+        weights: (K,) of the tasks, lately.
+        found: Findings so far.
+        latest: The latest of them.
+        event_time_ms: Of the newest event.
+    """
+
+    def __init__(self, tasks: Sequence[Task], *, window: int, drift: bool, slate_size: int) -> None:
+        self.lock = threading.Lock()
+        K = len(tasks)
+        self.ranking = ProgressiveRanking(window)
+        self.windows = TaskWindows(K, window)
+        self.losses = Smoothed(K)
+        self.gradients = Smoothed(K)
+        self.rates = Smoothed(K)
+        self.foreseen = Smoothed(K)
+        self.related = Smoothed(K * K)
+        self.training = Smoothed(2)
+        self.labels = np.zeros(K, np.int64)
+        self.weights = np.array([task.value for task in tasks], np.float64)
+        self.answers = SlateAnswers(len(SOURCES), places=slate_size)
+        self.places = RecentPlaces()
+        self.events = RecentEvents()
+        self.latest: deque[DriftFinding] = deque(maxlen=_LATEST_FINDINGS)
+        self.found = 0
+        self.event_time_ms = 0
+        self._drift = DriftWatch([task.name for task in tasks]) if drift else None
+
+    # --- steps
+
+    def count(self, step: Step, now_ms: int) -> Noticed:
+        """Take a step in, once."""
+        with self.lock:
+            self.event_time_ms = max(self.event_time_ms, step.event_time_ms)
+            self._count_choices(step)
+            novelty_bits = self._count_slates(step)
+            counts = self._count_labels(step)
+            self._count_lesson(step.lesson, counts)
+            findings = self._look_for_drift(step, counts, now_ms)
+            if not step.answering:
+                return Noticed(findings=findings, novelty_bits=novelty_bits)
+            came = self.answers.count(reactions(step.answering))
+            return Noticed(findings=findings, novelty_bits=novelty_bits, reactions=came)
+
+    def _count_choices(self, step: Step) -> None:
+        self.ranking.update(step.ranks, step.known)
+        losses = np.array([step.lesson.retrieval_loss, step.lesson.ranking_loss])
+        if not np.isnan(losses).all():
+            self.training.update(losses)
+
+    def _count_slates(self, step: Step) -> float:
+        served = step.served
+        self.events.add(step.items)
+        if served is None:
+            return 0.0
+        filled = served.item_rows != ABSENT
+        rows = served.item_rows[filled]
+        self.places.add(rows)
+        self.answers.remember(served.ids.tolist(), served.sources, filled.sum(axis=1).tolist())
+        return self.events.surprise_bits(rows)
+
+    def _count_labels(self, step: Step) -> NDArray[np.int64]:
+        counts: NDArray[np.int64] = step.label_mask.sum(axis=0)
+        self.labels += counts
+        if len(step.labels):
+            total = np.where(counts > 0, counts, np.nan)
+            self.rates.update(np.where(step.label_mask, step.labels, 0.0).sum(axis=0) / total, counts)
+            self.foreseen.update(np.where(step.label_mask, step.task_scores, 0.0).sum(axis=0) / total, counts)
+            self.windows.update(step.task_scores, step.labels, step.label_mask)
+        return counts
+
+    def _count_lesson(self, lesson: Lesson, counts: NDArray[np.int64]) -> None:
+        self.weights = lesson.task_weights.astype(np.float64)
+        if lesson.gradient_norms is not None:
+            self.gradients.update(lesson.gradient_norms)
+        if np.isfinite(lesson.task_losses).any():
+            self.losses.update(lesson.task_losses, counts)
+        if lesson.relatedness is not None:
+            both = np.outer(counts > 0, counts > 0)
+            self.related.update(np.where(both, lesson.relatedness, np.nan).ravel())
+
+    def _look_for_drift(self, step: Step, counts: NDArray[np.int64], now_ms: int) -> list[DriftFinding]:
+        if self._drift is None:
+            return []
+        findings = self._drift.update(
+            step.lesson.task_losses,
+            counts,
+            now_ms=now_ms,
+            event_time_ms=self.event_time_ms,
+            model_step=step.model_step,
+        )
+        self.latest.extend(findings)
+        self.found += len(findings)
+        return findings
+
+    # --- state
+
+    def live_state(self) -> LiveState:
+        """All of it. What has a row for each slate, place or label is saved row by row."""
+        K = len(self.labels)
+        related = {name: array.reshape(K, K) for name, array in self.related.state_dict().items()}
+        state: LiveState = {
+            "labels": self.labels.copy(),
+            "weights": self.weights.copy(),
+            "scalars": np.array([self.found, self.event_time_ms]),
+            "latest": np.frombuffer(msgspec.json.encode(list(self.latest)), np.uint8).copy(),
+            **nest("ranking", self.ranking.state_dict()),
+            **nest("related", related),
+        }
+        for name, average in self._averages().items():
+            state |= nest(name, average.state_dict())
+        for name, kept in self._marked().items():
+            state |= nest(name, _live(kept))
+        if self._drift is not None:
+            state |= nest("drift", self._drift.state_dict())
+        return state
+
+    def state_dict(self) -> Arrays:
+        """The same as arrays."""
+        return whole(self.live_state())
+
+    @property
+    def task_axes(self) -> TaskAxes:
+        """Where the tasks are in it."""
+        averages = [f"{name}.{part}" for name in self._averages() for part in ("sum", "weight")]
+        of_tasks = [name for name in averages if not name.startswith("training.")]
+        of_drift = [f"drift.{part}" for part in ("detectors", "lengths", "sum", "count", "labels")]
+        return {
+            "weights": {0: BY_TASK},
+            **{name: {0: COUNTED} for name in ("labels", "windows.taken", *of_tasks, *of_drift)},
+            **{f"windows.{part}": {1: COUNTED} for part in ("scores", "labels")},
+            **{f"related.{part}": {0: COUNTED, 1: COUNTED} for part in ("sum", "weight")},
+        }
+
+    def load_state_dict(self, arrays: Mapping[str, NDArray[Any]], tasks: TaskMap) -> None:
+        """The inverse of `state_dict`, of these tasks; nothing, as older checkpoints have it, begins anew."""
+        if not arrays:
+            return
+        arrays = carried_over(arrays, self.state_dict(), self.task_axes, tasks)
+        self.labels, self.weights = arrays["labels"].astype(np.int64), arrays["weights"].astype(np.float64)
+        self.found, self.event_time_ms = arrays["scalars"].tolist()
+        self.latest.clear()
+        self.latest.extend(msgspec.json.decode(arrays["latest"].tobytes(), type=list[DriftFinding]))
+        self.ranking.load_state_dict(unnest("ranking", arrays))
+        self.related.load_state_dict(
+            {name: array.ravel() for name, array in unnest("related", arrays).items()}
+        )
+        for name, piece in {**self._averages(), **self._marked()}.items():
+            piece.load_state_dict(unnest(name, arrays))
+        drift = unnest("drift", arrays)
+        if self._drift is not None and drift:  # where it was switched off there was none
+            self._drift.load_state_dict(drift)
+
+    def _averages(self) -> dict[str, Smoothed]:
+        return {
+            "losses": self.losses,
+            "gradients": self.gradients,
+            "rates": self.rates,
+            "foreseen": self.foreseen,
+            "training": self.training,
+        }
+
+    def _marked(self) -> dict[str, TaskWindows | SlateAnswers | RecentPlaces | RecentEvents]:
+        return {
+            "windows": self.windows,
+            "answers": self.answers,
+            "places": self.places,
+            "events": self.events,
+        }
+
+
+def _live(kept: _Marked) -> LiveState:
+    return {**{name: Table(table, kept.marks) for name, table in kept.tables().items()}, **kept.rest()}
