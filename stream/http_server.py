@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,9 +45,10 @@ class HttpServer:
 
     Args:
         views: Where the answers come from.
+        more: What else is served, such as the explorer.
     """
 
-    def __init__(self, views: Views) -> None:
+    def __init__(self, views: Views, more: Sequence[web.RouteDef] = ()) -> None:
         self._views = views
         application = web.Application()
         application.add_routes(
@@ -58,6 +59,7 @@ class HttpServer:
                 web.get("/status", self._status),
                 web.get("/weights", self._weights),
                 web.get("/users/{user_id:.+}", self._user),
+                *more,
             ]
         )
         self._runner = web.AppRunner(application, access_log=None, handle_signals=False)

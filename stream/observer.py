@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from connectors.dead_letter import Reason
+from connectors.recommendation import Recommendation
 from learners.candidates import SOURCES
 from learners.event_batch import IntArray
 from learners.exploration import PLACED
@@ -27,6 +28,7 @@ from learners.task import Task
 from monitoring.drift import DriftFinding, DriftWatch
 from monitoring.metrics import WINDOWS, Metrics
 from monitoring.progressive import ProgressiveRanking, Smoothed
+from monitoring.recent_slates import MadeSlate, RecentSlates
 from monitoring.slate_answers import PLACES, SlateAnswers
 from monitoring.spread import RecentEvents, RecentPlaces
 from monitoring.task_windows import TaskWindows
@@ -89,6 +91,7 @@ class WorkerObserver:
         self._learning_rates: Mapping[str, float] = {}
         self._answers = SlateAnswers(len(SOURCES))
         self._recent_places = RecentPlaces()
+        self.recent_slates = RecentSlates()
         self._recent_events = RecentEvents()
         self._drift = DriftWatch(names) if drift else None
         self._freshness_ms: deque[float] = deque(maxlen=_RECENT)
@@ -268,6 +271,7 @@ class WorkerObserver:
         _add(metrics.new_places, int((served.new & filled).sum()))
         metrics.novelty.inc(self._recent_events.surprise_bits(rows))
         self._recent_places.add(rows)
+        self.recent_slates.add(map(_made, step.recommendations))
         ids = [made.recommendation_id for made in step.recommendations]
         self._answers.remember(ids, served.sources, filled.sum(axis=1).tolist())
 
@@ -393,6 +397,15 @@ class WorkerObserver:
             for (n, expert), share in np.ndenumerate(self._gates):
                 if self._labels[n]:
                     self.metrics.gates[n].set(expert, float(share))
+
+
+def _made(slate: Recommendation) -> MadeSlate:
+    return MadeSlate(
+        slate.user_id,
+        slate.generated_at_ms,
+        [item.item_id for item in slate.items],
+        [item.source for item in slate.items],
+    )
 
 
 def _add(counter: Counts, count: int) -> None:

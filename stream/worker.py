@@ -25,6 +25,8 @@ from stream.checkpoints.manifest import CheckpointError, Manifest
 from stream.checkpoints.place import PlaceError
 from stream.checkpoints.store import CheckpointStore
 from stream.engine import Engine, EngineConfig
+from stream.explorer.explorer import Explorer
+from stream.explorer.routes import routes
 from stream.follower import Follower
 from stream.handover import Handover
 from stream.http_server import AddressError, HttpServer, Views, require_free, split_address
@@ -38,7 +40,7 @@ from stream.topic_watch import TopicWatch
 from stream.user_view import user_view
 from stream.warm_up import warm_up
 from stream.weights_view import weights_view
-from stream.worker_card import WorkerCard, remove_card, write_card
+from stream.worker_card import WorkerCard, remove_card, worker_name, write_card
 
 logger = logging.getLogger(__name__)
 
@@ -203,6 +205,11 @@ class _Worker:
             take_over=self._handover.take_over,
             on_loss=self._observer.lost,
         )
+        self._partitions = shape.partitions
+        self._started_at_ms = time.time_ns() // 1_000_000
+        self._explorer = Explorer(
+            self._engine, self._observer.summary, self._observer.recent_slates, self._about
+        )
         self._http = HttpServer(
             Views(
                 metrics=self._observer.render,
@@ -212,7 +219,8 @@ class _Worker:
                 status=self._status,
                 user=self._user,
                 weights=self._weights,
-            )
+            ),
+            routes(self._explorer),
         )
         self._lookout = Lookout(self._engine, self._metrics, self._ends)
         self._metrics.compute(self._metrics.ready, lambda: float(self._why_not_ready() is None))
@@ -249,7 +257,7 @@ class _Worker:
         """Connect to the broker for publishing, and show this worker to others."""
         await self._publisher.__aenter__()
         address = await self._http.start(*split_address(self._settings.worker.http))
-        card = WorkerCard(pid=os.getpid(), http=address, started_at_ms=time.time_ns() // 1_000_000)
+        card = WorkerCard(pid=os.getpid(), http=address, started_at_ms=self._started_at_ms)
         write_card(self._settings.state_dir, card)
         logger.info("http=http://%s state=%s", address, self._settings.state_dir)
 
@@ -282,6 +290,7 @@ class _Worker:
             self.hold_lease(),
             self._lookout.watch_lag(),
             self._lookout.watch_memory(),
+            self._explorer.watch(),
         )
 
     async def follow(self, follower: Follower) -> None:
@@ -393,6 +402,20 @@ class _Worker:
             **status,
             "checkpoint_at_ms": last.created_at_ms if last is not None else None,
             "pid": os.getpid(),
+        }
+
+    def _about(self) -> dict[str, Any]:
+        """Which worker this is, for who looks at one of several."""
+        return {
+            "name": worker_name(),
+            "pid": os.getpid(),
+            "started_at_ms": self._started_at_ms,
+            "group": self._settings.worker.group,
+            "topic": self._settings.topics.events,
+            "partitions": self._partitions,
+            "owned": sorted(self._engine.assignment.owned or ()),
+            "not_alive": self._why_not_alive(),
+            "not_ready": self._why_not_ready(),
         }
 
     async def _weights(self) -> dict[str, Any]:

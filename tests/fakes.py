@@ -130,6 +130,12 @@ class CountingLearner:
             new=np.zeros((S, size), np.bool_),
         )
 
+    def preview(self, histories: Histories, size: int) -> Slates:
+        written = len(self.diary)
+        slates = self.recommend(histories, size)
+        del self.diary[written:]
+        return slates
+
     def forget_items(self, rows: IntArray) -> None:
         self.diary.append(("forget", rows.tolist()))
         for row in rows.tolist():
