@@ -37,7 +37,7 @@ class RecentSlates:
 
         Returns:
             `slates` (how many were looked at), `places` (in how many of them it is), `by_rank` and `by_source` (how
-            often), and of the latest at most `most`: `user_id`, `rank`, `source`, `at_ms`.
+            often), and for at most `most` different users the latest: `user_id`, `rank`, `source`, `at_ms`.
         """
         looked_at = self._slates.copy()
         latest: list[dict[str, Any]] = []
@@ -52,7 +52,7 @@ class RecentSlates:
             places += 1
             by_rank[rank] = by_rank.get(rank, 0) + 1
             by_source[source] = by_source.get(source, 0) + 1
-            if len(latest) < most:
+            if len(latest) < most and all(each["user_id"] != slate.user_id for each in latest):
                 latest.append(
                     {"user_id": slate.user_id, "rank": rank, "source": source, "at_ms": slate.at_ms}
                 )

@@ -11,7 +11,7 @@ from connectors.recommendation import RecommendedItem
 from stream.processor import Processor
 from stream.user_view import user_view
 
-MOST_PENDING = 50
+MOST_PENDING = 20
 
 
 def user_page(processor: Processor, user_id: str) -> dict[str, Any] | None:

@@ -34,7 +34,7 @@ function itemCards(item, again) {
       figure("Choices of anything since the first", number(item.choices_since_first)),
       figure("Choices of anything since the last", number(item.choices_since_last)),
       figure("In slates made lately", item.recommended.slates ? percent(item.recommended.places / item.recommended.slates) : "–")),
-    item.chosen ? null : h("p", {}, "Nobody has chosen it yet."),
+    ...(item.chosen ? [] : [h("p", {}, "Nobody has chosen it yet.")]),
     h("div", { class: "grid" },
       companyCard("What follows it", "What users chose after it: shares of all that came after, summed over the half-lives.", item.followed_by),
       companyCard("What goes together with it", "What the same users chose, in whatever order.", item.together_with),
@@ -67,11 +67,12 @@ function countsCard(item) {
 
 function recommendedCard(found) {
   const shares = Object.entries(found.by_source).map(([source, count]) => `${source} ${percent(count / found.places)}`);
-  const ranks = Object.entries(found.by_rank).map(([rank, count]) => `${Number(rank) + 1}: ${number(count)}`);
+  const within = (places) => percent(Object.entries(found.by_rank).reduce((sum, [rank, count]) => sum + (rank < places ? count : 0), 0) / found.places);
   return h("section", { class: "card" }, h("h2", {}, "Where it is recommended"),
     h("p", { class: "soft small" }, `In ${number(found.places)} of this worker's latest ${number(found.slates)} slates.`),
     found.places ? [
-      h("p", { class: "small" }, `By source: ${shares.join(", ")}. Slates by place: ${ranks.join(", ")}.`),
+      h("p", { class: "small" }, `In the first place of ${within(1)} of them, in the first five of ${within(5)}. By source: ${shares.join(", ")}.`),
+      h("h3", {}, "For whom, lately"),
       table(["Made", "User", "Place", "Source"], found.latest.map((each) => [
         { soft: time(each.at_ms) }, link("users", each.user_id), { number: each.rank + 1 }, each.source,
       ])),

@@ -25,7 +25,7 @@ export function overview(page) {
   const charts = [
     chart({ title: "Events a second", about: "Learned by this worker, between two looks.", series: (sample) => ({ events: sample.events_per_s }), show: (value) => number(value) }),
     chart({ title: "Freshness", about: "From an event's arrival to its recommendation.", series: (sample) => ({ median: sample.freshness_p50_ms, "99 %": sample.freshness_p99_ms }), show: milliseconds }),
-    chart({ title: "HR@10, progressive", about: "Choices that were foreseen in the first ten, before they were learned.", series: (sample) => ({ "HR@10": sample.hr10 }), show: percent, high: 1 }),
+    chart({ title: "HR@10, progressive", about: "Choices that were foreseen in the first ten, before they were learned.", series: (sample) => ({ "HR@10": sample.hr10 }), show: percent }),
     weightsChart(),
   ];
   page.append(

@@ -9,7 +9,7 @@ const RULES = {
   together: "goes together with what the user did",
   neural: "near to the user's history",
   popularity: "chosen by many just now",
-  new: "new, and tried",
+  new: "one of the new items",
 };
 const WIDTH = 400;
 const HEIGHT = 24;
@@ -32,8 +32,9 @@ export function slateCard(user) {
     h("h2", {}, "The slate of this moment"),
     h("p", { class: "soft small" }, `As it would be made now, by the model's step ${user.now.model_step.toLocaleString("en")}, at event time ${time(user.now.moment_ms)}. Looking changes nothing.`),
     items.length ? [
+      changes(user),
       h("ul", { class: "legend", "aria-label": "Parts of the score" }, names.map((name, n) => h("li", {}, h("span", { class: `key s${n % 10}`, "aria-hidden": "true" }), name))),
-      chosen, list, changes(user), numbers(user, names),
+      chosen, list, numbers(user, names),
     ] : h("p", {}, "There is nothing to recommend."));
 }
 
@@ -101,7 +102,7 @@ function changes(user) {
       difference(user.without_last, now, "without it in the history the slate would be the same.", "came in by it", "went out")) : null,
     user.slate_generated_at_ms ? h("p", {},
       `The published slate, ${time(user.slate_generated_at_ms)}: `,
-      difference(published, now, "the same as now.", "has come in since, by what was learned, by time passing, or by trying", "has gone out")) : null,
+      difference(published, now, "the same as now.", "came in since, by what was learned, by time, or to be tried", "went out")) : null,
   ];
 }
 
