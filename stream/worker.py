@@ -115,7 +115,10 @@ def restore(processor: Processor, store: CheckpointStore, topic: str, id_now: st
             f"topic still holds."
         ) from error
     if not checkpoint.manifest.is_of(id_now):
-        logger.warning("topic=%s was made anew since the checkpoint; all that it holds counts as new", topic)
+        logger.warning(
+            "the topic was made anew since the checkpoint; all that it holds counts as new",
+            extra={"topic": topic},
+        )
         processor.begin_anew()
     store.resume(checkpoint)
     return checkpoint.manifest
@@ -144,7 +147,7 @@ class _Worker:
         shared = processor.share(shape.id, writer)
         manifest = restore(processor, store, settings.topics.events, shape.id)
         if manifest is not None:
-            logger.info("restored checkpoint=%d %s", manifest.number, _pairs(manifest.summary))
+            logger.info("restored", extra={"checkpoint": manifest.number, **manifest.summary})
             self._metrics.checkpoint_at.set(manifest.created_at_ms / 1000.0)
         topics = settings.topics
         self._publisher = KafkaPublisher(
@@ -259,7 +262,7 @@ class _Worker:
         address = await self._http.start(*split_address(self._settings.worker.http))
         card = WorkerCard(pid=os.getpid(), http=address, started_at_ms=self._started_at_ms)
         write_card(self._settings.state_dir, card)
-        logger.info("http=http://%s state=%s", address, self._settings.state_dir)
+        logger.info("started", extra={"http": f"http://{address}", "state": str(self._settings.state_dir)})
 
     async def stop(self) -> None:
         """Disconnect."""
@@ -306,7 +309,9 @@ class _Worker:
     async def watch(self) -> None:
         """Start again, gracefully, when the topic is not what it was: as another member, with offsets that fit."""
         what = await self._watch.changed()
-        logger.warning("topic=%s %s; the worker starts again", self._settings.topics.events, what)
+        logger.warning(
+            "the topic %s; the worker starts again", what, extra={"topic": self._settings.topics.events}
+        )
         self._start_again()
 
     async def hold_lease(self) -> None:
@@ -332,7 +337,7 @@ class _Worker:
         await working
         if not self._app.crashed and not self._fenced:
             await self._engine.finish()
-            logger.info("stopped %s", _pairs(self._engine.processor.totals_dict()))
+            logger.info("stopped", extra=self._engine.processor.totals_dict())
 
     @property
     def app(self) -> FreshetApp:
@@ -350,7 +355,13 @@ class _Worker:
         if not partitions:
             await self._handover.own((), {})
         self._metrics.rebalances.inc()
-        logger.info("assigned partitions=%s", partitions)
+        processor = self._engine.processor
+        reached = {
+            str(partition): offset
+            for partition, offset in sorted(processor.states.applied.items())
+            if partition in partitions
+        }
+        logger.info("assigned", extra={"partitions": partitions, "applied": reached})
 
     async def _ends(self) -> dict[int, tuple[int, int]]:
         """Where the owned partitions begin and end, by the broker."""
@@ -456,7 +467,3 @@ class _Surroundings(Service):
         for task in self._beside:
             task.cancel()
         await self._worker.stop()
-
-
-def _pairs(values: dict[str, int]) -> str:
-    return " ".join(f"{name}={value}" for name, value in values.items())
