@@ -84,11 +84,11 @@ class RowIndex:
         found: list[str] = []
         for begin in range(0, len(order), _LOOKED_AT):
             for row in order[begin : begin + _LOOKED_AT].tolist():
+                if len(found) >= most:
+                    return found
                 id_ = self._ids[row]
                 if id_ is not None and id_.startswith(prefix):
                     found.append(id_)
-                    if len(found) == most:
-                        return found
         return found
 
     def admit(self, ids: Sequence[str]) -> NDArray[np.int64]:

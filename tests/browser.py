@@ -1,6 +1,4 @@
-"""A real browser: Debian's chromium, driven by Playwright. Tests that need it are skipped where it is not installed, but not
-on CI.
-"""
+"""A real browser: Debian's chromium, driven by Playwright. Without it tests are skipped, but not on CI."""
 
 from __future__ import annotations
 

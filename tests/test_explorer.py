@@ -251,9 +251,11 @@ async def served(
     )
     server = HttpServer(views, routes(explorer))
     address = await server.start("127.0.0.1", 0)
-    async with ClientSession(f"http://{address}") as session:
-        yield session, explorer
-    await server.stop()
+    try:
+        async with ClientSession(f"http://{address}") as session:
+            yield session, explorer
+    finally:
+        await server.stop()
 
 
 def ann_and_tea() -> Processor:
@@ -380,15 +382,11 @@ async def test_the_page_is_served_with_a_policy_that_lets_nothing_else_in() -> N
 
 
 @pytest.mark.parametrize(
-    "name", ["nothing.js", "..%2f..%2fworker.py", "%2e%2e%2froutes.py", "web%2findex.html"]
+    "name", ["nothing.js", "..%2f..%2fworker.py", "..%2froutes.py", "web%2findex.html", "%00"]
 )
 async def test_no_other_file_can_be_reached(name: str) -> None:
-    from yarl import URL
-
-    async with served(ann_and_tea()) as (session, _):
-        url = URL(f"{session._base_url}explorer/{name}", encoded=True)
-        async with session.get(url) as answer:
-            assert answer.status == 404
+    async with served(ann_and_tea()) as (session, _), session.get(f"/explorer/{name}") as answer:
+        assert answer.status == 404
 
 
 def test_the_page_needs_nothing_from_elsewhere_and_puts_no_text_into_markup() -> None:

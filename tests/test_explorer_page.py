@@ -1,4 +1,4 @@
-"""What a person does with the explorer, in a real browser, at a real worker on a real broker with simulated shoppers."""
+"""What a person does with the explorer: a real browser, a real worker on a real broker, and simulated shoppers."""
 
 from __future__ import annotations
 
