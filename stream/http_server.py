@@ -20,8 +20,8 @@ class Views:
     Attributes:
         metrics: The Prometheus exposition.
         content_type: Of the exposition.
-        alive: None, or why the worker should be restarted.
-        ready: None, or what it still waits for.
+        alive: Why the worker should be started again; nothing where all is well.
+        ready: What it still waits for; nothing where it works.
         status: Totals, offsets and quality.
         user: One user's state, None where nothing is known.
         weights: Why the tasks weigh what they weigh.
@@ -29,8 +29,8 @@ class Views:
 
     metrics: Callable[[], bytes]
     content_type: str
-    alive: Callable[[], str | None]
-    ready: Callable[[], str | None]
+    alive: Callable[[], Sequence[str]]
+    ready: Callable[[], Sequence[str]]
     status: Callable[[], Awaitable[dict[str, Any]]]
     user: Callable[[str], Awaitable[dict[str, Any] | None]]
     weights: Callable[[], Awaitable[dict[str, Any]]]
@@ -133,10 +133,10 @@ def _refused(host: str, port: int, error: OSError) -> AddressError:
     )
 
 
-def _verdict(problem: str | None) -> web.Response:
-    if problem is None:
+def _verdict(reasons: Sequence[str]) -> web.Response:
+    if not reasons:
         return _json({"ok": True})
-    return _json({"ok": False, "reason": problem}, status=503)
+    return _json({"ok": False, "reason": reasons[0], "reasons": reasons}, status=503)
 
 
 def _json(body: object, status: int = 200) -> web.Response:

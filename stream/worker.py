@@ -29,6 +29,7 @@ from stream.explorer.explorer import Explorer
 from stream.explorer.routes import routes
 from stream.follower import Follower
 from stream.handover import Handover
+from stream.health import why_not_alive, why_not_ready
 from stream.http_server import AddressError, HttpServer, Views, require_free, split_address
 from stream.lease import FencedError, Lease
 from stream.lookout import Lookout
@@ -44,8 +45,6 @@ from stream.worker_card import WorkerCard, remove_card, worker_name, write_card
 
 logger = logging.getLogger(__name__)
 
-_STUCK_AFTER_S = 120.0
-_UNDELIVERED_S = 10.0
 _HEARD = 16  # records of the model topic at a time: they are large
 _LEASE_SHARE = 0.6  # of the session's timeout
 
@@ -226,7 +225,7 @@ class _Worker:
             routes(self._explorer),
         )
         self._lookout = Lookout(self._engine, self._metrics, self._ends)
-        self._metrics.compute(self._metrics.ready, lambda: float(self._why_not_ready() is None))
+        self._metrics.compute(self._metrics.ready, lambda: float(not self._why_not_ready()))
         self._metrics.compute(self._metrics.undelivered, lambda: self._engine.undelivered_s)
         self._watch = TopicWatch(lambda: topic_shape(client, topics.events), shape)
         self._fenced = False
@@ -372,25 +371,19 @@ class _Worker:
         earliest, ends = await consumer.earliest_offsets(*asked), await consumer.highwaters(*asked)
         return {tp.partition: (int(earliest[tp]), int(ends[tp])) for tp in asked}
 
-    def _why_not_alive(self) -> str | None:
-        waited = time.monotonic() - self._engine.progressed_at
-        if self._engine.undelivered_s > 0.0:
-            return None  # it waits for the broker, and a restart would not bring that back
-        if self._engine.busy and waited > _STUCK_AFTER_S:
-            return f"records wait, and no step has ended for {waited:.0f} s"
-        return None
+    def _why_not_alive(self) -> list[str]:
+        return why_not_alive(
+            busy=self._engine.busy,
+            since_progress_s=time.monotonic() - self._engine.progressed_at,
+            undelivered_s=self._engine.undelivered_s,
+        )
 
-    def _why_not_ready(self) -> str | None:
-        if self._handover.owned is None:
-            return "partitions are not assigned yet"
-        if self._watch.problem is not None:
-            return self._watch.problem
-        if self._engine.undelivered_s > _UNDELIVERED_S:
-            return f"results have waited for the broker for {self._engine.undelivered_s:.0f} s"
-        return (
-            None
-            if self._handover.owned
-            else "no partitions are assigned: other members of the group have them all"
+    def _why_not_ready(self) -> list[str]:
+        return why_not_ready(
+            owned=self._handover.owned,
+            topic_problem=self._watch.problem,
+            undelivered_s=self._engine.undelivered_s,
+            fenced=self._fenced,
         )
 
     async def _status(self) -> dict[str, Any]:

@@ -243,8 +243,8 @@ async def served(
     views = Views(
         metrics=lambda: b"",
         content_type="text/plain",
-        alive=lambda: None,
-        ready=lambda: None,
+        alive=lambda: (),
+        ready=lambda: (),
         status=nothing,
         user=nothing,
         weights=nothing,

@@ -128,8 +128,8 @@ def views_of(worked: Processor) -> Views:
     return Views(
         metrics=lambda: b"freshet_up 1\n",
         content_type="text/plain",
-        alive=lambda: None,
-        ready=lambda: None,
+        alive=lambda: (),
+        ready=lambda: (),
         status=status,
         user=user,
         weights=status,

@@ -46,14 +46,15 @@ export function learning(page) {
 }
 
 function weightsTable(tasks) {
-  return h("div", { class: "wide", tabindex: "0", role: "region", "aria-label": "Weights of the tasks" }, h("table", {},
+  return h("div", { class: "wide", tabindex: "0", role: "region", "aria-label": "Weights of the tasks" }, h("table", { class: "weights" },
     h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Task"),
-      ["Value", "Weight", "Loss", "Gradient norm"].map((name) => h("th", { scope: "col", class: "num" }, name)), h("th", { scope: "col" }, "Why"))),
-    h("tbody", {}, tasks.map((task) => h("tr", {},
-      h("th", { scope: "row" }, task.task),
-      [task.value, task.weight].map((value) => h("td", { class: "num" }, fixed(value))),
-      [task.loss, task.norm].map((value) => h("td", { class: "num" }, fixed(value, 3))),
-      h("td", { class: "small" }, task.sentence))))));
+      ["Value", "Weight", "Loss", "Gradient"].map((name) => h("th", { scope: "col", class: "num" }, name)))),
+    tasks.map((task) => h("tbody", {},
+      h("tr", {},
+        h("th", { scope: "rowgroup" }, task.task),
+        [task.value, task.weight].map((value) => h("td", { class: "num" }, fixed(value))),
+        [task.loss, task.norm].map((value) => h("td", { class: "num" }, fixed(value, 3)))),
+      h("tr", {}, h("td", { class: "why small", colspan: 5 }, task.sentence))))));
 }
 
 function entry(finding) {

@@ -32,10 +32,10 @@ async function show(focus) {
 /** Several workers share a group: this one shows itself. */
 function showWorker(now, error) {
   const state = document.getElementById("state");
-  state.textContent = error ? `${error.message} Trying again.` : now.worker.not_alive ?? now.worker.not_ready ?? "";
+  state.textContent = error ? `${error.message} Trying again.` : [...now.worker.not_alive, ...now.worker.not_ready].map((reason) => `Worker: ${reason}.`.replace("..", ".")).join(" ");
   if (!now) return;
   const { name, owned, partitions } = now.worker;
-  const healthy = !now.worker.not_alive && !now.worker.not_ready;
+  const healthy = !now.worker.not_alive.length && !now.worker.not_ready.length;
   document.getElementById("worker").replaceChildren(
     h("span", { class: healthy ? "dot" : "dot bad", role: "img", "aria-label": healthy ? "ready" : "not ready" }),
     "Worker ", id(name), owned.length ? ` · partition${owned.length === 1 ? "" : "s"} ${ranges(owned)} of ${number(partitions)}` : " · no partitions");

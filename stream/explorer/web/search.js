@@ -5,6 +5,7 @@ import { h, link } from "./dom.js";
 import { number } from "./format.js";
 
 const WAIT_MS = 200;
+const BESIDE = 8; // are enough where one is chosen already
 
 /** A card with the search; `kind` is users or items, `chosen` the id that is shown. */
 export function search(kind, chosen) {
@@ -38,7 +39,8 @@ export function search(kind, chosen) {
   }
 
   function show(answer) {
-    found.replaceChildren(...answer.found.map((text) => h("li", {}, link(kind, text, { "aria-current": text === chosen ? "true" : null }))));
+    const told = chosen !== null && !answer.prefix ? answer.found.slice(0, BESIDE) : answer.found;
+    found.replaceChildren(...told.map((text) => h("li", {}, link(kind, text, { "aria-current": text === chosen ? "true" : null }))));
     const count = answer.found.length;
     if (!answer.of) said.textContent = `This worker knows no ${kind} yet.`;
     else if (!answer.prefix) said.textContent = `The latest of ${number(answer.of)} ${kind}:`;
