@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from learners.candidates import Candidates
 from learners.contribution import Contribution
 from learners.event_batch import BoolArray, EventBatch, FloatArray, Histories, IntArray
+from learners.known_item import KnownItem
 from learners.state_arrays import Arrays
 from learners.state_changes import LiveState
 from learners.task import Task
@@ -118,7 +119,7 @@ class Slates:
 class Learner(Protocol):
     """A model that learns from every batch once.
 
-    `predict_many` and `recommend` change nothing that a later prediction could notice; `learn_many` is the
+    `predict_many`, `recommend` and `preview` change nothing that a later prediction could notice; `learn_many` is the
     only call that learns.
     """
 
@@ -167,8 +168,16 @@ class Learner(Protocol):
         """Slates for users at moments."""
         ...
 
+    def preview(self, histories: Histories, size: int) -> Slates:
+        """What `recommend` would say; nothing changes, and what is drawn is drawn again afterwards."""
+        ...
+
     def explain(self) -> list[Explanation]:
         """Why each task weighs what it weighs, one a task."""
+        ...
+
+    def known_item(self, row: int, now_s: float, most: int) -> KnownItem:
+        """What is known of an item at a moment, with at most so many items that go with it."""
         ...
 
     def forget_users(self, rows: IntArray) -> None:

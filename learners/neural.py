@@ -117,6 +117,11 @@ class NeuralModel:
 
     # --- predicting
 
+    @property
+    def rows(self) -> int:
+        """Item rows that there is room for."""
+        return len(self._inputs.weight)
+
     def ensure(self, rows: int) -> None:
         """Make room for item rows 0 .. rows - 1."""
         self._inputs.ensure(rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ from learners.counts.counts import Counts
 from learners.event_batch import BoolArray, EventBatch, FloatArray, Histories, IntArray, Settled, is_described
 from learners.features import NAMES, PAIR_FEATURES, PRIOR, ranking_features
 from learners.filters import FILTERS, FilterRules, Filters
+from learners.known_item import KnownItem, known_item
 from learners.label_rates import RATES, rates_width
 from learners.learner import Lesson, Predictions, Slates
 from learners.multitask import MultiTaskConfig
@@ -216,13 +218,23 @@ class OnlineLearner:
 
     def recommend(self, histories: Histories, size: int) -> Slates:
         """See `Learner`."""
-        self._ensure(
-            histories.item_rows, histories
-        )  # what is no choice and no label comes into histories unseen
+        # What is no choice and no label comes into histories unseen.
+        self._ensure(histories.item_rows, histories)
+        return self._slates(histories, size, self._explore_rng)
+
+    def preview(self, histories: Histories, size: int) -> Slates:
+        """See `Learner`. Items without vectors yet are left out of histories: to draw them would change what comes."""
+        rows = histories.item_rows
+        known = replace(histories, item_rows=np.where(rows < self._neural.rows, rows, ABSENT))
+        self._counts.ensure(int(histories.users.max(initial=-1)) + 1, self._neural.rows)
+        return self._slates(known, size, deepcopy(self._explore_rng))
+
+    def _slates(self, histories: Histories, size: int, rng: np.random.Generator) -> Slates:
+        """Slates for users at moments; `rng` is the source of what is explored."""
         users = self._neural.user_vectors(histories)
         new = None
         if self.config.slates.exploration.new_share > 0.0:
-            new = self._newcomers.draw(len(histories), _NEW_ITEMS, self._explore_rng)
+            new = self._newcomers.draw(len(histories), _NEW_ITEMS, rng)
         candidates, features, scores = self._rank(histories, users, new)
         barred = self._filters.barred(candidates.rows, histories)
         scores = np.where(barred >= 0, -np.inf, scores).astype(np.float32)
@@ -238,7 +250,7 @@ class OnlineLearner:
             parts=self._blend.parts(ranked, foreseen, inputs, self._evidence()),
             vectors=self._neural.vectors(rows),
         )
-        composed = compose(scored, size, self.config.slates, self._explore_rng)
+        composed = compose(scored, size, self.config.slates, rng)
         removed = np.bincount(barred[barred >= 0], minlength=len(FILTERS))
         removed[FILTERS.index("seen")] += candidates.seen
         return Slates(
@@ -380,6 +392,10 @@ class OnlineLearner:
     def explain(self) -> list[Explanation]:
         """See `Learner`."""
         return self._neural.multitask.weighting.explain()
+
+    def known_item(self, row: int, now_s: float, most: int) -> KnownItem:
+        """See `Learner`."""
+        return known_item(self._counts, row, now_s, most)
 
     def _relate(
         self, batch: EventBatch, predictions: Predictions, lessons: Sequence[NeuralLesson], kept: IntArray

@@ -15,6 +15,7 @@ ABSENT = -1
 """The row of an id that has none, and of a history slot that is empty."""
 
 _EVICTED_SHARE = 0.05
+_LOOKED_AT = 4_096  # rows at a time, so that other threads get on
 
 
 class RowIndex:
@@ -73,6 +74,22 @@ class RowIndex:
         """The rows of known ids, `ABSENT` for the others: (len(ids),)."""
         get = self._rows.get
         return np.fromiter((get(id_, ABSENT) for id_ in ids), np.int64, len(ids))
+
+    def latest(self, prefix: str, most: int) -> list[str]:
+        """At most so many ids that begin with `prefix`, those touched last first.
+
+        It may be called from another thread while ids come and go: what it finds was there at some time since the call.
+        """
+        order = np.argsort(-self._touched[: len(self._ids)], kind="stable")
+        found: list[str] = []
+        for begin in range(0, len(order), _LOOKED_AT):
+            for row in order[begin : begin + _LOOKED_AT].tolist():
+                if len(found) >= most:
+                    return found
+                id_ = self._ids[row]
+                if id_ is not None and id_.startswith(prefix):
+                    found.append(id_)
+        return found
 
     def admit(self, ids: Sequence[str]) -> NDArray[np.int64]:
         """The rows of `ids`, new ones made where needed, all of them touched: (len(ids),).

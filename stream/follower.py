@@ -141,10 +141,14 @@ class Follower:
         try:
             kept = min((await consumer.beginning_offsets([tp]))[tp], came)
         except (KafkaError, TimeoutError) as error:
-            logger.warning("%s/%d: offsets %d to %d did not come, and %r", *tp, expected, came - 1, error)
+            logger.warning(
+                "records did not come, and it is not known why: %r", error, extra=_gap(tp, expected, came - 1)
+            )
             return
         if kept > expected:
-            logger.error(
-                "%s/%d: offsets %d to %d were deleted before they were read", *tp, expected, kept - 1
-            )
+            logger.error("records were deleted before they were read", extra=_gap(tp, expected, kept - 1))
             self._on_loss(kept - expected)
+
+
+def _gap(tp: TopicPartition, first: int, last: int) -> dict[str, Any]:
+    return {"topic": tp.topic, "partition": tp.partition, "first_offset": first, "last_offset": last}

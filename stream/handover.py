@@ -77,7 +77,7 @@ class Handover:
         starts = await self._engine.read(look)
         taken = {partition: start.taken for partition, start in starts.items() if start.taken is not None}
         if taken:
-            logger.info("taking over partitions=%s", sorted(taken))
+            logger.info("taking over", extra={"partitions": sorted(taken)})
         await self.own(committed, taken)
         return {partition: start.offset for partition, start in starts.items()}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,8 +20,8 @@ class Views:
     Attributes:
         metrics: The Prometheus exposition.
         content_type: Of the exposition.
-        alive: None, or why the worker should be restarted.
-        ready: None, or what it still waits for.
+        alive: Why the worker should be started again; nothing where all is well.
+        ready: What it still waits for; nothing where it works.
         status: Totals, offsets and quality.
         user: One user's state, None where nothing is known.
         weights: Why the tasks weigh what they weigh.
@@ -29,8 +29,8 @@ class Views:
 
     metrics: Callable[[], bytes]
     content_type: str
-    alive: Callable[[], str | None]
-    ready: Callable[[], str | None]
+    alive: Callable[[], Sequence[str]]
+    ready: Callable[[], Sequence[str]]
     status: Callable[[], Awaitable[dict[str, Any]]]
     user: Callable[[str], Awaitable[dict[str, Any] | None]]
     weights: Callable[[], Awaitable[dict[str, Any]]]
@@ -45,9 +45,10 @@ class HttpServer:
 
     Args:
         views: Where the answers come from.
+        more: What else is served, such as the explorer.
     """
 
-    def __init__(self, views: Views) -> None:
+    def __init__(self, views: Views, more: Sequence[web.RouteDef] = ()) -> None:
         self._views = views
         application = web.Application()
         application.add_routes(
@@ -58,6 +59,7 @@ class HttpServer:
                 web.get("/status", self._status),
                 web.get("/weights", self._weights),
                 web.get("/users/{user_id:.+}", self._user),
+                *more,
             ]
         )
         self._runner = web.AppRunner(application, access_log=None, handle_signals=False)
@@ -131,10 +133,10 @@ def _refused(host: str, port: int, error: OSError) -> AddressError:
     )
 
 
-def _verdict(problem: str | None) -> web.Response:
-    if problem is None:
+def _verdict(reasons: Sequence[str]) -> web.Response:
+    if not reasons:
         return _json({"ok": True})
-    return _json({"ok": False, "reason": problem}, status=503)
+    return _json({"ok": False, "reason": reasons[0], "reasons": reasons}, status=503)
 
 
 def _json(body: object, status: int = 200) -> web.Response:

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from connectors.dead_letter import Reason
+from connectors.recommendation import Recommendation
 from learners.candidates import SOURCES
 from learners.exploration import PLACED
 from learners.filters import FILTERS
@@ -22,6 +23,7 @@ from learners.learner import Lesson
 from learners.row_index import ABSENT
 from learners.task import Task
 from monitoring.metrics import Metrics
+from monitoring.recent_slates import MadeSlate, RecentSlates
 from monitoring.slate_answers import PLACES
 from stream.checkpoints.manifest import Manifest
 from stream.gauges import show_lesson, show_ranking, show_slates, show_tasks
@@ -64,6 +66,7 @@ class WorkerObserver:
     def __init__(self, metrics: Metrics, processor: Processor) -> None:
         self.metrics = metrics
         self._tasks = tuple(processor.pipeline.learner.tasks)
+        self.recent_slates = RecentSlates()
         self._freshness_ms: deque[float] = deque(maxlen=_RECENT)
         self._started = time.monotonic()
         self._events = 0
@@ -235,6 +238,7 @@ class WorkerObserver:
             _add(child, count)
         _add(metrics.repeat_places, int(served.repeats.sum()))
         _add(metrics.new_places, int((served.new & filled).sum()))
+        self.recent_slates.add(map(_made, step.recommendations))
 
     def _count_labels(self, step: Step) -> None:
         for delay in step.label_delay_s.tolist():
@@ -265,6 +269,15 @@ class WorkerObserver:
         metrics.items.set(self._items)
         metrics.pending.set(self._pending)
         metrics.model_step.set(self._model_step)
+
+
+def _made(slate: Recommendation) -> MadeSlate:
+    return MadeSlate(
+        slate.user_id,
+        slate.generated_at_ms,
+        [item.item_id for item in slate.items],
+        [item.source for item in slate.items],
+    )
 
 
 def _add(counter: Counts, count: int) -> None:

@@ -134,8 +134,11 @@ class PendingImpressions:
 
     def of_user(self, user: int) -> tuple[list[int], list[int]]:
         """Item rows and times (ms) of the pending impressions of `user`, oldest first."""
-        slots = np.arange(self.first, self.next) % len(self.user)
-        slots = slots[self.user[slots] == user]
+        size = len(self.user)
+        slots = np.flatnonzero(self.user == user)
+        age = (slots - self.first) % size  # in the ring; what lies behind its end has left
+        slots = slots[age < self.next - self.first]
+        slots = slots[np.argsort((slots - self.first) % size)]
         return self.item[slots].tolist(), self.opened_ms[slots].tolist()
 
     def make_room(self, entering_ms: Mapping[int, IntArray]) -> None:

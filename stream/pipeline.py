@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
@@ -262,6 +262,27 @@ class Pipeline:
             [triggers[n] for n in known.tolist()], rows[known], states, now_ms
         ).recommendations
 
+    def preview(self, user: int, states: UserStates, *, as_of: int, moment_ms: int) -> list[RecommendedItem]:
+        """The slate that a user would get; nothing changes.
+
+        Args:
+            user: The user's row.
+            states: The users.
+            as_of: How many events of the user's history count.
+            moment_ms: At which moment, event time.
+        """
+        histories = states.histories(np.array([user]), np.array([as_of]), np.array([moment_ms]))
+        return next(self._written(self.learner.preview(histories, self._slate_size)))
+
+    def _written(self, slates: Slates) -> Iterator[list[RecommendedItem]]:
+        """The slates' filled places as they are published."""
+        names = {row: self.items.id(row) for row in np.unique(slates.item_rows).tolist() if row != ABSENT}
+        names |= {row: self.items.id(row) for row in np.unique(slates.because).tolist() if row != ABSENT}
+        trained = slates.trained.tolist()
+        tasks = [task.name for task, known in zip(self.learner.tasks, trained, strict=True) if known]
+        places = _Columns.of(slates)
+        return (places.items(n, names, tasks) for n in range(len(slates.item_rows)))
+
     def _recommend(
         self, triggers: Sequence[Event], touched: IntArray, states: UserStates, now_ms: int
     ) -> _Served:
@@ -270,18 +291,13 @@ class Pipeline:
         moments_ms = np.maximum(times_ms, states.newest_ms(touched))
         histories = states.histories(touched, states.remembered(touched), moments_ms)
         slates = self.learner.recommend(histories, self._slate_size)
-        names = {row: self.items.id(row) for row in np.unique(slates.item_rows).tolist() if row != ABSENT}
-        names |= {row: self.items.id(row) for row in np.unique(slates.because).tolist() if row != ABSENT}
-        trained = slates.trained.tolist()
-        tasks = [task.name for task, known in zip(self.learner.tasks, trained, strict=True) if known]
-        places = _Columns.of(slates)
+        written = self._written(slates)
         model = ModelVersion(version=self.learner.version, step=self.learner.step)
         recommendations = []
         ids = np.empty(len(touched), np.uint64)
-        for n, event in enumerate(triggers):
+        for n, (event, items) in enumerate(zip(triggers, written, strict=True)):
             number = slate_number(event, self.learner.version)
             ids[n] = number
-            items = places.items(n, names, tasks)
             recommendations.append(
                 Recommendation(
                     recommendation_id=slate_id(number),

@@ -103,7 +103,11 @@ class Recovery:
                     raise
                 place = (record.partition, record.offset)
                 refused[place] = _in_words(error)
-                logger.error("%s refused: the learner fails on it: %s", _name(record), refused[place])
+                logger.error(
+                    "record refused: the learner fails on it: %s",
+                    refused[place],
+                    extra={"topic": record.topic, "partition": record.partition, "offset": record.offset},
+                )
                 processor = self._again(made, error, on_progress)
                 self._bound(processor, record, now_ms, error)
                 step = Stepped([record], now_ms, {place: refused[place]}, assignment)

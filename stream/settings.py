@@ -263,6 +263,7 @@ class WorkerSettings(_Section):
     session_timeout_s: Annotated[float, Field(ge=6.0)] = 12.0
     torch_threads: Positive = 1
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["text", "json"] = "text"
 
     @field_validator("checkpoints")
     @classmethod

@@ -132,7 +132,11 @@ class SharedModel:
                     self._merge(update)
                     merged.updates += 1
             except ValueError as error:
-                logger.error("%s/%d/%d is left out: %s", record.topic, record.partition, record.offset, error)
+                logger.error(
+                    "what another worker told is left out: %s",
+                    error,
+                    extra={"topic": record.topic, "partition": record.partition, "offset": record.offset},
+                )
                 merged.refused += 1
         return merged
 

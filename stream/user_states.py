@@ -142,6 +142,11 @@ class UserStates:
         return sum(len(pending) for pending in self._pending.values())
 
     @property
+    def watermark_ms(self) -> int:
+        """Newest event time seen, over all partitions; 0 where there was none."""
+        return max((pending.watermark_ms for pending in self._pending.values()), default=0)
+
+    @property
     def expired(self) -> int:
         """Impressions that left without their labels because there were too many, over all partitions."""
         return sum(pending.expired_early for pending in self._pending.values())

@@ -25,8 +25,11 @@ from stream.checkpoints.manifest import CheckpointError, Manifest
 from stream.checkpoints.place import PlaceError
 from stream.checkpoints.store import CheckpointStore
 from stream.engine import Engine, EngineConfig
+from stream.explorer.explorer import Explorer
+from stream.explorer.routes import routes
 from stream.follower import Follower
 from stream.handover import Handover
+from stream.health import why_not_alive, why_not_ready
 from stream.http_server import AddressError, HttpServer, Views, require_free, split_address
 from stream.lease import FencedError, Lease
 from stream.lookout import Lookout
@@ -38,12 +41,10 @@ from stream.topic_watch import TopicWatch
 from stream.user_view import user_view
 from stream.warm_up import warm_up
 from stream.weights_view import weights_view
-from stream.worker_card import WorkerCard, remove_card, write_card
+from stream.worker_card import WorkerCard, remove_card, worker_name, write_card
 
 logger = logging.getLogger(__name__)
 
-_STUCK_AFTER_S = 120.0
-_UNDELIVERED_S = 10.0
 _LISTENS_S = 300.0
 _HEARD = 16  # records of the model topic at a time: they are large
 _LEASE_SHARE = 0.6  # of the session's timeout
@@ -114,7 +115,10 @@ def restore(processor: Processor, store: CheckpointStore, topic: str, id_now: st
             f"topic still holds."
         ) from error
     if not checkpoint.manifest.is_of(id_now):
-        logger.warning("topic=%s was made anew since the checkpoint; all that it holds counts as new", topic)
+        logger.warning(
+            "the topic was made anew since the checkpoint; all that it holds counts as new",
+            extra={"topic": topic},
+        )
         processor.begin_anew()
     store.resume(checkpoint)
     return checkpoint.manifest
@@ -136,7 +140,7 @@ class _Worker:
         shared = processor.share(shape.id, writer)
         manifest = restore(processor, store, settings.topics.events, shape.id)
         if manifest is not None:
-            logger.info("restored checkpoint=%d %s", manifest.number, _pairs(manifest.summary))
+            logger.info("restored", extra={"checkpoint": manifest.number, **manifest.summary})
             self._metrics.checkpoint_at.set(manifest.created_at_ms / 1000.0)
         self._observer = WorkerObserver(self._metrics, processor)
         topics = settings.topics
@@ -198,6 +202,11 @@ class _Worker:
             take_over=self._handover.take_over,
             on_loss=self._observer.lost,
         )
+        self._partitions = shape.partitions
+        self._started_at_ms = time.time_ns() // 1_000_000
+        self._explorer = Explorer(
+            self._engine, self._observer.summary, self._observer.recent_slates, self._about
+        )
         self._http = HttpServer(
             Views(
                 metrics=self._observer.render,
@@ -207,10 +216,11 @@ class _Worker:
                 status=self._status,
                 user=self._user,
                 weights=self._weights,
-            )
+            ),
+            routes(self._explorer),
         )
         self._lookout = Lookout(self._engine, self._metrics, self._ends)
-        self._metrics.compute(self._metrics.ready, lambda: float(self._why_not_ready() is None))
+        self._metrics.compute(self._metrics.ready, lambda: float(not self._why_not_ready()))
         self._metrics.compute(self._metrics.undelivered, lambda: self._engine.undelivered_s)
         self._watch = TopicWatch(lambda: topic_shape(client, topics.events), shape)
         self._fenced = False
@@ -244,9 +254,9 @@ class _Worker:
         """Connect to the broker for publishing, and show this worker to others."""
         await self._publisher.__aenter__()
         address = await self._http.start(*split_address(self._settings.worker.http))
-        card = WorkerCard(pid=os.getpid(), http=address, started_at_ms=time.time_ns() // 1_000_000)
+        card = WorkerCard(pid=os.getpid(), http=address, started_at_ms=self._started_at_ms)
         write_card(self._settings.state_dir, card)
-        logger.info("http=http://%s state=%s", address, self._settings.state_dir)
+        logger.info("started", extra={"http": f"http://{address}", "state": str(self._settings.state_dir)})
 
     async def stop(self) -> None:
         """Disconnect."""
@@ -277,6 +287,7 @@ class _Worker:
             self.hold_lease(),
             self._lookout.watch_lag(),
             self._lookout.watch_memory(),
+            self._explorer.watch(),
         )
 
     async def follow(self, follower: Follower) -> None:
@@ -297,7 +308,9 @@ class _Worker:
     async def watch(self) -> None:
         """Start again, gracefully, when the topic is not what it was: as another member, with offsets that fit."""
         what = await self._watch.changed()
-        logger.warning("topic=%s %s; the worker starts again", self._settings.topics.events, what)
+        logger.warning(
+            "the topic %s; the worker starts again", what, extra={"topic": self._settings.topics.events}
+        )
         self._start_again()
 
     async def hold_lease(self) -> None:
@@ -323,7 +336,7 @@ class _Worker:
         await working
         if not self._app.crashed and not self._fenced:
             await self._engine.finish()
-            logger.info("stopped %s", _pairs(self._engine.processor.totals_dict()))
+            logger.info("stopped", extra=self._engine.processor.totals_dict())
 
     @property
     def app(self) -> FreshetApp:
@@ -341,7 +354,13 @@ class _Worker:
         if not partitions:
             await self._handover.own((), {})
         self._metrics.rebalances.inc()
-        logger.info("assigned partitions=%s", partitions)
+        processor = self._engine.processor
+        reached = {
+            str(partition): offset
+            for partition, offset in sorted(processor.states.applied.items())
+            if partition in partitions
+        }
+        logger.info("assigned", extra={"partitions": partitions, "applied": reached})
 
     async def _ends(self) -> dict[int, tuple[int, int]]:
         """Where the owned partitions begin and end, by the broker."""
@@ -352,25 +371,19 @@ class _Worker:
         earliest, ends = await consumer.earliest_offsets(*asked), await consumer.highwaters(*asked)
         return {tp.partition: (int(earliest[tp]), int(ends[tp])) for tp in asked}
 
-    def _why_not_alive(self) -> str | None:
-        waited = time.monotonic() - self._engine.progressed_at
-        if self._engine.undelivered_s > 0.0:
-            return None  # it waits for the broker, and a restart would not bring that back
-        if self._engine.busy and waited > _STUCK_AFTER_S:
-            return f"records wait, and no step has ended for {waited:.0f} s"
-        return None
+    def _why_not_alive(self) -> list[str]:
+        return why_not_alive(
+            busy=self._engine.busy,
+            since_progress_s=time.monotonic() - self._engine.progressed_at,
+            undelivered_s=self._engine.undelivered_s,
+        )
 
-    def _why_not_ready(self) -> str | None:
-        if self._handover.owned is None:
-            return "partitions are not assigned yet"
-        if self._watch.problem is not None:
-            return self._watch.problem
-        if self._engine.undelivered_s > _UNDELIVERED_S:
-            return f"results have waited for the broker for {self._engine.undelivered_s:.0f} s"
-        return (
-            None
-            if self._handover.owned
-            else "no partitions are assigned: other members of the group have them all"
+    def _why_not_ready(self) -> list[str]:
+        return why_not_ready(
+            owned=self._handover.owned,
+            topic_problem=self._watch.problem,
+            undelivered_s=self._engine.undelivered_s,
+            fenced=self._fenced,
         )
 
     async def _status(self) -> dict[str, Any]:
@@ -393,6 +406,20 @@ class _Worker:
             **status,
             "checkpoint_at_ms": last.created_at_ms if last is not None else None,
             "pid": os.getpid(),
+        }
+
+    def _about(self) -> dict[str, Any]:
+        """Which worker this is, for who looks at one of several."""
+        return {
+            "name": worker_name(),
+            "pid": os.getpid(),
+            "started_at_ms": self._started_at_ms,
+            "group": self._settings.worker.group,
+            "topic": self._settings.topics.events,
+            "partitions": self._partitions,
+            "owned": sorted(self._engine.assignment.owned or ()),
+            "not_alive": self._why_not_alive(),
+            "not_ready": self._why_not_ready(),
         }
 
     async def _weights(self) -> dict[str, Any]:
@@ -434,7 +461,3 @@ class _Surroundings(Service):
         for task in self._beside:
             task.cancel()
         await self._worker.stop()
-
-
-def _pairs(values: dict[str, int]) -> str:
-    return " ".join(f"{name}={value}" for name, value in values.items())

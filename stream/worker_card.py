@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from pathlib import Path
 
 import msgspec
@@ -15,6 +17,11 @@ class WorkerCard(msgspec.Struct, frozen=True, kw_only=True):
     pid: int
     http: str
     started_at_ms: int
+
+
+def worker_name() -> str:
+    """What this process is called where there are several: its machine and its process id."""
+    return f"{socket.gethostname()}-{os.getpid()}"
 
 
 def write_card(state_dir: Path, card: WorkerCard) -> None:

@@ -17,8 +17,10 @@ from connectors.event_types import STANDARD_TYPES
 from connectors.recommendation import Recommendation
 from learners.candidates import EVIDENCE, Candidates
 from learners.context_fields import NO_CONTEXT, ContextFields
+from learners.counts.counts import Counts
 from learners.event_batch import BoolArray, EventBatch, FloatArray, Histories, IntArray
 from learners.filters import FILTERS
+from learners.known_item import KnownItem, known_item
 from learners.learner import EVICTED, Lesson, Predictions, Slates
 from learners.row_index import ABSENT
 from learners.state_changes import LiveState
@@ -135,6 +137,15 @@ class CountingLearner:
             removed=np.zeros(len(FILTERS), np.int64),
             new=np.zeros((S, size), np.bool_),
         )
+
+    def preview(self, histories: Histories, size: int) -> Slates:
+        written = len(self.diary)
+        slates = self.recommend(histories, size)
+        del self.diary[written:]
+        return slates
+
+    def known_item(self, row: int, now_s: float, most: int) -> KnownItem:
+        return known_item(Counts(max_pairs=16), row, now_s, most)
 
     def forget_items(self, rows: IntArray) -> None:
         self.diary.append(("forget", rows.tolist()))

@@ -124,7 +124,31 @@ def record(rng: random.Random) -> bytes:
 def path(rng: random.Random) -> bytes:
     """What stands between GET and HTTP/1.1; no blanks and no line ends, which would be another request."""
     known = rng.choice(
-        (b"/metrics", b"/status", b"/healthz", b"/readyz", b"/weights", b"/users/", b"/users", b"/", b"")
+        (
+            *(
+                b"/metrics",
+                b"/status",
+                b"/healthz",
+                b"/readyz",
+                b"/weights",
+                b"/users/",
+                b"/users",
+                b"/",
+                b"",
+            ),
+            *(
+                b"/explorer/",
+                b"/explorer/main.js",
+                b"/explorer/api/overview?since=",
+                b"/explorer/api/learning",
+            ),
+            *(
+                b"/explorer/api/find?kind=items&prefix=",
+                b"/explorer/api/find?prefix=",
+                b"/explorer/api/find?kind=",
+            ),
+            *(b"/explorer/api/user?id=", b"/explorer/api/item?id="),
+        )
     )
     tail = bytearray()
     for _ in range(rng.randrange(6)):

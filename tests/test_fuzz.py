@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 from builders import NOW_MS, Record, decoder, wire
-from fakes import processor
+from fakes import TASKS, Diary, MemoryPublisher, processor
 from hostile import path, record
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -20,7 +20,11 @@ from laws import FUZZ, INPUTS, fuzz
 from connectors.dead_letter import DeadLetter, Reason, decode_dead_letter, encode_dead_letter
 from connectors.event import Event, encode_event
 from connectors.event_types import STANDARD_TYPES
+from stream.engine import Engine, EngineConfig
+from stream.explorer.explorer import Explorer
+from stream.explorer.routes import routes
 from stream.http_server import HttpServer, Views
+from stream.observer import WorkerObserver, worker_metrics
 from stream.processor import Processor
 from stream.user_view import user_view
 
@@ -124,12 +128,20 @@ def views_of(worked: Processor) -> Views:
     return Views(
         metrics=lambda: b"freshet_up 1\n",
         content_type="text/plain",
-        alive=lambda: None,
-        ready=lambda: None,
+        alive=lambda: (),
+        ready=lambda: (),
         status=status,
         user=user,
         weights=status,
     )
+
+
+async def explorer_of(worked: Processor) -> Explorer:
+    engine = Engine(worked, MemoryPublisher(), None, Diary(), EngineConfig(topic="events"))
+    watching = WorkerObserver(TASKS, worker_metrics(TASKS), window=100, drift=True)
+    explorer = Explorer(engine, watching.summary, watching.recent_slates, dict)
+    await explorer.sample(NOW_MS)
+    return explorer
 
 
 def test_any_path_is_answered_without_an_error_of_the_server(caplog: pytest.LogCaptureFixture) -> None:
@@ -139,7 +151,7 @@ def test_any_path_is_answered_without_an_error_of_the_server(caplog: pytest.LogC
     async def ask(count: int) -> set[int]:
         worked = processor()
         worked.process([Record(value=wire(user_id="ann"))], NOW_MS)
-        server = HttpServer(views_of(worked))
+        server = HttpServer(views_of(worked), routes(await explorer_of(worked)))
         connection = Connection(await server.start("127.0.0.1", 0))
         found: set[int] = set()
         for seed in range(count // INPUTS):
@@ -149,12 +161,13 @@ def test_any_path_is_answered_without_an_error_of_the_server(caplog: pytest.LogC
                 status = await connection.status(asked)
                 assert status < 500, (seed, asked)
                 found.add(status)
-        assert await connection.status(b"/users/ann") == 200
+        for known in (b"/users/ann", b"/explorer/api/user?id=ann", b"/explorer/api/overview"):
+            assert await connection.status(known) == 200
         await connection.close()
         await server.stop()
         return found
 
-    assert {200, 404} <= asyncio.run(ask(FUZZ))
+    assert {200, 400, 404} <= asyncio.run(ask(FUZZ))
 
 
 def test_hostile_records_are_varied() -> None:

@@ -31,8 +31,8 @@ def views(**differing: Any) -> Views:
     given: dict[str, Any] = {
         "metrics": lambda: b"freshet_up 1\n",
         "content_type": "text/plain; version=1.0.0; charset=utf-8",
-        "alive": lambda: None,
-        "ready": lambda: None,
+        "alive": lambda: (),
+        "ready": lambda: (),
         "status": status,
         "user": user,
         "weights": weights,
@@ -61,12 +61,13 @@ async def test_metrics_are_served_as_prometheus_wants_them() -> None:
 async def test_verdicts_are_a_status_and_a_reason(path: str, view: str) -> None:
     async with client() as session, session.get(path) as answer:
         assert (answer.status, await answer.json()) == (200, {"ok": True})
-    async with client(**{view: lambda: "it waits"}) as session, session.get(path) as answer:
-        assert (answer.status, await answer.json()) == (503, {"ok": False, "reason": "it waits"})
+    async with client(**{view: lambda: ["it waits", "and is alone"]}) as session, session.get(path) as answer:
+        told = {"ok": False, "reason": "it waits", "reasons": ["it waits", "and is alone"]}
+        assert (answer.status, await answer.json()) == (503, told)
 
 
 async def test_life_and_readiness_are_two_things() -> None:
-    async with client(ready=lambda: "no partitions yet") as session, session.get("/healthz") as answer:
+    async with client(ready=lambda: ["no partitions yet"]) as session, session.get("/healthz") as answer:
         assert answer.status == 200
 
 

@@ -69,6 +69,17 @@ class AgainstModel(RuleBasedStateMachine):
         self.index = restored
 
     @invariant()
+    def the_latest_are_found_by_their_beginnings(self) -> None:
+        for prefix, most in (("id1", 4), ("", 3), ("none", 2), ("id", 0)):
+            found = self.index.latest(prefix, most)
+            stamps = sorted(
+                (at for name, at in self.touched.items() if name.startswith(prefix)), reverse=True
+            )
+            assert all(name.startswith(prefix) for name in found)
+            assert len(set(found)) == len(found)
+            assert [self.touched[name] for name in found] == stamps[:most]
+
+    @invariant()
     def rows_are_one_to_one_and_bounded(self) -> None:
         if not hasattr(self, "index"):
             return

@@ -9,6 +9,7 @@ import click
 
 from stream.cli.context import CommandFailed, broker_errors, effective_settings, kafka_client
 from stream.logs import set_up_logs
+from stream.worker_card import worker_name
 
 
 @click.command()
@@ -19,13 +20,13 @@ from stream.logs import set_up_logs
 def worker(ctx: click.Context, http: str | None) -> None:
     """Learn from the events topic and publish recommendations, until SIGINT or SIGTERM.
 
-    Serves /metrics, /healthz, /readyz, /status and /users/ID over HTTP (default 127.0.0.1:8321). Goes on
-    exactly where the last checkpoint in the state folder ends.
+    Serves a page that shows what it knows, /metrics, /healthz, /readyz, /status and /users/ID over HTTP (default
+    127.0.0.1:8321). Goes on exactly where the last checkpoint in the state folder ends.
     """
     overrides = {"worker": {"http": http}} if http else {}
     settings = effective_settings(ctx, overrides)
     client = kafka_client(settings)
-    set_up_logs(settings.worker.log_level)
+    set_up_logs(settings.worker.log_level, settings.worker.log_format, worker_name())
 
     from stream.worker import WorkerError, run_worker
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learners.event_batch import BoolArray, EventBatch, FloatArray, Histories, IntArray
+from learners.known_item import KnownItem
 from learners.learner import Learner, Lesson, Predictions, Slates
 from learners.state_arrays import Arrays
 from learners.state_changes import LiveState
@@ -84,6 +85,14 @@ class WithholdingLearner:
     def recommend(self, histories: Histories, size: int) -> Slates:
         """See `Learner`."""
         return self._learner.recommend(histories, size)
+
+    def preview(self, histories: Histories, size: int) -> Slates:
+        """See `Learner`."""
+        return self._learner.preview(histories, size)
+
+    def known_item(self, row: int, now_s: float, most: int) -> KnownItem:
+        """See `Learner`."""
+        return self._learner.known_item(row, now_s, most)
 
     def explain(self) -> list[Explanation]:
         """See `Learner`."""
