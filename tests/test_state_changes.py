@@ -8,12 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 from batches import TASKS, shop
+from builders import NOW_MS
 from hypothesis import given
 from hypothesis import strategies as st
 from laws import law
 from models import learner
 from numpy.typing import NDArray
+from test_statistics import SAME, made_up_steps
+from test_statistics import TASKS as TWO_TASKS
 
+from learners.candidates import SOURCES
 from learners.context_fields import ContextFields
 from learners.counts.counts import Counts
 from learners.counts.own_items import OwnItems
@@ -38,8 +42,12 @@ from learners.state_changes import (
     whole,
 )
 from learners.state_deltas import Link, merged_part
+from learners.task_map import TaskMap
+from monitoring.slate_answers import SlateAnswers
+from monitoring.spread import RecentEvents, RecentPlaces
 from stream.event_columns import EventColumns
 from stream.pending import PendingImpressions
+from stream.statistics import Statistics
 from stream.user_states import UserStates
 
 Arrays = dict[str, NDArray[Any]]
@@ -289,6 +297,25 @@ class OfUsers:
             self.piece.forget_items(rng.integers(0, 10, 1))
 
 
+class OfStatistics:
+    """With rings so short that they turn."""
+
+    def __init__(self, rng: Any) -> None:
+        self.piece = _OfSameTasks(TWO_TASKS, window=30, drift=True, slate_size=3)
+        self.piece.answers = SlateAnswers(len(SOURCES), slates=15, places=3)
+        self.piece.places = RecentPlaces(40)
+        self.piece.events = RecentEvents(500)
+        self._steps = made_up_steps(int(rng.integers(0, 10_000)))
+
+    def step(self) -> None:
+        self.piece.count(next(self._steps), NOW_MS)
+
+
+class _OfSameTasks(Statistics):
+    def load_state_dict(self, arrays: Any, tasks: TaskMap | None = None) -> None:
+        super().load_state_dict(arrays, tasks or SAME)
+
+
 PIECES = (
     OfCounts,
     OfFilters,
@@ -298,6 +325,7 @@ PIECES = (
     OfPending,
     OfRates,
     OfSampler,
+    OfStatistics,
     OfTable,
     OfUsers,
 )

@@ -42,7 +42,7 @@ def a_step() -> Step:
 STEP = a_step()
 
 
-def happenings(seed: int) -> Iterator[Step]:
+def made_up_steps(seed: int) -> Iterator[Step]:
     """Steps of all kinds: choices, labels, slates and answers to them; losses that jump now and then."""
     rng = np.random.default_rng(seed)
     slates: list[int] = []
@@ -111,7 +111,7 @@ def taken_up(before: Statistics, **settings: Any) -> Statistics:
 def test_a_restart_changes_nothing_that_is_told_later(seed: int, lives: list[int]) -> None:
     """A restart after each life; the other one lives on."""
     undisturbed = restarted = statistics()
-    steps = happenings(seed)
+    steps = made_up_steps(seed)
     for life in lives:
         restarted = taken_up(restarted)
         for step in (next(steps) for _ in range(life)):
@@ -125,7 +125,7 @@ def test_a_restart_changes_nothing_that_is_told_later(seed: int, lives: list[int
 def test_the_same_drift_is_found_over_a_restart_before_each_step() -> None:
     undisturbed = restarted = statistics()
     found: list[DriftFinding] = []
-    steps = happenings(4)
+    steps = made_up_steps(4)
     for step in (next(steps) for _ in range(2_000)):
         restarted = taken_up(restarted)
         told, wanted = restarted.count(step, NOW_MS), undisturbed.count(step, NOW_MS)
@@ -136,7 +136,7 @@ def test_the_same_drift_is_found_over_a_restart_before_each_step() -> None:
 
 
 def test_figures_in_other_windows_are_those_of_what_fits() -> None:
-    before, steps = statistics(window=100), happenings(1)
+    before, steps = statistics(window=100), made_up_steps(1)
     small = statistics(window=20)
     for step in (next(steps) for _ in range(30)):
         before.count(step, NOW_MS)
@@ -157,7 +157,7 @@ def test_figures_in_other_windows_are_those_of_what_fits() -> None:
 
 def test_what_a_checkpoint_does_not_hold_begins() -> None:
     some = statistics(drift=False)
-    some.count(next(happenings(0)), NOW_MS)
+    some.count(next(made_up_steps(0)), NOW_MS)
     watching = taken_up(some)
     assert watching.ranking.scored == some.ranking.scored
     fresh = statistics()
@@ -173,7 +173,7 @@ def test_what_a_checkpoint_does_not_hold_begins() -> None:
 
 
 def test_a_task_keeps_what_is_its_own_and_a_new_one_begins() -> None:
-    before, steps = statistics(), happenings(2)
+    before, steps = statistics(), made_up_steps(2)
     for step in (next(steps) for _ in range(60)):
         before.count(step, NOW_MS)
     now = (Task(name="like", value=4.0), TASKS[1], TASKS[0])
