@@ -1,4 +1,4 @@
-"""Whether a worker should be started again, and whether it does its work: from plain facts, with every reason why not."""
+"""Whether a worker should be started again, and whether it does its work: from plain facts, with every reason."""
 
 from __future__ import annotations
 

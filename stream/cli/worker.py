@@ -21,8 +21,7 @@ def worker(ctx: click.Context, http: str | None) -> None:
     """Learn from the events topic and publish recommendations, until SIGINT or SIGTERM.
 
     Serves a page that shows what it knows, /metrics, /healthz, /readyz, /status and /users/ID over HTTP (default
-    127.0.0.1:8321). Goes on
-    exactly where the last checkpoint in the state folder ends.
+    127.0.0.1:8321). Goes on exactly where the last checkpoint in the state folder ends.
     """
     overrides = {"worker": {"http": http}} if http else {}
     settings = effective_settings(ctx, overrides)
