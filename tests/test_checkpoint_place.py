@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import builtins
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
+from fsspec.registry import _registry
 
 import stream.checkpoints.place as place_module
 from stream.assembly import checkpoint_store
@@ -83,14 +84,8 @@ def test_an_unknown_protocol_says_so() -> None:
 
 
 def test_a_missing_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = builtins.__import__
-
-    def without(name: str, *args: Any, **kwargs: Any) -> Any:
-        if name.partition(".")[0] == "s3fs":
-            raise ImportError("No module named 's3fs'")
-        return real(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    monkeypatch.delitem(_registry, "s3", raising=False)  # where another test had it imported
     with pytest.raises(PlaceError, match=r"Checkpoints at s3://bucket/x need .* Install 'freshet\[s3\]'"):
         Place("s3://bucket/x")
 
