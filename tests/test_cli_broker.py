@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from connectors.kafka_client import KafkaClient
 from stream.cli.main import cli
-from stream.settings import TopicSettings
+from stream.settings import TOPICS, TopicSettings
 
 Run = Callable[..., Result]
 
@@ -27,7 +27,7 @@ def run() -> Run:
 @pytest.fixture
 def configured(monkeypatch: pytest.MonkeyPatch, broker: KafkaClient, topics: TopicSettings) -> TopicSettings:
     monkeypatch.setenv("FRESHET_BROKER", broker.bootstrap)
-    for name in ("events", "recommendations", "drift", "dead_letters"):
+    for name in TOPICS:
         monkeypatch.setenv(f"FRESHET_TOPICS__{name.upper()}", getattr(topics, name))
     return topics
 
@@ -83,7 +83,7 @@ def test_a_wrong_port_is_wrong_usage(run: Run) -> None:
 def test_topics_are_created_once_and_listed(run: Run, configured: TopicSettings) -> None:
     created = json.loads(run("topics", "create", "--json").stdout)["topics"]
     listed = json.loads(run("topics", "list", "--json").stdout)["topics"]
-    assert [topic["name"] for topic in created] == list(configured.model_dump().values())[:4]
+    assert [topic["name"] for topic in created] == [getattr(configured, name) for name in TOPICS]
     assert {topic["outcome"] for topic in created + listed} == {"exists"}
     assert {topic["records"] for topic in listed} == {0}
 

@@ -419,10 +419,10 @@ def test_the_observer_keeps_the_slates_that_were_made(tmp_path: Path) -> None:
     from stream.observer import WorkerObserver, worker_metrics
 
     tasks = build_tasks(load(overrides={"state_dir": tmp_path}))
-    watching = WorkerObserver(tasks, worker_metrics(tasks), window=100, drift=False)
     working = busy(tmp_path)
+    watching = WorkerObserver(worker_metrics(tasks), working)
     processed = working.process(records(shop(60, 5), first=1_000), NOW_MS)
-    watching.step(processed, working.states, len(working.pipeline.items))
+    watching.step(processed, working)
     made: Recommendation = processed.recommendations[-1]
     found = watching.recent_slates.of_item(made.items[0].item_id, 9)
     assert found["slates"] == len(processed.recommendations)
