@@ -138,7 +138,7 @@ def views_of(worked: Processor) -> Views:
 
 async def explorer_of(worked: Processor) -> Explorer:
     engine = Engine(worked, MemoryPublisher(), None, Diary(), EngineConfig(topic="events"))
-    watching = WorkerObserver(TASKS, worker_metrics(TASKS), window=100, drift=True)
+    watching = WorkerObserver(worker_metrics(TASKS), worked)
     explorer = Explorer(engine, watching.summary, watching.recent_slates, dict)
     await explorer.sample(NOW_MS)
     return explorer
