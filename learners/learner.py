@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from learners.candidates import Candidates
-from learners.contribution import Contribution
 from learners.event_batch import BoolArray, EventBatch, FloatArray, Histories, IntArray
 from learners.known_item import KnownItem
 from learners.state_arrays import Arrays
@@ -19,6 +18,11 @@ from learners.task import Task
 from learners.task_axes import Axis
 from learners.task_map import TaskMap
 from learners.weightings.weighting import Explanation
+
+if TYPE_CHECKING:
+    from learners.contribution import (
+        Contribution,
+    )  # imports torch, which commands that only ask need not wait for
 
 EVICTED = ("pairs", "owned")
 """What a learner gives up beyond a bound: pairs of users and items, and of users and what they own."""

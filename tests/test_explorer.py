@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from aiohttp import ClientSession
@@ -31,6 +32,7 @@ from stream.explorer.recent_history import RecentHistory
 from stream.explorer.routes import LONGEST, routes, web_files
 from stream.explorer.user_page import MOST_PENDING, user_page
 from stream.http_server import HttpServer, Views
+from stream.observer import WorkerObserver, worker_metrics
 from stream.processor import Processor
 from stream.settings import load
 
@@ -108,8 +110,6 @@ def test_the_slate_of_this_moment_is_what_would_be_published_what_is_tried_inclu
 
 
 def _said(item: Any) -> dict[str, Any]:
-    import msgspec
-
     said: dict[str, Any] = msgspec.to_builtins(item)
     return said
 
@@ -415,12 +415,8 @@ def test_the_wheel_holds_the_page(tmp_path: Path) -> None:
 
 
 def test_the_observer_keeps_the_slates_that_were_made(tmp_path: Path) -> None:
-    from stream.assembly import build_tasks
-    from stream.observer import WorkerObserver, worker_metrics
-
-    tasks = build_tasks(load(overrides={"state_dir": tmp_path}))
     working = busy(tmp_path)
-    watching = WorkerObserver(worker_metrics(tasks), working)
+    watching = WorkerObserver(worker_metrics(working.pipeline.learner.tasks), working)
     processed = working.process(records(shop(60, 5), first=1_000), NOW_MS)
     watching.step(processed, working)
     made: Recommendation = processed.recommendations[-1]

@@ -35,7 +35,7 @@ export function learning(page) {
     const now = JSON.stringify(findings);
     if (now === shown) return;
     shown = now;
-    drift.replaceChildren(findings.length ? h("ol", { class: "timeline", reversed: true }, findings.toReversed().map(entry)) : h("p", {}, "Nothing has drifted since the worker started."));
+    drift.replaceChildren(findings.length ? h("ol", { class: "timeline", reversed: true }, findings.toReversed().map(entry)) : h("p", {}, "No drift has been found."));
   }
 
   return follow((now, history) => {
