@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -464,7 +465,7 @@ class OnlineLearner:
 
     # --- sharing what is learned by gradients with other workers
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """See `Learner`."""
         shapes = [

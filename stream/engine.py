@@ -588,10 +588,6 @@ class _Moment:
             snapshot=snapshot,
             applied=dict(processor.states.applied),
             totals=processor.totals_dict(),
-            summary={
-                "users": len(processor.states),
-                "items": len(processor.pipeline.items),
-                "model_step": processor.pipeline.learner.step,
-            },
+            summary=processor.sizes(),
             mark=mark,
         )

@@ -413,6 +413,14 @@ class Processor:
             self.shared.begin_anew()
         self.pipeline.ledger.begin_anew()
 
+    def sizes(self) -> dict[str, int]:
+        """How much is known by now."""
+        return {
+            "users": len(self.states),
+            "items": len(self.pipeline.items),
+            "model_step": self.pipeline.learner.step,
+        }
+
     def totals_dict(self) -> dict[str, int]:
         """The totals by name."""
         return asdict(self.totals)

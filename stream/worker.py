@@ -390,9 +390,7 @@ class _Worker:
         def look(processor: Processor) -> dict[str, Any]:
             return {
                 **processor.totals_dict(),
-                "users": len(processor.states),
-                "items": len(processor.pipeline.items),
-                "model_step": processor.pipeline.learner.step,
+                **processor.sizes(),
                 "pending_impressions": processor.states.pending,
                 "applied": dict(processor.states.applied),
                 "owned": sorted(self._engine.assignment.owned or ()),

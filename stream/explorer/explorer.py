@@ -69,9 +69,7 @@ class Explorer:
         def look(processor: Processor) -> dict[str, Any]:
             return {
                 "totals": processor.totals_dict(),
-                "users": len(processor.states),
-                "items": len(processor.pipeline.items),
-                "model_step": processor.pipeline.learner.step,
+                **processor.sizes(),
                 "pending_impressions": processor.states.pending,
                 "quality": self.summary(),
             }
