@@ -15,7 +15,7 @@ from learners.base_rates import BaseRates, negative_importance
 from learners.calibration import OnlineCalibration
 from learners.event_batch import BoolArray, FloatArray, IntArray
 from learners.heads.heads import Heads
-from learners.parameters import load_optimised, optimised_arrays, optimised_axes
+from learners.parameters import adam, load_optimised, optimised_arrays, optimised_axes
 from learners.state_arrays import Arrays, nest, unnest
 from learners.task import Task, funnel
 from learners.task_axes import TaskAxes
@@ -145,7 +145,7 @@ class MultiTask:
             {"params": [one for name, one in self.heads.named_parameters() if name != "trust"]},
             {"params": [] if self.heads.trust is None else [self.heads.trust], "lr": _TRUST_RATE * rate},
         ]
-        self._optimiser = torch.optim.Adam(groups, lr=rate, betas=(0.9, 0.99))
+        self._optimiser = adam(groups, rate)
         self._losses = TaskLosses(self.tasks, device)
         self._likelihood = torch.tensor([task.kind == "binary" for task in self.tasks], device=device)
         self._rates = BaseRates(len(self.tasks), after if config.chain != "gate" else (-1,) * len(self.tasks))

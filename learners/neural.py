@@ -20,7 +20,7 @@ from learners.event_batch import EventBatch, FloatArray, Histories, IntArray
 from learners.losses import sampled_softmax
 from learners.multitask import MultiTask, MultiTaskConfig, TaskLabels
 from learners.negatives import NegativeSampler
-from learners.parameters import load_optimised, optimised_arrays
+from learners.parameters import adam, load_optimised, optimised_arrays
 from learners.state_arrays import Arrays, nest, unnest
 from learners.state_changes import LiveState, whole
 from learners.task import Task
@@ -91,7 +91,7 @@ class NeuralModel:
             torch.manual_seed(seed)
             network = ENCODERS[encoder](dimension, event_types, context_buckets)
             self._network = nn.ModuleDict({"encoder": network}).to(device)
-        self._optimiser = torch.optim.Adam(self._network.parameters(), lr=learning_rate, betas=(0.9, 0.99))
+        self._optimiser = adam(self._network.parameters(), learning_rate)
         table = {"scale": _ITEM_SCALE, "generator": self._generator, "device": device}
         self._inputs = EmbeddingTable(dimension, **table)  # type: ignore[arg-type]
         self._outputs = EmbeddingTable(dimension, **table)  # type: ignore[arg-type]

@@ -1,8 +1,8 @@
-"""Dense parameters and Adam's moments as named arrays, without pickle."""
+"""Dense parameters and what moves them: Adam, and both as named arrays, without pickle."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -13,6 +13,17 @@ from learners.state_arrays import Arrays
 from learners.task_axes import Bits, TaskAxes, filled
 
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+_FORGETS = (0.9, 0.99)  # of a stream the second moment must forget sooner than of a data set
+
+
+def adam(parameters: Iterable[Any], learning_rate: float) -> torch.optim.Adam:
+    """Adam (Kingma and Ba, 2015, arXiv:1412.6980) in one pass over all parameters.
+
+    Args:
+        parameters: Or groups of them, which may have rates of their own.
+        learning_rate: Of those that have none.
+    """
+    return torch.optim.Adam(parameters, lr=learning_rate, betas=_FORGETS, fused=True)
 
 
 def optimised_arrays(module: nn.Module, optimiser: torch.optim.Adam) -> Arrays:
@@ -75,8 +86,6 @@ def load_optimised(
                 if f"{moment}.{name}" in arrays
             }
             if remembered:
-                # Adam counts its steps on the CPU, whatever the device is.
                 optimiser.state[parameter] = {
-                    moment: value if moment == "step" else value.to(parameter.device)
-                    for moment, value in remembered.items()
+                    moment: value.to(parameter.device) for moment, value in remembered.items()
                 }

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from learners.event_batch import BoolArray, FloatArray, IntArray
 from learners.losses import served_softmax
-from learners.parameters import load_optimised, optimised_arrays
+from learners.parameters import adam, load_optimised, optimised_arrays
 from learners.random_state import generator_array, restore_generator
 from learners.standardiser import Standardiser
 from learners.state_arrays import Arrays
@@ -122,8 +122,8 @@ class Ranker:
             {"params": list(expert.parameters()), "lr": rate}
             for expert, rate in zip(self.network.experts, learning_rates, strict=True)
         ]
-        groups.append({"params": [self.network.mixing], "lr": _MIXING_RATE})
-        self._optimiser = torch.optim.Adam(groups, betas=(0.9, 0.99))
+        groups.append({"params": [self.network.mixing]})
+        self._optimiser = adam(groups, _MIXING_RATE)
         self._candidates = candidates
         self._choices_per_step = choices_per_step
         self._rng = rng
