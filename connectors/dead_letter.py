@@ -27,7 +27,7 @@ class Reason(StrEnum):
     LEARNER_FAILED = "learner_failed"
 
 
-class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
+class DeadLetter(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One record on its way to the dead-letter topic (JSON; `original` is base64 there).
 
     Attributes:

@@ -73,7 +73,7 @@ def arrival_ms(record: RawRecord) -> int | None:
     return arrived_ms
 
 
-class _Item(msgspec.Struct):
+class _Item(msgspec.Struct, gc=False):
     """One entry of an `items` list."""
 
     item_id: str
@@ -81,7 +81,7 @@ class _Item(msgspec.Struct):
     position: int | None = None
 
 
-class _Wire(msgspec.Struct):
+class _Wire(msgspec.Struct, gc=False):
     """Every accepted spelling of an event; absent fields are None."""
 
     event_id: str | None = None

@@ -9,7 +9,7 @@ SCHEMA_VERSION = 1
 ContextValue = str | int | float | bool | None
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One behaviour event, as it stands on the events topic (JSON, keyed by `user_id`).
 
     Attributes:

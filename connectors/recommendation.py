@@ -9,14 +9,14 @@ import msgspec
 SCHEMA_VERSION = 1
 
 
-class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
+class ModelVersion(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Which model made a slate: its layout's version and how many batches it had learned."""
 
     version: str
     step: int
 
 
-class RecommendedItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class RecommendedItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One place of a slate.
 
     Attributes:
@@ -43,7 +43,7 @@ class RecommendedItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     because: str | None = None
 
 
-class Recommendation(msgspec.Struct, frozen=True, kw_only=True):
+class Recommendation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One slate for one user; a newer one replaces it (JSON, keyed by `user_id`).
 
     `recommendation_id` is derived from the trigger event and the model version, so a slate that is

@@ -156,7 +156,8 @@ def _describe(
             x = out[s, c]
             for decay in range(DECAYS):
                 x[decay] = popularity_of(counts.popularity, row, decay, now, events)
-            x[_EVIDENCE_0:_COMPANIONS_0] = evidence[s, c, : WAYS.start]
+            for e in range(WAYS.start):  # an assignment of slices takes longer than all the rest
+                x[_EVIDENCE_0 + e] = evidence[s, c, e]
             _tell_company(counts.companions, row, x[_COMPANIONS_0:_WAYS_0])
             x[_WAYS_0] = np.log1p(evidence[s, c, WAYS.start])
             x[_WAYS_0 + 1] = np.log1p(evidence[s, c, WAYS.start + 1])
@@ -225,8 +226,10 @@ def _tell_company(companions: CompanionArrays, row: int, out: FloatArray) -> Non
     """How close an item's latest choosers are to the user: of the week, lasting, by nearness, the best, the mean."""
     V = companions.choosers.shape[1]
     choosers = 0
+    slot = companions.chosen[row] % V
     for back in range(min(V, companions.chosen[row])):
-        other = companions.choosers[row, (companions.chosen[row] - 1 - back) % V]
+        slot = slot - 1 if slot > 0 else V - 1
+        other = companions.choosers[row, slot]
         if other == ABSENT:
             continue
         choosers += 1

@@ -249,7 +249,7 @@ class NeuralModel:
         gradients = [p.grad for p in self._network.parameters() if p.grad is not None]
         gradients += self.multitask.gradients
         gradients += [tensor.grad for tensor in (slots, items) if tensor.grad is not None]
-        if not all(bool(torch.isfinite(gradient).all()) for gradient in gradients):
+        if not bool(torch.isfinite(nn.utils.get_total_norm(gradients))):
             return False
         self._optimiser.step()
         self.multitask.apply()

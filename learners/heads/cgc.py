@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from learners.heads.mixture import Mixture
+from learners.heads.mixture import Mixture, gates_of
 from learners.task_axes import BY_TASK, Axis, Each, TaskAxes
 
 
@@ -39,7 +39,7 @@ class CustomisedGateControl(nn.Module):
         K, W = self.tasks, self.width
         common = self.norm(F.silu(self.trunk(rows)).view(-1, self.common, W))  # (B, E - 1, W)
         own = F.layer_norm(F.silu(self.own(rows)).view(-1, K, W), (W,)) * self.scale + self.shift  # (B, K, W)
-        gates = self.gate(rows).view(-1, K, self.experts).softmax(dim=-1)  # (B, K, E)
+        gates = gates_of(self.gate(rows), K)  # (B, K, E)
         shared = gates[:, :, : self.common]
         return Mixture(shared @ common + gates[:, :, -1:] * own, gates, shared)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from learners.heads.mixture import Mixture
+from learners.heads.mixture import Mixture, gates_of
 from learners.task_axes import Axis, Each, TaskAxes
 
 
@@ -29,7 +29,7 @@ class MixtureOfExperts(nn.Module):
     def mix(self, rows: Tensor) -> Mixture:
         """See `Experts`."""
         outputs = self.norm(F.silu(self.trunk(rows)).view(-1, self.experts, self.width))  # (B, E, W)
-        gates = self.gate(rows).view(-1, self.tasks, self.experts).softmax(dim=-1)  # (B, K, E)
+        gates = gates_of(self.gate(rows), self.tasks)  # (B, K, E)
         return Mixture(gates @ outputs, gates, gates)
 
     def task_axes(self, inputs: Axis) -> TaskAxes:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from learners.heads.mixture import Mixture
+from learners.heads.mixture import Mixture, gates_of
 from learners.task_axes import BY_TASK, Axis, Each, TaskAxes
 
 
@@ -32,7 +32,7 @@ class SingleTask(nn.Module):
         """See `Experts`."""
         K, E, W = self.tasks, self.experts, self.width
         outputs = F.layer_norm(F.silu(self.trunk(rows)).view(-1, K, E, W), (W,)) * self.scale + self.shift
-        gates = self.gate(rows).view(-1, K, E).softmax(dim=-1)  # (B, K, E)
+        gates = gates_of(self.gate(rows), K)  # (B, K, E)
         mixed = (gates.unsqueeze(2) @ outputs).squeeze(2)  # (B, K, W)
         own = torch.eye(K, device=rows.device).expand(len(rows), K, K)
         return Mixture(mixed, gates, own)
