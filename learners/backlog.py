@@ -1,4 +1,4 @@
-"""Rows that wait until there are enough of them for a gradient step: it must not matter how the stream was cut."""
+"""Rows that wait until there are enough of them for a gradient step: how finely the stream was cut must not matter."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from learners.context_fields import NO_CONTEXT, ContextFields
 from learners.event_batch import EventBatch, Histories, IntArray
+from learners.pace import gradient_steps
 from learners.row_index import ABSENT
 from learners.state_arrays import Arrays, nest, unnest
 from learners.task_axes import COUNTED, Axis, TaskAxes
@@ -38,7 +39,7 @@ class Backlog:
     """Collects choices and labelled rows.
 
     Args:
-        choices_per_step: So many choices make a step.
+        choices_per_step: So many choices make a step, and more where many come at once, see `gradient_steps`.
         labels_per_step: Or so many rows with labels.
         context: What histories hold of their events' contexts.
     """
@@ -65,7 +66,9 @@ class Backlog:
         if self._batch is None:
             return []
         waiting = np.flatnonzero(self._batch.target), np.flatnonzero(~self._batch.target)
-        steps = max(len(waiting[0]) // self._choices_per_step, len(waiting[1]) // self._labels_per_step)
+        steps = gradient_steps(
+            max(len(waiting[0]) // self._choices_per_step, len(waiting[1]) // self._labels_per_step)
+        )
         if not steps:
             return []
         whole, self._batch = self._batch, None

@@ -157,6 +157,7 @@ class Learner(Protocol):
 
         It is kept with each impression and comes back as `EventBatch.shown`: a label may be known an hour
         later, and counts of then would tell how long it took, and what else the user did, which no slate knows.
+        NaN where nothing was said, since there were too many at once: nothing is learned by gradients from these.
         """
         ...
 

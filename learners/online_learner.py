@@ -28,6 +28,7 @@ from learners.learner import Lesson, Predictions, Slates
 from learners.multitask import MultiTaskConfig
 from learners.neural import NeuralLesson, NeuralModel
 from learners.newcomers import Newcomers, NewnessRules
+from learners.pace import share_of, spread
 from learners.pair_inputs import PairInputs
 from learners.random_state import generator_array, restore_generator
 from learners.ranker import Ranker, RankerLesson
@@ -50,6 +51,7 @@ VERSION = "2"
 _SCORED_BY_TASKS = 50
 _NEW_ITEMS = 4  # that are tried are candidates of a slate
 _FEWEST_ROWS = 32
+_RANKED_AT_ONCE, _DESCRIBED_AT_ONCE = 64, 256
 
 _KNOWN: Axis = (Rest(PAIR_FEATURES), *RATES)
 _SHOWN: Axis = (*_KNOWN, Each(fill=0.0), Each(fill=0.5))
@@ -78,6 +80,9 @@ class LearnerConfig:
         ranker_memory: Latest choices that the ranker learns from again; 0 for none.
         ranker_reminders: How often it does, for each step on new ones.
         ranker_share: Share of the choices that are ranked and that the ranker learns from.
+        share_under_load: At least this share of the choices, and of what is shown, is learned from by ranker and heads
+            where more come at once than can be learned in the time, see `pace`. Counts, histories and vectors always
+            learn from everything.
         ranked_per_step: Choices of one gradient step of the ranker.
         choices_per_step: Choices of one gradient step of the neural model.
         labels_per_step: Or so many labelled rows.
@@ -106,6 +111,7 @@ class LearnerConfig:
     ranker_memory: int = 4_096
     ranker_reminders: int = 2
     ranker_share: float = 1.0
+    share_under_load: float = 0.5
     ranked_per_step: int = 16
     choices_per_step: int = 64
     labels_per_step: int = 256
@@ -301,8 +307,27 @@ class OnlineLearner:
     def describe(
         self, histories: Histories, sequence: IntArray, items: IntArray, position: IntArray
     ) -> FloatArray:
-        """See `Learner`: what goes into the heads, then their logits and what these mean when calibrated, K each."""
+        """See `Learner`: what goes into the heads, then their logits and what these mean when calibrated, K each.
+
+        Of many at once a share is described: all that one user was shown at a moment, or nothing of it.
+        """
         self._ensure(items, histories)
+        share = share_of(len(items), _DESCRIBED_AT_ONCE, self.config.share_under_load)
+        if share == 1.0:
+            return self._describe(histories, sequence, items, position)
+        some = spread(len(histories), share, self.step)
+        among = np.full(len(histories), ABSENT)
+        among[some] = np.arange(len(some))
+        events = np.flatnonzero(among[sequence] != ABSENT)
+        described = np.full((len(items), self._pairs.width + 2 * len(self.tasks)), np.nan, np.float32)
+        described[events] = self._describe(
+            histories.take(some), among[sequence[events]], items[events], position[events]
+        )
+        return described
+
+    def _describe(
+        self, histories: Histories, sequence: IntArray, items: IntArray, position: IntArray
+    ) -> FloatArray:
         users = self._neural.user_vectors(histories)[sequence]
         neural = self._neural.scores(users, items[:, None])[:, 0]
         known = self._pairs.describe(histories, sequence, items, neural)
@@ -331,9 +356,10 @@ class OnlineLearner:
 
     def _ranked(self, targets: IntArray) -> IntArray:
         """The share of the choices that is ranked, evenly spread and decided by the events' numbers alone."""
-        share = self.config.ranker_share
-        numbers = self._counts.popularity.events + np.arange(len(targets), dtype=np.float64)
-        return targets[np.floor((numbers + 1) * share) > np.floor(numbers * share)]
+        share = self.config.ranker_share * share_of(
+            len(targets), _RANKED_AT_ONCE, self.config.share_under_load
+        )
+        return targets[spread(len(targets), share, self._counts.popularity.events)]
 
     def _evidence(self) -> NDArray[np.float64]:
         """(K,) how much each task has to go by: a binary one as many labels as it has of the rarer kind."""

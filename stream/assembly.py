@@ -124,6 +124,7 @@ def build_pipeline(settings: Settings) -> Pipeline:
         negatives=learner.negatives,
         candidates=recommend.candidates,
         ranker_share=learner.ranker_share,
+        share_under_load=learner.share_under_load,
         slates=SlateRules(
             max_share_per_source=recommend.max_share_per_source,
             diversity=recommend.diversity,

@@ -149,7 +149,7 @@ class Batcher:
             states: The users.
             tasks: K.
             own: (B,) which of the events are this worker's to learn from, all where it is None. Labels are where
-                their impression was.
+                their impression was described.
         """
         columns = arrivals.columns
         choices = np.flatnonzero(arrivals.target)
@@ -162,6 +162,7 @@ class Batcher:
         histories = states.histories(users[first], as_of[first], moments_ms[first], columns)
 
         B, T = len(users), len(choices)
+        learned = np.concatenate([np.ones(T, np.bool_) if own is None else own[choices], labels.own])
         item_rows = np.concatenate([columns.items[choices], labels.items])
         target = np.zeros(B, np.bool_)
         target[:T] = True
@@ -183,7 +184,7 @@ class Batcher:
             outcomes=labels.outcomes,
             settled=labels.settled,
             happenings=self.happenings(columns),
-            followed=None if own is None else ~np.concatenate([own[choices], labels.own]),
+            followed=None if learned.all() else ~learned,
         )
 
     def happenings(self, columns: EventColumns) -> Happenings:

@@ -184,7 +184,7 @@ class Pipeline:
 
         targets = predictions.targets
         chosen = batch.item_rows[targets][:, None]
-        taught = np.flatnonzero(labels.own) if share is not None else slice(None)
+        taught = np.flatnonzero(labels.own)
         served = self._answer(events, columns, states, now_ms, share) if slates else _Served()
         return Step(
             events=len(events) if share is None else int(share.own.sum()),

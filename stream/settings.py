@@ -249,7 +249,7 @@ class WorkerSettings(_Section):
 
     group: str = "freshet"
     http: str = "127.0.0.1:8321"
-    batch_max_events: Positive = 512
+    batch_max_events: Positive = 1_024
     batch_max_age_ms: Annotated[float, Field(ge=0.0, le=1_000.0)] = 5.0
     checkpoint_every_s: Annotated[float, Field(gt=0.0)] = 5.0
     tell_every_s: Annotated[float, Field(gt=0.0)] = 1.0
@@ -314,6 +314,7 @@ class LearnerSettings(_Section):
     embedding_learning_rate: Annotated[float, Field(gt=0.0, le=2.0)] = 0.2
     negatives: Positive = 256
     ranker_share: Share = 1.0
+    share_under_load: Share = 0.5
     ranker_learning_rates: Annotated[
         tuple[Annotated[float, Field(gt=0.0, le=1.0)], ...], Field(min_length=1, max_length=8)
     ] = (0.001, 0.004)

@@ -104,13 +104,13 @@ def test_each_row_is_learned_once_and_in_its_turn_or_waits(
 
 @given(kinds, st.lists(st.integers(1, 20), min_size=1, max_size=5), st.integers(1, 9), st.integers(1, 9))
 @law(80)
-def test_a_step_is_never_twice_as_large_as_it_should_be(
+def test_a_step_has_at_least_the_rows_it_should_have_and_less_than_five_times_as_many(
     rows: list[bool], sizes: list[int], choices_per_step: int, labels_per_step: int
 ) -> None:
     backlog, batch = backlog_of(choices_per_step, labels_per_step), stream(rows)
     for load in in_parts(backlog, batch, sizes):
-        assert len(load.choices) < 2 * choices_per_step
-        assert len(load.labelled) < 2 * labels_per_step
+        assert len(load.choices) < 5 * choices_per_step
+        assert len(load.labelled) < 5 * labels_per_step
         assert len(load.choices) >= choices_per_step or len(load.labelled) >= labels_per_step
 
 
@@ -120,8 +120,12 @@ def test_cuts_that_meet_the_steps_do_not_matter_at_all(sizes: list[int], choice:
     batch = stream([choice] * 24)
     whole, cut = backlog_of(4, 4), backlog_of(4, 4)
     expected = [contents(load) for load in added(whole, batch)]
-    assert len(expected) == 6
-    assert [contents(load) for load in in_parts(cut, batch, sizes)] == expected
+    assert len(expected) == 2
+    told = [contents(load) for load in in_parts(cut, batch, sizes)]
+    for kind in (0, 1):
+        assert [row for load in told for row in load[kind]] == [
+            row for load in expected for row in load[kind]
+        ]
     assert waiting(whole) == waiting(cut) == []
 
 

