@@ -21,6 +21,7 @@ _NAMES = (
     "encoders",
     "faults",
     "observer",
+    "pace",
     "refit",
     "single_tasks",
     "task_weights",
