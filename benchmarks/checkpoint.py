@@ -115,13 +115,15 @@ def copied(processor: Processor, stream: Stream, whole: bool, portion_bytes: flo
         portion *= PORTION_GROWTH
 
 
-def write(store: CheckpointStore, processor: Processor, snapshot: Snapshot) -> tuple[str, int, float, Taken]:
+def write(
+    store: CheckpointStore, processor: Processor, snapshot: Snapshot, topic: str = "events"
+) -> tuple[str, int, float, Taken]:
     """What kind it was, its bytes, the seconds it took, and what to tell the state of it."""
     began = time.perf_counter()
     manifest = store.write(
         snapshot.pieces,
         whole=snapshot.whole,
-        topic="events",
+        topic=topic,
         applied=dict(processor.states.applied),
         totals={},
         summary={},

@@ -43,8 +43,9 @@ def pieces(stacks: Iterable[str]) -> list[tuple[str, str, float]]:
     """What is done, what of it, and its share of all samples; the largest first.
 
     Args:
-        stacks: Lines of frames, outermost first, separated by `;`, as py-spy names functions, with the number of samples at the end. Those in
-            which no work is known are left out: threads that wait do not count, and neither does a start.
+        stacks: Lines of frames as py-spy names functions, outermost first, separated by `;`, and the number of
+            samples at the end. Those in which no work is known are left out: threads that wait do not count, and
+            neither does a start.
     """
     counted: Counter[tuple[str, str]] = Counter()
     for frames, samples in _read(stacks):
