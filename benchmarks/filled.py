@@ -63,20 +63,10 @@ def fill(processor: Processor, stream: Stream, users: int, items: int) -> None:
     """Let the processor know so many users and items: what it has learned of a few, repeated."""
     pieces = processor.state_dicts()
     known_users, known_items = len(processor.states), len(processor.pipeline.items)
-    columns = (
-        "items",
-        "types",
-        "times_ms",
-        "remembered",
-        "events",
-        "partition",
-        "slate",
-        "slate_id",
-        "slate_at_ms",
-    )
     of_users = pieces["users"]
-    for name in columns:
-        of_users[name] = _repeated(of_users[name], known_users, users)
+    for name, column in of_users.items():
+        if column.shape[:1] == (known_users,) and not name.startswith(("index.", "pending.")):
+            of_users[name] = _repeated(column, known_users, users)
     of_users["items"] = stream.items(users * HISTORY).reshape(users, HISTORY).astype(np.int32)
     of_users["times_ms"][:] = START_MS
     of_users["remembered"][:] = HISTORY
@@ -98,6 +88,12 @@ def fill(processor: Processor, stream: Stream, users: int, items: int) -> None:
             learned[name] = _repeated(learned[name], known_users, users)
         elif name.startswith(by_item):
             learned[name] = _repeated(learned[name], known_items, items)
+    for name, known, count in (
+        ("counts.transitions.rows", known_items, items),
+        ("counts.together.rows", known_items, items),
+        ("counts.companions.users.rows", known_users, users),
+    ):
+        learned[name] = _apart(learned[name], known, count)
     learned["counts.popularity.known_rows"] = learned["neural.sampler.known"] = np.arange(items)
     pairs = users * _PAIRS_EACH
     keys = (np.arange(pairs) // _PAIRS_EACH << 32) | (np.arange(pairs) % _PAIRS_EACH)
@@ -124,3 +120,9 @@ def _repeated(rows: np.ndarray[Any, Any], known: int, count: int) -> np.ndarray[
     """(count, ...) the first `known` rows again and again."""
     filled = rows[: max(min(known, len(rows)), 1)]
     return np.resize(filled, (count, *rows.shape[1:]))
+
+
+def _apart(rows: np.ndarray[Any, Any], known: int, count: int) -> np.ndarray[Any, Any]:
+    """(N, M) neighbours among rows that were repeated: each repetition has its own, as far as there are so many."""
+    own = rows + np.arange(len(rows), dtype=rows.dtype)[:, None] // known * known
+    return np.where((rows >= 0) & (own < count), own, rows)

@@ -8,14 +8,13 @@ can be cut off and taken up.
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
+from benchmarks.kept import keep
 from benchmarks.tables import cell, table, tables
 
 _FIGURES = {"hr10": "HR@10", "hr20": "HR@20", "mrr20": "MRR@20", "ndcg10": "NDCG@10"}
@@ -77,18 +76,8 @@ def main(page: Path, logs: Path | None, work: Path, seeds: int) -> None:
 
 def _evaluate(log: Path, options: Sequence[str], seeds: int, work: Path) -> None:
     name = "-".join([log.name, *(option.removeprefix("--") for option in options)])
-    target = work / f"{name}.json"
-    if target.is_file():
-        click.echo(f"{target} is there already.")
-        return
-    click.echo(f"Evaluating {name} ...")
-    command = [sys.executable, "-m", "stream.cli.main", "evaluate", str(log), *options]
-    made = subprocess.run(
-        [*command, "--peers", "--seeds", str(seeds), "--json"], stdout=subprocess.PIPE, check=False
-    )
-    if made.returncode:
-        raise click.ClickException(f"The evaluation of {name} failed.")
-    target.write_bytes(made.stdout)
+    arguments = ["evaluate", str(log), *options, "--peers", "--seeds", str(seeds), "--json"]
+    keep(work / f"{name}.json", "stream.cli.main", arguments)
 
 
 def page_of(results: Sequence[dict[str, Any]]) -> str:

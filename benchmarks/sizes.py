@@ -22,7 +22,7 @@ from stream.engine import PORTION_BYTES
 from stream.processor import Processor
 from stream.settings import Settings, load
 
-_WARM_UP = 3_000
+_WARM_UP = 20_000
 _BATCH = 512
 _PLACES = 20
 _AT_ONCE = 64
