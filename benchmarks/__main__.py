@@ -9,9 +9,11 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
+import math
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
@@ -83,7 +85,7 @@ def main(
             "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "surroundings": surroundings(),
         }
-        click.echo(json.dumps({**about, **figures, "rows": rows}, indent=2))
+        click.echo(json.dumps(_finite({**about, **figures, "rows": rows}), indent=2, allow_nan=False))
     else:
         console = Console(width=None if sys.stdout.isatty() else _WIDTH)
         for group in grouped(rows):
@@ -93,6 +95,15 @@ def main(
             console.print(table)
     if any(row.get("went_wrong") for row in rows):
         sys.exit(1)
+
+
+def _finite(value: Any) -> Any:
+    """The same with None for what is no number: JSON knows neither NaN nor infinity."""
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _shown(value: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -26,13 +27,13 @@ class Requirement:
     unit: str = ""
 
     def measured(self, results: Mapping[str, Any]) -> float | None:
-        """The figure; None where it was not measured."""
+        """The figure, NaN where it was none; None where it was not measured."""
         found: Any = results
         for key in self.path:
             if not isinstance(found, Mapping) or key not in found:
                 return None
             found = found[key]
-        return None if found is None else float(found)
+        return math.nan if found is None else float(found)
 
     def met(self, results: Mapping[str, Any]) -> bool | None:
         """Whether the figure is within its bound; None where it was not measured."""
