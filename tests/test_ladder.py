@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
+from builders import NOW_MS, event, numbered, records
 
 from benchmarks.ladder import RUNGS, headline
 from benchmarks.rungs.course import Course, Mark, Stopwatch
 from benchmarks.rungs.pieces import pieces
+from benchmarks.rungs.truncated import Decoded, Nothing, Remembered
+from stream.settings import load
 
 STACKS = [
     "run (a.py:1);Processor.process (stream/processor.py:180);Pipeline.step (stream/pipeline.py:141) 1",
@@ -71,3 +75,14 @@ def test_the_figures_that_are_looked_for_stand_by_their_names() -> None:
     assert found["learning_and_recommending_events_per_s"] == 7_000.0
     assert found["learning_and_recommending_events_per_s_core"] == 14_000.0
     assert found["learning_over_stock"] == 3.0
+
+
+@pytest.mark.parametrize("kind", [Nothing, Decoded, Remembered])
+def test_a_processor_that_stops_early_says_how_far_it_is(kind: type[Nothing]) -> None:
+    processor = kind.new(load())
+    done = processor.process(records(numbered([event(user) for user in ("ann", "bob", "ann")])), NOW_MS)
+    assert done.step is None
+    assert processor.states.applied == {0: 2}
+    assert len(processor.states) == (2 if kind is Remembered else 0)
+    with pytest.raises(ValueError, match="no event") if kind is Decoded else nullcontext():
+        processor.process(records([b"no event"], first=3), NOW_MS)
