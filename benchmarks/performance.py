@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import click
 
 from benchmarks.kept import keep
+from benchmarks.ladder import FLAMES
 from benchmarks.requirements import REQUIREMENTS
 from benchmarks.sizing import HEADROOM, sizing
 from benchmarks.tables import cell, grouped, table, tables
@@ -63,6 +65,8 @@ def main(page: Path, work: Path, quick: bool, logs: tuple[Path, ...], readme: Pa
         )
     results = {name: json.loads((work / f"{name}.json").read_text()) for name in NAMES}
     page.write_text(page_of(results), encoding="utf-8")
+    if FLAMES.is_file():
+        shutil.copyfile(FLAMES, page.with_name(FLAMES.name))
     if readme is not None:
         readme.write_text(with_summary(readme.read_text(encoding="utf-8"), results), encoding="utf-8")
     click.echo(f"{page} has the results of {', '.join(NAMES)}.")

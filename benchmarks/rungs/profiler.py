@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import sysconfig
 from pathlib import Path
 
 _PER_S = 100
+_TITLE = re.compile(r'(id="title"[^>]*>)[^<]*')
 
 
 class Profiler:
@@ -43,6 +45,7 @@ class Profiler:
             "--output",
             str(file),
         ]
+        self._file = file
         self._process = subprocess.Popen(
             [*command, *options], stdin=subprocess.DEVNULL, stdout=sys.stderr, stderr=sys.stderr
         )
@@ -57,3 +60,5 @@ class Profiler:
             os.kill(self._process.pid, signal.SIGINT)
         if self._process.wait():
             raise RuntimeError(f"py-spy ended with exit code {self._process.returncode}")
+        if self._file.suffix == ".svg":  # whose title is py-spy's command line
+            self._file.write_text(_TITLE.sub(r"\1Where the time goes", self._file.read_text()))
