@@ -102,7 +102,9 @@ def headline(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     stock = by_name[STOCK]
     for name in ("learning", "learning_and_recommending", "worker"):
         for per in ("", "_core"):
-            found[f"{name}_over_stock{per}"] = found[f"{name}_events_per_s{per}"] / stock[f"events_per_s{per}"]
+            found[f"{name}_over_stock{per}"] = (
+                found[f"{name}_events_per_s{per}"] / stock[f"events_per_s{per}"]
+            )
     return {**found, "ranker_share": load().learner.ranker_share, "items": mall.ITEMS}
 
 
