@@ -10,6 +10,7 @@ import importlib
 import inspect
 import json
 import math
+import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -76,6 +77,7 @@ def main(
             raise click.UsageError(f"{name} takes no --{option}")
         if not value and option in taken and taken[option].default is inspect.Parameter.empty:
             raise click.UsageError(f"{name} needs --{option}")
+    load_before = os.getloadavg()[0]
     rows = measure(quick, **{option: value for option, value in given.items() if value})
     if as_json:
         figures = benchmark.headline(rows) if hasattr(benchmark, "headline") else {}
@@ -84,6 +86,7 @@ def main(
             "quick": quick,
             "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "surroundings": surroundings(),
+            "load_before": load_before,
         }
         click.echo(json.dumps(_finite({**about, **figures, "rows": rows}), indent=2, allow_nan=False))
     else:

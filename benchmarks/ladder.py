@@ -52,8 +52,8 @@ RUNGS: Mapping[str, Rung] = {
     "+ decode": Rung("batched", (1_000, 200)),
     "+ state": Rung("batched", (100, 25)),
     LEARNING: Rung("batched", (100, 25), learns=True),
-    ANSWERING: Rung("batched", (100, 25), learns=True),
-    WORKING: Rung("worker", (100, 25), learns=True),
+    ANSWERING: Rung("batched", (100, 15), learns=True),
+    WORKING: Rung("worker", (100, 15), learns=True),
 }
 
 _TAUGHT, _TAUGHT_QUICK = 400_000, 100_000

@@ -19,13 +19,14 @@ from benchmarks.kept import keep
 from benchmarks.ladder import FLAMES
 from benchmarks.requirements import REQUIREMENTS
 from benchmarks.sizing import HEADROOM, sizing
-from benchmarks.tables import cell, grouped, table, tables
+from benchmarks.tables import brief, cell, grouped, table, tables
 
 NAMES = ("ladder", "freshness", "scale", "peers", "workers")
 
 _TEMPLATE = Path(__file__).with_suffix(".md")
 _PLACE = re.compile(r"\{\{(\w+)\}\}")
 
+_SIZES_OF_A_PLANE = 3
 _BEGINS, _ENDS = "<!-- performance -->", "<!-- /performance -->"
 
 Results = Mapping[str, Any]
@@ -113,7 +114,8 @@ def _summary(results: Results) -> Iterator[str]:
             ],
         ],
     )
-    yield f"{ladder['made_at'][:10]}, {around['cpu']}, {around['cores']} cores shared with the broker and the sender.\n"
+    quick = ", a quick run" if ladder["quick"] or freshness["quick"] else ""
+    yield f"{ladder['made_at'][:10]}, {around['cpu']}, {around['cores']} cores for all of it{quick}.\n"
 
 
 def _requirements(results: Results) -> Iterator[str]:
@@ -123,7 +125,7 @@ def _requirements(results: Results) -> Iterator[str]:
             [
                 one.what,
                 f"{one.sense} {one.bound:,g} {one.unit}".rstrip(),
-                cell(one.measured(results)),
+                brief(one.measured(results)),
                 cell(one.met(results)),
             ]
             for one in REQUIREMENTS
@@ -133,16 +135,17 @@ def _requirements(results: Results) -> Iterator[str]:
 
 def _table_of(name: str, number: int) -> Callable[[Results], Iterator[str]]:
     """The n-th table of a benchmark."""
-    return lambda results: tables(grouped(results[name]["rows"])[number])
+    return lambda results: tables(grouped(results[name]["rows"])[number], brief)
 
 
 def _circumstances(results: Results) -> Iterator[str]:
     yield from table(
-        ["benchmark", "made", "machine", "versions"],
+        ["benchmark", "made", "load before", "machine", "versions"],
         [
             [
                 f"{name}{' (--quick)' if one['quick'] else ''}",
                 one["made_at"],
+                brief(one["load_before"]),
                 f"{around['cpu']}, {around['cores']} cores, {around['system']}",
                 ", ".join(f"{key} {around[key]}" for key in ("freshet", "python", "torch", "numpy", "river")),
             ]
@@ -154,7 +157,9 @@ def _circumstances(results: Results) -> Iterator[str]:
 
 def _sizing(results: Results) -> Iterator[str]:
     yield f"Planned with {HEADROOM:.0%} of what was measured, so that a peak or a restart can be caught up with.\n"
-    yield from tables(sizing(results))
+    if len(results["scale"]["rows"]) < _SIZES_OF_A_PLANE:
+        yield "Two sizes only were measured, so users and items are taken to need the same.\n"
+    yield from tables(sizing(results), brief)
 
 
 def _share(results: Results) -> Iterator[str]:

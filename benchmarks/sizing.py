@@ -11,7 +11,8 @@ import numpy as np
 HEADROOM = 0.7
 """Share of a group's speed that is planned with: the rest is for peaks and for catching up."""
 
-MOST = 64
+MOST = 16
+"""Workers of a group that are thought of."""
 
 LOADS = (
     (500, 100_000, 10_000),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -15,13 +15,14 @@ def grouped(rows: Sequence[Row]) -> list[list[Row]]:
     return [list(group) for _, group in groupby(rows, key=tuple)]
 
 
-def tables(rows: Sequence[Row]) -> Iterator[str]:
-    """Lines of a table for each group of rows."""
+def tables(rows: Sequence[Row], shown: Callable[[object], str] | None = None) -> Iterator[str]:
+    """Lines of a table for each group of rows, with values as `cell` or another function shows them."""
+    shown = shown or cell
     for group in grouped(rows):
         columns = list(group[0])
         yield from table(
             [column.replace("_", " ") for column in columns],
-            [[cell(row[column]) for column in columns] for row in group],
+            [[shown(row[column]) for column in columns] for row in group],
         )
 
 
@@ -45,3 +46,10 @@ def cell(value: object) -> str:
             return "-"
         return f"{value:,.1f}" if abs(value) >= 100.0 else f"{value:.4f}"
     return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def brief(value: object) -> str:
+    """The same with three digits that count, or all that stand before the point."""
+    if not isinstance(value, float) or not math.isfinite(value):
+        return cell(value)
+    return f"{value:,.0f}" if abs(value) >= 100.0 else f"{value:.3g}"

@@ -12,11 +12,12 @@ from click.testing import CliRunner
 from benchmarks.performance import NAMES, main, page_of, with_summary
 from benchmarks.requirements import REQUIREMENTS, Requirement
 from benchmarks.sizing import Memory, sizing, speed_up, workers_for
-from benchmarks.tables import cell, grouped
+from benchmarks.tables import brief, cell, grouped
 
 ABOUT: dict[str, Any] = {
     "quick": True,
     "made_at": "2026-01-31T12:00:00+00:00",
+    "load_before": 0.25,
     "surroundings": {
         "freshet": "0.1.0",
         "python": "3.11.9",
@@ -52,14 +53,14 @@ RESULTS["workers"] |= {"speed_up_of_two": 1.6}
 def test_every_table_stands_on_the_page_with_what_is_required_and_whether_it_is_met() -> None:
     page = page_of(RESULTS)
     assert "{{" not in page
-    assert "11,111.0" in page
+    assert "11,111" in page
     assert "a row of freshness" in page
     assert "from 25% of the choices" in page
     assert "2026-01-31T12:00:00+00:00" in page
     assert "ladder (--quick)" in page
     lines = {line.split("|")[1].strip(): line for line in page.splitlines() if line.startswith("| ")}
-    assert "| at least 1 | 0.7500 | no |" in lines[REQUIREMENTS[0].what]
-    assert "| at most 25 ms | 20.0000 | yes |" in lines[REQUIREMENTS[2].what]
+    assert "| at least 1 | 0.75 | no |" in lines[REQUIREMENTS[0].what]
+    assert "| at most 25 ms | 20 | yes |" in lines[REQUIREMENTS[2].what]
     assert "| - | - |" in lines[REQUIREMENTS[4].what]  # not measured
 
 
@@ -121,4 +122,11 @@ def test_rows_with_other_columns_begin_another_table() -> None:
     assert [len(group) for group in groups] == [2, 1]
     assert [cell(value) for value in (None, True, float("nan"), 1234.5, 0.25, 7_000, "x")] == [
         *("-", "yes", "-", "1,234.5", "0.2500", "7,000", "x")
+    ]
+    assert [brief(value) for value in (None, 1234.5, 99.96, 0.04567, 7)] == [
+        "-",
+        "1,234",
+        "100",
+        "0.0457",
+        "7",
     ]
