@@ -8,10 +8,10 @@ STAMP := $(VENV)/.installed
 TORCH_INDEX ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench dashboards pictures faults results clean
+.PHONY: help setup demo test check format bench dashboards pictures faults results performance clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Make .venv with freshet and everything that it needs
 
@@ -42,7 +42,7 @@ check: setup ## Format, lint, types, import contracts, scripts, and the tests
 format: setup ## Bring the code into shape
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
-bench: setup ## Print the benchmarks' tables
+bench: setup ## Print a benchmark's table (BENCH="ladder --quick" for another one)
 	@$(BIN)/python -m benchmarks $(BENCH)
 
 dashboards: setup ## Write the dashboards' JSON and docs/metrics.md
@@ -57,6 +57,9 @@ faults: setup ## Kill, stop and damage everything on a real broker, and print wh
 results: setup ## Measure the logs in LOGS and write docs/results.md (hours; RESULTS="--seeds 1" for less)
 	@test -n "$(LOGS)" || { echo "make results LOGS=FOLDER, which holds one folder a log with its events.csv.gz" >&2; exit 1; }
 	@$(BIN)/python -m benchmarks.results docs/results.md --logs "$(LOGS)" $(RESULTS)
+
+performance: setup ## Measure speed and size and write docs/performance.md (an hour; PERFORMANCE="--quick" for less)
+	@$(BIN)/python -m benchmarks.performance docs/performance.md --readme README.md $(PERFORMANCE)
 
 clean: ## Remove the environment and every cache
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

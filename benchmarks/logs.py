@@ -24,5 +24,5 @@ def read_choices(path: Path, limit: int | None = None) -> EvaluationLog:
 
 def settings_for(log: EvaluationLog, **learner: Any) -> Settings:
     """The settings in force with the log's own event types declared, as choices, and these changes to the learner."""
-    own = {name: {} for name in log.types if name not in load().events.declared}
+    own: dict[str, dict[str, Any]] = {name: {} for name in log.types if name not in load().events.declared}
     return load(overrides={"events": {"types": own}, "learner": learner})

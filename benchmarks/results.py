@@ -8,14 +8,14 @@ can be cut off and taken up.
 from __future__ import annotations
 
 import json
-import math
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
+
+from benchmarks.kept import keep
+from benchmarks.tables import cell, table, tables
 
 _FIGURES = {"hr10": "HR@10", "hr20": "HR@20", "mrr20": "MRR@20", "ndcg10": "NDCG@10"}
 _TASK_FIGURES = {
@@ -76,18 +76,8 @@ def main(page: Path, logs: Path | None, work: Path, seeds: int) -> None:
 
 def _evaluate(log: Path, options: Sequence[str], seeds: int, work: Path) -> None:
     name = "-".join([log.name, *(option.removeprefix("--") for option in options)])
-    target = work / f"{name}.json"
-    if target.is_file():
-        click.echo(f"{target} is there already.")
-        return
-    click.echo(f"Evaluating {name} ...")
-    command = [sys.executable, "-m", "stream.cli.main", "evaluate", str(log), *options]
-    made = subprocess.run(
-        [*command, "--peers", "--seeds", str(seeds), "--json"], stdout=subprocess.PIPE, check=False
-    )
-    if made.returncode:
-        raise click.ClickException(f"The evaluation of {name} failed.")
-    target.write_bytes(made.stdout)
+    arguments = ["evaluate", str(log), *options, "--peers", "--seeds", str(seeds), "--json"]
+    keep(work / f"{name}.json", "stream.cli.main", arguments)
 
 
 def page_of(results: Sequence[dict[str, Any]]) -> str:
@@ -120,8 +110,8 @@ def _ranking(one: dict[str, Any]) -> Iterator[str]:
         f"{', '.join(map(str, one['seeds']))}."
     )
     yield (
-        f"Candidate recall {_cell(recall['all'])} (known items {_cell(recall['known_items'])}), coverage "
-        f"{_cell(variety['coverage'])}, Gini {_cell(variety['gini'])}"
+        f"Candidate recall {cell(recall['all'])} (known items {cell(recall['known_items'])}), coverage "
+        f"{cell(variety['coverage'])}, Gini {cell(variety['gini'])}"
         + (
             f", satisfaction {one['satisfaction']['of_places']:.2%} of the places.\n"
             if one["satisfaction"]["of_places"] is not None
@@ -129,27 +119,27 @@ def _ranking(one: dict[str, Any]) -> Iterator[str]:
         )
     )
     spread = (one["spread"] or {}).get("ranking")
-    us = [_cell(one["ranking"][key]) + (f" ± {_cell(spread[key])}" if spread else "") for key in _FIGURES]
+    us = [cell(one["ranking"][key]) + (f" ± {cell(spread[key])}" if spread else "") for key in _FIGURES]
     peers = sorted(one["peers"].items(), key=lambda peer: -(peer[1]["ranking"]["hr10"] or 0.0))
-    yield from _table(
+    yield from table(
         ["", *_FIGURES.values(), "HR@10 difference to freshet (95 %)", "McNemar p"],
         [
             ["**freshet**", *us, "", ""],
             *(
-                [name, *(_cell(peer["ranking"][key]) for key in _FIGURES), *_against(one["paired"][name])]
+                [name, *(cell(peer["ranking"][key]) for key in _FIGURES), *_against(one["paired"][name])]
                 for name, peer in peers
             ),
         ],
     )
     best = peers[0] if peers else None
-    yield from _table(
+    yield from table(
         ["slice", "events", "HR@10 freshet", *([f"HR@10 {best[0]}"] if best else [])],
         [
             [
                 name,
                 f"{part['n']:,}",
-                _cell(part["hr10"]),
-                *([_cell(best[1]["slices"][name]["hr10"])] if best else []),
+                cell(part["hr10"]),
+                *([cell(best[1]["slices"][name]["hr10"])] if best else []),
             ]
             for name, part in one["slices"].items()
         ],
@@ -176,7 +166,7 @@ def _learned(one: dict[str, Any]) -> dict[str, Any]:
 def _tasks(one: dict[str, Any]) -> Iterator[str]:
     tasks = _learned(one)
     yield _title(one)
-    yield from _table(
+    yield from table(
         ["", *tasks],
         [
             [label, *(_spread_cell(one, name, key) for name in tasks)]
@@ -190,22 +180,17 @@ def _spread_cell(one: dict[str, Any], task: str, key: str) -> str:
     """A task's figure, with its deviation over the seeds where there are several."""
     spread = ((one["spread"] or {}).get("tasks") or {}).get(task, {}).get(key)
     value = one["tasks"][task].get(key)
-    return f"{_cell(value)} ± {_cell(spread)}" if isinstance(spread, float) else _cell(value)
+    return f"{cell(value)} ± {cell(spread)}" if isinstance(spread, float) else cell(value)
 
 
 def _benchmark(one: dict[str, Any]) -> Iterator[str]:
     yield f"## Benchmark: {one['benchmark']}{' (--quick)' if one.get('quick') else ''}\n"
-    if one["rows"]:
-        columns = list(one["rows"][0])
-        yield from _table(
-            [column.replace("_", " ") for column in columns],
-            [[_cell(row[column]) for column in columns] for row in one["rows"]],
-        )
+    yield from tables(one["rows"])
 
 
 def _circumstances(evaluations: Sequence[dict[str, Any]]) -> Iterator[str]:
     yield "## Circumstances\n"
-    yield from _table(
+    yield from table(
         ["log", "made", "events/s", "peak memory MiB", "machine", "versions"],
         [
             [
@@ -222,24 +207,6 @@ def _circumstances(evaluations: Sequence[dict[str, Any]]) -> Iterator[str]:
             for around in (one["surroundings"],)
         ],
     )
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    yield f"| {' | '.join(header)} |"
-    yield f"|{'---|' * len(header)}"
-    for row in rows:
-        yield f"| {' | '.join(row)} |"
-    yield ""
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            return "-"
-        return f"{value:,.1f}" if abs(value) >= 100.0 else f"{value:.4f}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 if __name__ == "__main__":
