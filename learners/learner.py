@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from learners.candidates import Candidates
 from learners.event_batch import BoolArray, EventBatch, FloatArray, Histories, IntArray
 from learners.known_item import KnownItem
+from learners.row_index import ABSENT
 from learners.state_arrays import Arrays
 from learners.state_changes import LiveState
 from learners.task import Task
@@ -118,6 +119,32 @@ class Slates:
     propensity: FloatArray
     removed: IntArray
     new: BoolArray
+
+    @classmethod
+    def joined(cls, parts: Sequence[Slates]) -> Slates:
+        """The slates of all parts, one after the other; those of shorter parts get empty places."""
+        N = max(part.item_rows.shape[1] for part in parts)
+
+        def column(name: str) -> NDArray[Any]:
+            empty = _EMPTY.get(name, 0)
+            return np.concatenate(
+                [
+                    np.pad(
+                        each,
+                        ((0, 0), (0, N - each.shape[1]), *[(0, 0)] * (each.ndim - 2)),
+                        constant_values=empty,
+                    )
+                    for each in (getattr(part, name) for part in parts)
+                ]
+            )
+
+        whole = ("trained", "removed")
+        columns = {field.name: column(field.name) for field in fields(cls) if field.name not in whole}
+        removed: IntArray = np.sum([part.removed for part in parts], axis=0)
+        return cls(**columns, trained=parts[0].trained, removed=removed)
+
+
+_EMPTY = {"item_rows": ABSENT, "because": ABSENT, "scores": -np.inf}
 
 
 class Learner(Protocol):

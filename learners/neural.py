@@ -19,6 +19,7 @@ from learners.encoders import ENCODERS
 from learners.event_batch import EventBatch, FloatArray, Histories, IntArray
 from learners.losses import sampled_softmax
 from learners.multitask import MultiTask, MultiTaskConfig, TaskLabels
+from learners.nearest import nearest
 from learners.negatives import NegativeSampler
 from learners.parameters import adam, load_optimised, optimised_arrays
 from learners.state_arrays import Arrays, nest, unnest
@@ -139,22 +140,21 @@ class NeuralModel:
         if not len(known) or not count:
             return np.zeros((len(users), 0), np.int64)
         known = known[-_EXACT_SEARCH:]
-        pool = self._tensor(known)
         with torch.no_grad():
-            found = (users @ self._outputs.weight[pool].T).topk(min(count, len(known)), dim=1, sorted=False)
-        rows: IntArray = known[found.indices.cpu().numpy()]
+            found = nearest(users, self._outputs.take(self._tensor(known)), count)
+        rows: IntArray = known[found.cpu().numpy()]
         return rows
 
     def scores(self, users: Tensor, rows: IntArray) -> FloatArray:
         """(S, C) inner products of users (S, D) with items (S, C); empty slots get the score of row 0."""
         index = self._tensor(np.maximum(rows, 0))
         with torch.no_grad():
-            scores: FloatArray = torch.einsum("sd,scd->sc", users, self._outputs.weight[index]).cpu().numpy()
+            scores: FloatArray = torch.einsum("sd,scd->sc", users, self._outputs.take(index)).cpu().numpy()
         return scores
 
     def vectors(self, rows: IntArray) -> FloatArray:
         """(S, C, D) the items' output vectors; empty slots get that of row 0."""
-        vectors: FloatArray = self._outputs.weight[self._tensor(np.maximum(rows, 0))].cpu().numpy()
+        vectors: FloatArray = self._outputs.take(self._tensor(np.maximum(rows, 0))).cpu().numpy()
         return vectors
 
     def task_logits(
@@ -167,7 +167,7 @@ class NeuralModel:
 
     def pairs(self, users: Tensor, rows: IntArray, pair_features: FloatArray) -> Tensor:
         """(B, inputs) what the heads take in: users (B, D), items (B,), their product, and (B, F) counts."""
-        items = self._outputs.weight[self._tensor(rows)]
+        items = self._outputs.take(self._tensor(rows))
         return _pairs(users, items, self._tensor(pair_features))
 
     # --- learning
@@ -194,7 +194,7 @@ class NeuralModel:
         negatives = self._sampler.sample() if T else np.zeros(0, np.int64)
         sampled = np.concatenate([targets, negatives])
         item_rows = np.concatenate([sampled, batch.item_rows[labelled]])
-        items = self._outputs.weight[self._tensor(item_rows)].requires_grad_()
+        items = self._outputs.take(self._tensor(item_rows)).requires_grad_()
 
         self._optimiser.zero_grad()
         self.multitask.clear()
@@ -266,7 +266,7 @@ class NeuralModel:
         newest = slice(-self._length, None)
         rows = self._tensor(histories.item_rows[:, newest])
         mask = rows >= 0
-        slots = self._inputs.weight[rows.clamp(min=0)].requires_grad_(torch.is_grad_enabled())
+        slots = self._inputs.take(rows.clamp(min=0)).requires_grad_(torch.is_grad_enabled())
         users = self._network["encoder"](
             slots,
             self._tensor(histories.types[:, newest]),

@@ -49,6 +49,7 @@ VERSION = "2"
 """Layout of the model; part of every recommendation."""
 
 _SCORED_BY_TASKS = 50
+_SLATES_AT_A_TIME = 32  # what they are made of stays near the processor, and no temporary is large
 _NEW_ITEMS = 4  # that are tried are candidates of a slate
 _FEWEST_ROWS = 32
 _RANKED_AT_ONCE, _DESCRIBED_AT_ONCE = 64, 256
@@ -227,7 +228,15 @@ class OnlineLearner:
         """See `Learner`."""
         # What is no choice and no label comes into histories unseen.
         self._ensure(histories.item_rows, histories)
-        return self._slates(histories, size, self._explore_rng)
+        if len(histories) <= _SLATES_AT_A_TIME:
+            return self._slates(histories, size, self._explore_rng)
+        parts = -(-len(histories) // _SLATES_AT_A_TIME)
+        return Slates.joined(
+            [
+                self._slates(histories.take(some), size, self._explore_rng)
+                for some in np.array_split(np.arange(len(histories)), parts)
+            ]
+        )
 
     def preview(self, histories: Histories, size: int) -> Slates:
         """See `Learner`. Items without vectors yet are left out of histories: to draw them would change what comes."""

@@ -18,7 +18,7 @@ from connectors.file_lock import LockTimeoutError, locked
 from connectors.kafka_client import KafkaClient
 from connectors.publisher import KafkaPublisher
 from connectors.topics import topic_shape
-from stream.allocator import keep_temporaries
+from stream.allocator import keep_temporaries, leave_alone
 from stream.app import FreshetApp, create_app
 from stream.assembly import build_processor, checkpoint_store
 from stream.checkpoints.manifest import CheckpointError, Manifest
@@ -229,6 +229,7 @@ class _Worker:
 
     def run(self) -> None:
         """Start everything; returns when a signal has stopped it."""
+        leave_alone()
         self._app.on_partitions_revoked.connect(self._on_revoked)
         self._app.on_rebalance_complete.connect(self._on_assigned)
         worker = faust.Worker(

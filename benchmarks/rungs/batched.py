@@ -15,7 +15,7 @@ from benchmarks.rungs.course import Course, OwnStopwatch
 from benchmarks.rungs.truncated import Decoded, Nothing, Remembered
 from connectors.publisher import KafkaPublisher
 from connectors.topics import topic_shape
-from stream.allocator import keep_temporaries
+from stream.allocator import keep_temporaries, leave_alone
 from stream.app import create_app
 from stream.assembly import build_processor, checkpoint_store
 from stream.engine import Engine, EngineConfig
@@ -103,6 +103,7 @@ def _app(course: Course) -> faust.App:
     settings = load(overrides={"state_dir": Path(course.state_dir), "topics": course.topics})
     processor = _processor(course, settings)
     publisher = _publisher(course)
+    leave_alone()
     engine = Engine(
         processor=processor,
         publisher=publisher,
