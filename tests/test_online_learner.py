@@ -17,6 +17,7 @@ from connectors.event import Event
 from learners.event_batch import Settled
 from learners.features import PAIR_FEATURES
 from learners.label_rates import rates_width
+from learners.learner import Slates
 from learners.online_learner import OnlineLearner
 from learners.row_index import ABSENT
 from stream.checkpoints.store import CheckpointStore
@@ -187,6 +188,42 @@ def test_a_large_batch_takes_several_gradient_steps() -> None:
         return float(model.state_dict()["neural.network.step.encoder.query.weight"])
 
     assert (moved(100), moved(10)) == (1.0, 5.0), "the very first step knows no negatives yet"
+
+
+# --- many slates at once
+
+
+def test_a_slate_does_not_depend_on_how_many_are_made_with_it() -> None:
+    model = learner()
+    taught(model, shop()[:4])
+    moments = shop()[4][1]
+    many = moments.take(np.arange(100) % len(moments))
+    together = model.recommend(many, 8)
+    assert len(together.item_rows) == 100
+    for n in range(0, 100, 9):
+        alone = model.recommend(many.take(np.array([n])), 8)
+        assert together.item_rows[n].tolist() == alone.item_rows[0].tolist()
+        np.testing.assert_allclose(together.scores[n], alone.scores[0], atol=1e-4)
+        np.testing.assert_allclose(together.task_scores[n], alone.task_scores[0], atol=1e-4)
+        assert together.because[n].tolist() == alone.because[0].tolist()
+
+
+def test_slates_of_different_length_are_joined_with_empty_places() -> None:
+    model = learner()
+    taught(model, shop()[:4])
+    moments = shop()[4][1]
+    parts = [
+        model.recommend(moments.take(np.array([0, 1])), 3),
+        model.recommend(moments.take(np.array([2])), 5),
+    ]
+    joined = Slates.joined(parts)
+    assert joined.item_rows.shape == (3, 5)
+    assert (joined.item_rows[:2, 3:] == ABSENT).all()
+    assert np.isneginf(joined.scores[:2, 3:]).all()
+    assert (joined.because[:2, 3:] == ABSENT).all()
+    assert joined.item_rows[2].tolist() == parts[1].item_rows[0].tolist()
+    assert joined.removed.tolist() == (parts[0].removed + parts[1].removed).tolist()
+    assert joined.trained.tolist() == parts[0].trained.tolist()
 
 
 # --- exploration
