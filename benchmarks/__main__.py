@@ -18,6 +18,7 @@ _NAMES = (
     "bounds",
     "checkpoint",
     "closed_loop",
+    "drift",
     "encoders",
     "faults",
     "observer",

@@ -117,7 +117,7 @@ def test_a_restart_changes_nothing_that_is_told_later(seed: int, lives: list[int
         for step in (next(steps) for _ in range(life)):
             told, wanted = restarted.count(step, NOW_MS), undisturbed.count(step, NOW_MS)
             assert (told.findings, told.novelty_bits) == (wanted.findings, wanted.novelty_bits)
-            assert np.array_equal(told.reactions, wanted.reactions)
+            assert np.array_equal(told.answers, wanted.answers)
         assert different(state(restarted), state(undisturbed)) == []
         assert list(restarted.latest) == list(undisturbed.latest)
 

@@ -1,4 +1,4 @@
-"""One ADWIN (Bifet and Gavaldà, 2007) that can be saved and taken up again."""
+"""ADWIN (Bifet and Gavaldà, SDM 2007): a window that is cut where its two parts differ."""
 
 from __future__ import annotations
 
@@ -6,40 +6,45 @@ import logging
 import struct
 from importlib.metadata import version
 
+from monitoring.detectors.detector import Change
+
 logger = logging.getLogger(__name__)
 
 _LIBRARY = version("river").encode()
 _HEAD = struct.Struct("<B?")  # length of the library's version, whether the last value was a change
+_SPAN = 12.0  # deviations
 
 
-class Detector:
-    """Tells when the mean of a signal in [0, 1] changes.
+class Adwin:
+    """Cuts its window as soon as an older and a newer part of it have means too far apart to be one.
 
-    What is saved is the library's own record of its buckets: numbers in a row, exact, in which no code can hide. Their
+    It expects values in [0, 1], so six deviations to either side are squeezed into that. What is saved is the library's own record of its buckets: numbers in a row, exact, in which no code can hide. Their
     layout is not promised from one version of the library to the next, so the version stands before them.
 
     Args:
-        delta: Confidence: smaller is calmer.
+        run_length: Values between two false alarms, on average at least, of a signal that does not change.
     """
 
-    def __init__(self, delta: float) -> None:
+    def __init__(self, run_length: float) -> None:
         from river.drift import ADWIN  # more than a second, and most commands watch nothing
 
-        self._adwin = ADWIN(delta=delta)  # type: ignore[no-untyped-call]
+        self._adwin = ADWIN(delta=min(0.5, 1.0 / run_length))  # type: ignore[no-untyped-call]
 
-    def update(self, value: float) -> tuple[float, float] | None:
-        """Take a value; returns the means before and after where it changed."""
+    def update(self, value: float) -> Change | None:
+        """See `Detector`."""
         before = float(self._adwin.estimation)
-        self._adwin.update(value)  # type: ignore[no-untyped-call]
-        return (before, float(self._adwin.estimation)) if self._adwin.drift_detected else None
+        self._adwin.update(min(max(0.5 + value / _SPAN, 0.0), 1.0))  # type: ignore[no-untyped-call]
+        if not self._adwin.drift_detected:
+            return None
+        return Change(float(self._adwin.estimation) > before, int(self._adwin.width))
 
     def saved(self) -> bytes:
-        """Everything that it remembers, some 250 bytes to 2 kB."""
+        """See `Detector`; some 250 bytes to 2 kB."""
         state: bytes = self._adwin._helper.__getstate__()
         return _HEAD.pack(len(_LIBRARY), self._adwin.drift_detected) + _LIBRARY + state
 
     def load(self, saved: bytes) -> None:
-        """The inverse of `saved`. What another version of the library wrote, and nothing, leave it as it is."""
+        """See `Detector`."""
         if not saved:
             return
         length, changed = _HEAD.unpack_from(saved)
