@@ -23,9 +23,14 @@ class HistoryView:
     since_s: float = float("-inf")
     tried: bool = False
 
+    @property
+    def hides(self) -> bool:
+        """Whether anything may be hidden."""
+        return self.since_s != float("-inf")
+
     def of(self, histories: Histories) -> Histories:
         """The same histories without what is hidden; nothing is copied where nothing is."""
-        if self.since_s == float("-inf"):
+        if not self.hides:
             return histories
         hidden = histories.now_s[:, None] - histories.age_s < self.since_s
         return replace(histories, item_rows=np.where(hidden, ABSENT, histories.item_rows))

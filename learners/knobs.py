@@ -1,13 +1,13 @@
 """What of a learner can be turned for a while, and undone: its knobs. Each is a piece of it with a shadow beside it.
 
 A shadow is the piece as it was, which goes on without the turn and is asked about the same examples. So a trial
-compares pairs, and to undo a turn is to go on with the shadow: what came meanwhile is not lost with it. Of a shadow that
-has learned nothing since, that is the piece of before, bit for bit.
+compares pairs, and to undo a turn is to go on with the shadow: what came meanwhile is not lost with it. Of a shadow
+that has learned nothing since, that is the piece of before, bit for bit.
 
 Pieces, and what their shadows cost while they are there:
 
-- `histories`: only what users did since a moment counts. A view, without a state of its own: the shadow ranks the choices
-  again from whole histories.
+- `histories`: only what users did since a moment counts for slates. A view without a state of its own: all of the model
+  goes on learning from whole histories, which are the shadow, so the view leaves no trace. Choices are ranked twice.
 - `ranker`: its step size. The shadow is a second ranker without a memory of its own.
 - `heads`: of one task, its step size and how quickly its rates are forgotten, or how much its gradient counts, or all
   that its head has learned. The shadow is a second multi-task part.
@@ -67,7 +67,7 @@ class AdjustableLearner(Learner, Protocol):
     """A learner with knobs. While a shadow is there, `Lesson.compared` tells how it and the piece do."""
 
     def turn(self, turn: Turn) -> None:
-        """Turn a piece; a shadow goes on as it was. A piece that has a shadow already is not turned again before it is settled."""
+        """Turn a piece; a shadow goes on as it was. One that has a shadow must be settled before it is turned again."""
         ...
 
     def settle(self, piece: Piece, *, keep: bool) -> None:

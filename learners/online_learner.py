@@ -199,8 +199,6 @@ class OnlineLearner:
     def predict_many(self, batch: EventBatch) -> Predictions:
         """See `Learner`."""
         self._ensure(batch.item_rows, batch.histories)
-        whole = batch.histories
-        batch = replace(batch, histories=self._view.of(whole))
         labelled = np.flatnonzero(batch.label_mask.any(axis=1) & batch.own)
         shown = self._shown(batch, labelled)
         # What was chosen from a list tells what was better than the rest of that list, which is the heads' to
@@ -215,15 +213,16 @@ class OnlineLearner:
         ranks = pessimistic_ranks(*candidates.with_rest(scores), chosen)
         beside: dict[str, FloatArray] = {}
         shadow_scores = None
-        if self._view.tried:
-            taken = whole.take(sequences)
-            found, _, others = self._rank(taken, self._neural.user_vectors(taken), rest=True)
-            found, others = found.take(sequence), others[sequence]
-            beside["histories"] = _pairs(ranks, pessimistic_ranks(*found.with_rest(others), chosen))
+        if self._view.hides:
+            served = self._served_ranks(histories, sequence, chosen)
+            if self._view.tried:
+                beside["histories"] = _pairs(served, ranks)
+            ranks = served
         if self._ranker_shadow is not None:
             shadow_scores = self._ranker_shadow.score(features, candidates.rows != ABSENT)
             beside["ranker"] = _pairs(
-                ranks, pessimistic_ranks(*candidates.with_rest(shadow_scores), chosen)
+                pessimistic_ranks(*candidates.with_rest(scores), chosen),
+                pessimistic_ranks(*candidates.with_rest(shadow_scores), chosen),
             )
         return Predictions(
             labelled=labelled,
@@ -238,6 +237,13 @@ class OnlineLearner:
             shadow_scores=shadow_scores,
             compared=beside,
         )
+
+    def _served_ranks(self, histories: Histories, sequence: IntArray, chosen: IntArray) -> IntArray:
+        """(T,) ranks of chosen items as a slate would have them, of S histories of which something is hidden."""
+        seen = self._view.of(histories)
+        candidates, _, scores = self._rank(seen, self._neural.user_vectors(seen), rest=True)
+        candidates, scores = candidates.take(sequence), scores[sequence]
+        return pessimistic_ranks(*candidates.with_rest(scores), chosen)
 
     def recommend(self, histories: Histories, size: int) -> Slates:
         """See `Learner`."""
@@ -326,7 +332,6 @@ class OnlineLearner:
     ) -> FloatArray:
         """See `Learner`: what goes into the heads, then their logits and what these mean when calibrated, K each."""
         self._ensure(items, histories)
-        histories = self._view.of(histories)
         users = self._neural.user_vectors(histories)[sequence]
         neural = self._neural.scores(users, items[:, None])[:, 0]
         known = self._pairs.describe(histories, sequence, items, neural)
@@ -367,8 +372,6 @@ class OnlineLearner:
 
     def learn_many(self, batch: EventBatch, predictions: Predictions) -> Lesson:
         """See `Learner`."""
-        whole = batch.histories
-        batch = replace(batch, histories=self._view.of(whole))
         choices = np.flatnonzero(batch.target)
         self._positives += (batch.labels * batch.label_mask > 0.0).sum(axis=0)
         self._negatives += ((batch.labels == 0.0) & batch.label_mask).sum(axis=0)
@@ -387,10 +390,10 @@ class OnlineLearner:
         ranked = self._learn_ranker(batch, predictions)
         sequence = batch.sequence[choices]
         self._counts.learn_many(
-            whole.users[sequence],
+            batch.histories.users[sequence],
             batch.item_rows[choices],
-            whole.now_s[sequence],
-            whole.item_rows[sequence],
+            batch.histories.now_s[sequence],
+            batch.histories.item_rows[sequence],
         )
         self.step += 1
         self._relate(batch, predictions, lessons, kept)

@@ -270,8 +270,8 @@ _RECOMMENDATIONS = (
 _DRIFT = (
     _counter(
         "drift_findings_total",
-        "Drift findings; `direction` is `worse` or `better`, or `changed` for what is neither; `task` is empty where it "
-        "is no task's.",
+        "Drift findings; `direction` is `worse` or `better`, or `changed` for what is neither; `task` is empty where "
+        "it is no task's.",
         "signal",
         "task",
         "direction",
@@ -298,8 +298,8 @@ _DRIFT = (
     _gauge("drift_reaction_active", "1 while a reaction is under way.", "reaction"),
     _gauge(
         "drift_trial_difference",
-        "Of the reaction under way, mean difference to its shadow so far (discounted gain of choices, or loss of labels "
-        "with its sign turned), more being better; 0 where none is.",
+        "Of the reaction under way, mean difference to its shadow so far (discounted gain of choices, or loss of "
+        "labels with its sign turned), more being better; 0 where none is.",
         "reaction",
     ),
 )

@@ -14,6 +14,7 @@ from monitoring.false_alarms import run_lengths
 from monitoring.guards import Verdict, verdict
 from monitoring.signals import Signal, Signals
 
+
 def directions_of(signal: Signal) -> tuple[str, ...]:
     """What may be found of a signal."""
     return ("worse", "better") if signal.worse else ("changed",)
@@ -31,7 +32,7 @@ class DriftFinding:
         direction: `worse`, `better`, or `changed` for what is neither.
         verdict: `act`, or why it is no reason to: `better`, `neutral`, `alone` (no second signal).
         before: Mean before the change.
-        after: Mean of the latest groups.
+        after: Mean since.
         events: Events applied by then.
         since_ms: Event time at which the change began, about.
         found_at_ms: When, UTC milliseconds.
@@ -107,7 +108,7 @@ class DriftWatch:
                     direction=direction,
                     verdict=verdict(self.signals, s, direction),
                     before=self.signals.usual(s),
-                    after=self.signals.present(s),
+                    after=self.signals.present(s, change.values),
                     events=events,
                     since_ms=self.signals.began_ms(s, change.values),
                     found_at_ms=now_ms,
@@ -115,11 +116,11 @@ class DriftWatch:
                     model_step=model_step,
                 )
             )
-            self.signals.begin_anew(s)
+            self.signals.begin_anew(s, change.values)
         return findings
 
     def state_dict(self) -> dict[str, NDArray[Any]]:
-        """Everything; but for the number of findings arrays are (S, ...), zeros being a signal of which nothing is known."""
+        """Everything; all arrays but `found` are (S, ...), and zeros are a signal of which nothing is known."""
         saved = [detector.saved() for detector in self._detectors]
         lengths = np.array([len(each) for each in saved], np.int64)
         detectors = np.zeros((len(saved), lengths.max(initial=0)), np.uint8)

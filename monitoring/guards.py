@@ -1,4 +1,4 @@
-"""Whether a finding is reason enough to do something: worse, not alone, and not while something is being done already."""
+"""Whether a finding is reason enough to do something: it must be worse, and not alone."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def verdict(signals: Signals, found: int, direction: str) -> Verdict:
         return "better"
     if direction != "worse":
         return "neutral"
-    return "act" if any(second_signals(signals, found)) else "alone"
+    return "act" if second_signals(signals, found) else "alone"
 
 
 def second_signals(signals: Signals, found: int) -> Sequence[int]:

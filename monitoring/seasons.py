@@ -31,7 +31,7 @@ class Seasons:
         self._sum, self._count = np.zeros(signals), np.zeros(signals)
 
     def expect(self, s: int, value: float, event_time_ms: int) -> float:
-        """How far signal `s` usually lies above its mean at this hour, 0 while too little is known; then take the value.
+        """How far signal `s` usually lies above its mean at this hour, 0 while too little is known; takes the value.
 
         Hours that come out of order belong to the one at hand.
         """

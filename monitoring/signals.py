@@ -1,4 +1,4 @@
-"""Signals made comparable: sums of many events become means of groups, less what the hour lets expect, in deviations."""
+"""Signals made comparable: sums of many events become means of groups, in deviations from what is usual at the hour."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from monitoring.seasons import Seasons
 
 _WARM = 24  # groups before a deviation is believed
 _REMEMBERED = 64  # ends of groups, to tell when a change began
-_KEEP_LATELY = 0.5 ** (1 / 4)
+_KEEP_LATELY = 0.5 ** (1 / 3)
 _LEAST = 1e-6  # of what a logarithm is taken
 _FARTHEST = 4.0  # deviations that a group may count
 
@@ -61,7 +61,8 @@ class Signals:
     """Gathers S signals.
 
     Usual is what was before, forgotten slowly, and what the hour of the week adds to it
-    (`Seasons`). Its first 24 groups only tell what is usual.
+    (`Seasons`). Its first 24 groups only tell what is usual. After a change the latest groups are: it is watched on at
+    once, and how far it scatters is taken to be what it was.
 
     Args:
         signals: Axis S.
@@ -73,18 +74,17 @@ class Signals:
         self._sizes = np.array([signal.group for signal in signals], np.float64)
         self._sums, self._counts = np.zeros(S), np.zeros(S)
         self._ends = np.zeros((S, _REMEMBERED), np.int64)
+        self._values = np.zeros((S, _REMEMBERED))
         self._forget = [1.0 - 0.5 ** (1.0 / signal.memory) for signal in signals]
         self._seasons = Seasons(S)
         self._begin(S)
 
     def _begin(self, S: int) -> None:
-        self._groups = [0] * S
+        self._groups, self._learned = [0] * S, [0] * S
         self._mean, self._variance = [0.0] * S, [0.0] * S
-        self._lately, self._level = [0.0] * S, [0.0] * S
+        self._lately = [0.0] * S
 
-    def add(
-        self, sums: NDArray[np.float64], counts: NDArray[np.float64], event_time_ms: int
-    ) -> list[Group]:
+    def add(self, sums: NDArray[np.float64], counts: NDArray[np.float64], event_time_ms: int) -> list[Group]:
         """Take (S,) sums of (S,) so many values; returns the groups that are full now."""
         self._sums += sums
         self._counts += counts
@@ -102,19 +102,20 @@ class Signals:
         self._ends[s, n % _REMEMBERED] = event_time_ms
         self._groups[s] = n + 1
         value -= self._seasons.expect(s, value, event_time_ms)
-        if n < _WARM:
-            self._learn(s, value, max(1.0 / (n + 1), self._forget[s]))
-            self._level[s] = self._mean[s]
+        self._values[s, n % _REMEMBERED] = value
+        if self._learned[s] < _WARM:
+            self._learn(s, value)
             return Group(s, None)
         spread = math.sqrt(max(self._variance[s], 1e-12))
         deviation = min(max((value - self._mean[s]) / spread, -_FARTHEST), _FARTHEST)
-        self._learn(s, self._mean[s] + deviation * spread, max(1.0 / (n + 1), self._forget[s]))
+        self._learn(s, self._mean[s] + deviation * spread)
         self._lately[s] = _KEEP_LATELY * self._lately[s] + (1.0 - _KEEP_LATELY) * deviation
-        self._level[s] = _KEEP_LATELY * self._level[s] + (1.0 - _KEEP_LATELY) * value
         return Group(s, deviation)
 
-    def _learn(self, s: int, value: float, share: float) -> None:
+    def _learn(self, s: int, value: float) -> None:
         """Mean and variance with forgetting (West, CACM 1979)."""
+        self._learned[s] += 1
+        share = max(1.0 / self._learned[s], self._forget[s])
         ahead = value - self._mean[s]
         self._mean[s] += share * ahead
         self._variance[s] = (1.0 - share) * (self._variance[s] + share * ahead * ahead)
@@ -123,9 +124,11 @@ class Signals:
         """The mean before."""
         return self._mean[s]
 
-    def present(self, s: int) -> float:
-        """The mean of the latest groups."""
-        return self._level[s]
+    def present(self, s: int, groups: int) -> float:
+        """The mean of the latest so many groups, as far as they are remembered."""
+        n = self._groups[s]
+        latest = (n - 1 - np.arange(min(max(groups, 1), n, _REMEMBERED))) % _REMEMBERED
+        return float(self._values[s, latest].mean())
 
     def leaning(self, s: int) -> float:
         """How certainly the latest groups lie above (positive) or below what is usual, in deviations of their mean."""
@@ -137,10 +140,10 @@ class Signals:
         back = min(groups, n - 1, _REMEMBERED - 1)
         return int(self._ends[s, (n - 1 - back) % _REMEMBERED])
 
-    def begin_anew(self, s: int) -> None:
-        """What was usual is no more."""
-        self._groups[s] = 0
-        self._mean[s] = self._variance[s] = self._lately[s] = self._level[s] = 0.0
+    def begin_anew(self, s: int, groups: int) -> None:
+        """What was usual is no more; what the latest so many groups were is."""
+        self._learned[s] = min(self._learned[s], _WARM)
+        self._mean[s], self._lately[s] = self.present(s, groups), 0.0
         self._seasons.forget(s)
 
     def state_dict(self) -> dict[str, NDArray[Any]]:
@@ -149,8 +152,9 @@ class Signals:
             "sums": self._sums.copy(),
             "counts": self._counts.copy(),
             "ends": self._ends.copy(),
-            "groups": np.array(self._groups, np.int64),
-            "usual": np.array([self._mean, self._variance, self._lately, self._level]).T.copy(),
+            "values": self._values.copy(),
+            "groups": np.array([self._groups, self._learned], np.int64).T.copy(),
+            "usual": np.array([self._mean, self._variance, self._lately]).T.copy(),
             **{f"seasons.{name}": array for name, array in self._seasons.state_dict().items()},
         }
 
@@ -158,8 +162,9 @@ class Signals:
         """The inverse of `state_dict`."""
         self._sums, self._counts = arrays["sums"].astype(float), arrays["counts"].astype(float)
         self._ends = arrays["ends"].astype(np.int64)
-        self._groups = arrays["groups"].tolist()
-        self._mean, self._variance, self._lately, self._level = arrays["usual"].T.tolist()
+        self._values = arrays["values"].astype(float)
+        self._groups, self._learned = arrays["groups"].T.tolist()
+        self._mean, self._variance, self._lately = arrays["usual"].T.tolist()
         seasons = {
             name.removeprefix("seasons."): array
             for name, array in arrays.items()

@@ -30,8 +30,8 @@ def reactions_to(finding: DriftFinding, undone: Sequence[str]) -> tuple[Reaction
     """What there is to do about a finding, each on another piece.
 
     What people answer and choose is foreseen worse: their tastes are others, so what they did before says the wrong
-    thing, and the ranker trusts it too much. One task is foreseen worse: its head learns faster, or begins anew where it
-    is quite wrong. Where that has been undone lately, labels have become noise, and the others are protected from them.
+    thing, and the ranker trusts it too much. One task is foreseen worse: its head learns faster, or begins anew where
+    it is quite wrong. Where that was undone lately, labels have become noise, and the others are protected from them.
 
     Args:
         finding: One that is reason to act.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from connectors.event import Event
 from connectors.recommendation import ModelVersion, Recommendation, RecommendedItem
 from learners.candidates import SOURCES, Candidates
-from learners.event_batch import BoolArray, FloatArray, Histories, IntArray
+from learners.event_batch import BoolArray, FloatArray, IntArray
 from learners.exploration import PLACED
 from learners.filters import FILTERS
 from learners.learner import Learner, Lesson, Slates

@@ -352,7 +352,6 @@ class MonitoringSettings(_Section):
     """Of all detectors together in 100,000 events in which nothing changes, at most."""
     reactions: tuple[Literal["histories", "ranker", "head_boost", "head_reset", "task_weight"], ...] = (
         "histories",
-        "ranker",
         "head_boost",
         "head_reset",
         "task_weight",
@@ -362,7 +361,6 @@ class MonitoringSettings(_Section):
     trial_events: Positive = 6_000
     reaction_cool_down: Annotated[int, Field(ge=0)] = 20_000
     progressive_window: Positive = 5_000
-
 
     @model_validator(mode="after")
     def _trials_end(self) -> Self:

@@ -81,7 +81,10 @@ class SignalColumns:
         self._binary = np.array([task.kind == "binary" for task in tasks])
         K = len(tasks)
         self._labels = np.zeros((4, K))  # counts, labels, forecasts, losses
-        self._known = np.full((2, K), 0.5) * [[2.0], [1.0]]  # of the base rates: labels, and their sum; decayed
+        self._known = np.full((2, K), 0.5) * [
+            [2.0],
+            [1.0],
+        ]  # of the base rates: labels, and their sum; decayed
         self._others = np.zeros((2, len(_OF_ALL)))
         self._came, self._types = np.zeros(_TYPES), np.zeros(_TYPES)
         self._first_ms = np.zeros(K, np.int64)

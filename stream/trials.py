@@ -192,8 +192,8 @@ class _Saved(msgspec.Struct):
 class Trials:
     """Acts on findings and sees to it that each reaction is bounded, judged, and undone where it is worse.
 
-    A piece carries one reaction at a time. The piece's shadow is the control: both see the same examples, so the mean of
-    their differences is tested, at once for great harm and once at the end of the window.
+    A piece carries one reaction at a time. The piece's shadow is the control: both see the same examples, so the mean
+    of their differences is tested, at once for great harm and once at the end of the window.
 
     Args:
         learner: Whose pieces are turned; one without knobs is left alone.
@@ -237,8 +237,7 @@ class Trials:
         for piece, trial in list(self.running.items()):
             if trial.open and piece in lesson.compared:
                 trial.compare(lesson.compared[piece])
-            outcome = self._judge(trial, events)
-            if outcome is not None:
+            while piece in self.running and (outcome := self._judge(trial, events)) is not None:
                 self._settle(learner, piece, outcome, events)
                 records.append(self._outcome(trial, outcome, moment))
         for finding in findings:
@@ -272,9 +271,7 @@ class Trials:
         del self.running[piece]
         self._rested[piece] = events
 
-    def _act(
-        self, learner: AdjustableLearner, finding: DriftFinding, moment: _Moment
-    ) -> list[DriftDecision]:
+    def _act(self, learner: AdjustableLearner, finding: DriftFinding, moment: _Moment) -> list[DriftDecision]:
         events, rules = moment.events, self._rules
         lately = [task for task, undone in self._undone.items() if events - undone < 5 * rules.cool_down]
         decisions = []

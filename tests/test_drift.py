@@ -56,9 +56,14 @@ def watched(
 def test_a_rise_of_a_loss_is_worse_and_told_with_its_beginning() -> None:
     first = watched([0.2] * 300 + [0.6] * 100)[0]
     assert 300 <= first.model_step < 310
-    assert (first.signal, first.task, first.direction, first.detector) == ("loss", "click", "worse", "page_hinkley")
+    assert (first.signal, first.task, first.direction, first.detector) == (
+        "loss",
+        "click",
+        "worse",
+        "page_hinkley",
+    )
     assert first.before == pytest.approx(0.2, abs=0.05)
-    assert first.after > 0.3
+    assert first.after > 0.5
     assert (first.events, first.found_at_ms) == (10 * first.model_step, 1_000 + first.model_step)
     assert 290 <= first.since_ms <= 301
     assert (first.number, first.kind) == (1, "finding")
@@ -66,7 +71,13 @@ def test_a_rise_of_a_loss_is_worse_and_told_with_its_beginning() -> None:
 
 @pytest.mark.parametrize(
     ("s", "up", "direction"),
-    [(0, True, "worse"), (0, False, "better"), (1, True, "better"), (1, False, "worse"), (2, True, "changed")],
+    [
+        (0, True, "worse"),
+        (0, False, "better"),
+        (1, True, "better"),
+        (1, False, "worse"),
+        (2, True, "changed"),
+    ],
 )
 def test_the_side_that_is_worse_depends_on_the_signal(s: int, up: bool, direction: str) -> None:
     after = 0.6 if up else 0.0
@@ -78,7 +89,7 @@ def test_the_side_that_is_worse_depends_on_the_signal(s: int, up: bool, directio
 def test_a_change_is_told_once_and_what_came_of_it_is_usual_then() -> None:
     watch = new_watch()
     assert len(watched([0.2] * 300 + [0.6] * 300, watch=watch)) == 1
-    assert [finding.direction for finding in watched([0.2] * 50, watch=watch)] == ["better"]
+    assert {finding.direction for finding in watched([0.2] * 50, watch=watch)} == {"better"}
 
 
 def test_a_stationary_signal_is_left_in_peace() -> None:
@@ -107,7 +118,9 @@ def test_a_restart_changes_nothing_that_is_found_later(seed: int, lives: list[in
         restarted = new_watch()
         restarted.load_state_dict({name: array.copy() for name, array in saved.items()})
         some = [next(levels) for _ in range(life)]
-        assert watched(some, watch=restarted, seed=seed + n) == watched(some, watch=undisturbed, seed=seed + n)
+        assert watched(some, watch=restarted, seed=seed + n) == watched(
+            some, watch=undisturbed, seed=seed + n
+        )
     one, other = restarted.state_dict(), undisturbed.state_dict()
     assert one.keys() == other.keys()
     assert all(np.array_equal(one[name], other[name]) for name in one)

@@ -54,7 +54,12 @@ def test_what_is_counted_is_shown() -> None:
     assert found["freshet_task_relatedness", (("other", "buy"), ("task", "click"))] == -0.5
     labels = (("direction", "worse"), ("signal", "loss"), ("task", "buy"))
     assert found["freshet_drift_findings_total", labels] == 1.0
-    assert found["freshet_drift_findings_total", (("direction", "changed"), ("signal", "popularity"), ("task", ""))] == 0.0
+    assert (
+        found[
+            "freshet_drift_findings_total", (("direction", "changed"), ("signal", "popularity"), ("task", ""))
+        ]
+        == 0.0
+    )
     assert found["freshet_drift_outcomes_total", (("outcome", "undone"), ("reaction", "ranker"))] == 1.0
     assert found["freshet_freshness_seconds_bucket", (("le", "0.02"),)] == 0.0
     assert found["freshet_freshness_seconds_bucket", (("le", "0.05"),)] == 1.0

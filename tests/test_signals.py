@@ -15,7 +15,9 @@ from monitoring.signals import Signal, Signals
 HOUR_MS = 3_600_000
 
 
-def fed(signals: Signals, values: Iterable[float], *, s: int = 0, every_ms: int = 1_000) -> list[float | None]:
+def fed(
+    signals: Signals, values: Iterable[float], *, s: int = 0, every_ms: int = 1_000
+) -> list[float | None]:
     """Deviations of groups with these means, one after the other."""
     S, found = len(signals.signals), []
     for n, value in enumerate(values):
@@ -66,9 +68,11 @@ def test_where_a_signal_leans_is_told_and_forgotten_when_it_begins_anew() -> Non
     assert abs(signals.leaning(0)) < 2.5
     fed(signals, 2.0 + rng.normal(size=8))
     assert signals.leaning(0) > 3.0
-    assert signals.present(0) > signals.usual(0) + 1.0
-    signals.begin_anew(0)
-    assert (signals.leaning(0), signals.present(0)) == (0.0, 0.0)
+    assert signals.present(0, 8) > signals.usual(0) + 1.0
+    signals.begin_anew(0, 8)
+    assert signals.leaning(0) == 0.0
+    assert signals.usual(0) == signals.present(0, 8) > 1.0
+    assert None not in fed(signals, [2.0]), "it is watched on at once"
 
 
 def test_a_week_that_comes_back_is_expected_and_its_first_run_is_not() -> None:
@@ -139,7 +143,9 @@ def test_only_worse_and_never_alone_is_reason_to_act() -> None:
     assert verdict(leaning(lossclick=2.0), found, "better") == "better"
     assert verdict(leaning(lossclick=2.0), found, "changed") == "neutral"
     assert verdict(leaning(), found, "worse") == "alone"
-    assert verdict(leaning(lossclick=-2.0), found, "worse") == "alone", "a loss that falls is no second sign of harm"
+    assert verdict(leaning(lossclick=-2.0), found, "worse") == "alone", (
+        "a loss that falls is no second sign of harm"
+    )
 
 
 def test_a_second_signal_is_of_another_kind_and_not_another_tasks() -> None:

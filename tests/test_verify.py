@@ -28,8 +28,8 @@ from stream.assembly import (
     build_decoder,
     build_states,
     build_statistics,
-    build_trials,
     build_tasks,
+    build_trials,
     checkpoint_store,
 )
 from stream.checkpoints.chains import Checkpoint

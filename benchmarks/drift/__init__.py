@@ -1,8 +1,8 @@
 """Drift that acts: how soon it is found, how often it is found where there is none, and what reactions are worth.
 
-Each seed has one past of 100,000 events, or the first part of a log, and from there on one future for each drift, with
-reactions and without. In the simulated shop quality is what its slates are worth by the true click model, as part of what the
-best slates would be; on a log it is HR@10 beside the future of the same log without drift.
+Each seed has one past of 100,000 events, or the first half of a log, and from there on one future for each drift, with
+reactions and without. In the simulated shop quality is what its slates are worth by the true click model, as part of
+what the best slates would be; on a log it is HR@10 beside the future of the same log without drift.
 """
 
 from __future__ import annotations
@@ -40,18 +40,22 @@ def measure(
         drifts[1:] = [drift for kind in KINDS[1:] for drift in (Drift(kind), Drift(kind, gradual=True))]
     drifts = [drift for drift in drifts if not only or drift.kind in only]
     rows = []
-    for stream in ("shop", *logs):
-        pasts = [of_shop(seed, quick) if stream == "shop" else of_log(Path(stream), seed) for seed in range(seeds)]
-        for drift in drifts:
-            if stream == "shop" or drift.kind in OF_LOGS:
-                rows.append(_row(Path(stream).name, drift, pasts))
+    for log in (None, *logs):
+        pasts = [of_shop(seed, quick) if log is None else of_log(log, seed) for seed in range(seeds)]
+        name = "shop" if log is None else log.name
+        rows += [_row(name, drift, pasts) for drift in drifts if log is None or drift.kind in OF_LOGS]
     return rows
 
 
 def _row(stream: str, drift: Drift, pasts: Sequence[Past]) -> dict[str, Any]:
     reacting = [past.future(drift, reacts=True) for past in pasts]
     bare = [past.future(drift, reacts=False) for past in pasts]
-    return {"stream": stream, "drift": drift.name, "seeds": len(pasts), **_figures(pasts, reacting, bare, drift)}
+    return {
+        "stream": stream,
+        "drift": drift.name,
+        "seeds": len(pasts),
+        **_figures(pasts, reacting, bare, drift),
+    }
 
 
 def _figures(
@@ -60,7 +64,10 @@ def _figures(
     events = sum(future.events for future in bare)
     found = [future.found_after for future in bare]
     soon = sum(delay <= _SOON for delay in found)
-    with_, without = joined([future.quality for future in reacting]), joined([future.quality for future in bare])
+    with_, without = (
+        joined([future.quality for future in reacting]),
+        joined([future.quality for future in bare]),
+    )
     before = statistics.mean(past.level for past in pasts)
     until = min(future.events for future in bare)
     hits, hits_bare = joined([future.hits for future in reacting]), joined([future.hits for future in bare])

@@ -76,7 +76,9 @@ class Future:
     @property
     def reactions(self) -> int:
         """How many were begun."""
-        return sum(isinstance(record, DriftDecision) and record.decision == "acted" for record in self.records)
+        return sum(
+            isinstance(record, DriftDecision) and record.decision == "acted" for record in self.records
+        )
 
     @property
     def undone(self) -> int:
@@ -181,9 +183,7 @@ def of_log(folder: Path, seed: int) -> Past:
     past = int(_LOG_PAST * len(events))
     users = sorted({event.user_id for event in events})
     items = sorted({event.item_id for event in events})
-    worker = Worker.new(
-        load(overrides={"monitoring": {"reactions": []}, "learner": {"seed": seed}})
-    )
+    worker = Worker.new(load(overrides={"monitoring": {"reactions": []}, "learner": {"seed": seed}}))
     _play_log(worker, events[:past], None)
     saved = worker.saved()
 

@@ -63,7 +63,7 @@ class Simulation:
         self.last_served: str | None = None
         """The shopper whose slate was received last."""
         self.on_page: Callable[[float, float], None] | None = None
-        """Told of each page with recommendations: the clicks that the true model expects, and those of the best slate."""
+        """Told of each page with recommendations: the clicks that the true model expects, and the best slate's."""
 
         self._agenda: list[tuple[int, int, Session | Planned]] = []
         self._order = itertools.count()

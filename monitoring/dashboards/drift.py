@@ -1,4 +1,4 @@
-"""What changed and what was done about it: findings, reactions, and the figures in which a change shows, before and after."""
+"""What changed and what was done about it: findings, reactions, and the figures in which a change shows."""
 
 from __future__ import annotations
 
@@ -81,8 +81,8 @@ def drift() -> Dashboard:
     reactions = (
         lines(
             "Signals, now beside before",
-            "Where the latest values of a signal lie beside what is usual for it, in standard errors: beyond 3 either way "
-            "something goes on, whether or not it is enough for a finding.",
+            "Where the latest values of a signal lie beside what is usual for it, in standard errors: beyond 3 either "
+            "way something goes on, whether or not it is enough for a finding.",
             (f"avg by (signal) ({of('freshet_drift_leaning', _ANY_TASK)})", "{{signal}}"),
             thresholds=((0.0, "green"),),
         ),
@@ -178,5 +178,10 @@ def drift() -> Dashboard:
         "drift",
         "drift",
         "What changed and what was done about it, and the figures in which a change shows.",
-        (("Findings and reactions", findings), ("Before and after", reactions), ("Tasks, before and after", tasks), ("The stream", stream)),
+        (
+            ("Findings and reactions", findings),
+            ("Before and after", reactions),
+            ("Tasks, before and after", tasks),
+            ("The stream", stream),
+        ),
     )

@@ -1,4 +1,4 @@
-"""What dashboards are made of: panels of few kinds, the same variables, and drift with what was done about it as annotations."""
+"""What dashboards are made of: panels of few kinds, the same variables, and drift and reactions as annotations."""
 
 from __future__ import annotations
 

@@ -18,8 +18,9 @@ _SPAN = 12.0  # deviations
 class Adwin:
     """Cuts its window as soon as an older and a newer part of it have means too far apart to be one.
 
-    It expects values in [0, 1], so six deviations to either side are squeezed into that. What is saved is the library's own record of its buckets: numbers in a row, exact, in which no code can hide. Their
-    layout is not promised from one version of the library to the next, so the version stands before them.
+    It expects values in [0, 1], so six deviations to either side are squeezed into that. What is saved is the library's
+    own record of its buckets: numbers in a row, exact, in which no code can hide. Their layout is not promised from one
+    version of the library to the next, so the version stands before them.
 
     Args:
         run_length: Values between two false alarms, on average at least, of a signal that does not change.

@@ -1,4 +1,4 @@
-"""The test of Page and Hinkley (Page, Biometrika 1954): evidence against "nothing changed" adds up until it is enough."""
+"""The test of Page and Hinkley (Page, Biometrika 1954): evidence that something changed adds up until it is enough."""
 
 from __future__ import annotations
 
