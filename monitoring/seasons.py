@@ -27,8 +27,9 @@ class Seasons:
     def __init__(self, signals: int) -> None:
         self._table = np.zeros((signals, _HOURS), np.float32)
         self._there = np.zeros((signals, _HOURS), np.bool_)
-        self._hour = np.zeros(signals, np.int64)
-        self._sum, self._count = np.zeros(signals), np.zeros(signals)
+        self._known = [0] * signals  # hours that are there
+        self._hour, self._count = [0] * signals, [0] * signals
+        self._sum = [0.0] * signals
 
     def expect(self, s: int, value: float, event_time_ms: int) -> float:
         """How far signal `s` usually lies above its mean at this hour, 0 while too little is known; takes the value.
@@ -40,10 +41,9 @@ class Seasons:
             self._finish(s)
             self._hour[s] = hour
         self._sum[s] += value
-        self._count[s] += 1.0
-        there = self._there[s]
-        now = int(hour % _HOURS)
-        if not there[now] or there.sum() < _KNOWN:
+        self._count[s] += 1
+        now, there = hour % _HOURS, self._there[s]
+        if self._known[s] < _KNOWN or not there[now]:
             return 0.0
         table = self._table[s]
         return float(table[now] - table[there].mean())
@@ -52,29 +52,32 @@ class Seasons:
         """The hour at hand is over."""
         if self._count[s] >= _FEWEST:
             hour = self._hour[s] % _HOURS
-            mean = self._sum[s] / self._count[s]
             keep = _KEEP if self._there[s, hour] else 0.0
+            mean = self._sum[s] / self._count[s]
             self._table[s, hour] = keep * self._table[s, hour] + (1.0 - keep) * mean
             self._there[s, hour] = True
-        self._sum[s] = self._count[s] = 0.0
+            self._known[s] = int(self._there[s].sum())
+        self._sum[s], self._count[s] = 0.0, 0
 
     def forget(self, s: int) -> None:
         """What signal `s` is usually like is another thing now."""
         self._there[s] = False
         self._table[s] = 0.0
-        self._sum[s] = self._count[s] = 0.0
+        self._known[s] = 0
+        self._sum[s], self._count[s] = 0.0, 0
 
     def state_dict(self) -> dict[str, NDArray[Any]]:
         """Everything, (S, ...)."""
         return {
             "table": self._table.copy(),
             "there": self._there.copy(),
-            "at_hand": np.stack([self._hour, self._sum, self._count], axis=1),
+            "at_hand": np.array([self._hour, self._sum, self._count], np.float64).T.copy(),
         }
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The inverse of `state_dict`."""
         self._table = arrays["table"].astype(np.float32)
         self._there = arrays["there"].astype(np.bool_)
-        hour, self._sum, self._count = arrays["at_hand"].T.copy()
-        self._hour = hour.astype(np.int64)
+        self._known = self._there.sum(axis=1).tolist()
+        hour, self._sum, count = arrays["at_hand"].T.tolist()
+        self._hour, self._count = list(map(int, hour)), list(map(int, count))

@@ -31,7 +31,7 @@ _OF_ALL = (
     Signal("new_items", 128, allowance=1.0, weight=0.5),
     Signal("event_types", 512, allowance=1.0, weight=0.5),
     Signal("event_rate", 512, allowance=1.0, weight=0.5, log=True),
-    Signal("slate_overlap", 512, allowance=1.0, weight=0.5),
+    Signal("slate_overlap", 2_048, allowance=1.0, weight=0.5),
     Signal("vector_norm", 64, allowance=2.0, weight=0.5, memory=40),
 )
 """What people answer to slates weighs most: it is what all of this is for, and shows a turn of tastes first."""
