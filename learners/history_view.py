@@ -11,6 +11,10 @@ from learners.event_batch import Histories
 from learners.row_index import ABSENT
 
 
+EVER = -1e18
+"""Before every event, seconds."""
+
+
 @dataclass(frozen=True, slots=True)
 class HistoryView:
     """Hides what is too old.
@@ -20,13 +24,13 @@ class HistoryView:
         tried: Whether what whole histories would say is compared with it.
     """
 
-    since_s: float = float("-inf")
+    since_s: float = EVER
     tried: bool = False
 
     @property
     def hides(self) -> bool:
         """Whether anything may be hidden."""
-        return self.since_s != float("-inf")
+        return self.since_s > EVER
 
     def of(self, histories: Histories) -> Histories:
         """The same histories without what is hidden; nothing is copied where nothing is."""

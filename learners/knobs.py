@@ -20,6 +20,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
+from learners.history_view import EVER
 from learners.learner import Learner
 
 Piece = Literal["histories", "ranker", "heads"]
@@ -44,7 +45,7 @@ class Turn:
     """
 
     piece: Piece
-    since_s: float = float("-inf")
+    since_s: float = EVER
     rate: float = 1.0
     task: int = 0
     weight: float = 1.0

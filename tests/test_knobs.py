@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from laws import law
 from models import learner, taught
 
-from learners.history_view import HistoryView
+from learners.history_view import EVER, HistoryView
 from learners.knobs import FACTORS, PIECES, AdjustableLearner, Turn
 from learners.multitask import MultiTask, MultiTaskConfig, TaskLabels
 from learners.online_learner import OnlineLearner
@@ -85,7 +85,7 @@ def own_arrays(state: dict[str, Any], prefix: str) -> dict[str, Any]:
 
 def as_configured(state: dict[str, Any]) -> bool:
     return (
-        state["knobs.view"].tolist() == [-np.inf, 0.0]
+        state["knobs.view"].tolist() == [EVER, 0.0]
         and state["knobs.ranker_rate"].tolist() == [1.0]
         and bool((state["knobs.adjusted"] == 1.0).all())
     )
