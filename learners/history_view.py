@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from learners.event_batch import Histories
 from learners.row_index import ABSENT
 
-
 EVER = -1e18
 """Before every event, seconds."""
 
