@@ -29,6 +29,7 @@ _NAMES = (
     "bounds",
     "checkpoint",
     "closed_loop",
+    "drift",
     "encoders",
     "faults",
     "freshness",

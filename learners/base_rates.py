@@ -31,11 +31,13 @@ class BaseRates:
         self._sum = np.full(tasks, _PRIOR / 2.0)
         self._positives = np.zeros(tasks)
         self._late = np.zeros(tasks)
+        self.hurry = np.ones(tasks)
+        """(K,) how many times as quickly it forgets."""
 
     def learn_many(self, labels: FloatArray, mask: BoolArray, late: BoolArray) -> None:
         """Count (L, K) labels; a late positive takes back the negative that was counted before."""
         count = mask.sum(axis=0).astype(np.float64)
-        keep = 0.5 ** (count / _HALF_LIFE)
+        keep = 0.5 ** (self.hurry * count / _HALF_LIFE)
         come_late = late.sum(axis=0)
         self._known = keep * self._known + count - come_late
         self._sum = keep * self._sum + (labels * mask).sum(axis=0, dtype=np.float64)

@@ -34,6 +34,8 @@ class OnlineCalibration:
     def __init__(self, tasks: int) -> None:
         self._scale = np.tile([1.0, 0.0], (tasks, 1))
         self._information = np.zeros((tasks, 2, 2))
+        self.hurry = np.ones(tasks)
+        """(K,) how many times as quickly it forgets."""
 
     @property
     def scale(self) -> NDArray[np.float64]:
@@ -70,7 +72,7 @@ class OnlineCalibration:
         slope = np.stack([(error * z).sum(axis=0), error.sum(axis=0)], axis=1)  # (K, 2)
         cross = (curve * z).sum(axis=0)
         seen = np.stack([(curve * z * z).sum(axis=0), cross, cross, curve.sum(axis=0)], axis=1)
-        keep = 0.5 ** (there.sum(axis=0) / _HALF_LIFE)
+        keep = 0.5 ** (self.hurry * there.sum(axis=0) / _HALF_LIFE)
         self._information = keep[:, None, None] * self._information + seen.reshape(-1, 2, 2)
         pull = (1.0 - keep)[:, None] * ((self._scale - [1.0, 0.0]) @ _PRIOR)
         step = np.linalg.solve(self._information + _PRIOR, (slope + pull)[:, :, None])[:, :, 0]

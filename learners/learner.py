@@ -44,6 +44,8 @@ class Predictions:
         candidates: Of the T choices.
         features: (T, C, F) of these candidates.
         scores: (T, C) the ranker's scores, -inf where there is no candidate.
+        shadow_scores: (T, C) those of its shadow, where there is one.
+        compared: See `Lesson`.
     """
 
     labelled: IntArray
@@ -55,6 +57,8 @@ class Predictions:
     candidates: Candidates
     features: FloatArray
     scores: FloatArray
+    shadow_scores: FloatArray | None = None
+    compared: Mapping[str, FloatArray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +79,9 @@ class Lesson:
         gradient_norms: (K,) of the tasks' gradients where they meet, NaN where a task had no label; None where no
             labels were known.
         learning_rates: Present step sizes by part: embeddings, network, heads, ranker (its quickest expert).
+        vector_norm: Mean norm of the item vectors that were learned; NaN where there were none.
+        compared: Of each piece with a shadow, how well it (first half of the columns) and its shadow (second half)
+            foresaw the same N examples, more being better: (N, 2), or (N, 2 K) where each task has its own.
     """
 
     task_losses: FloatArray
@@ -87,6 +94,8 @@ class Lesson:
     gates: FloatArray | None = None
     gradient_norms: FloatArray | None = None
     learning_rates: Mapping[str, float] = field(default_factory=dict)
+    vector_norm: float = float("nan")
+    compared: Mapping[str, FloatArray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

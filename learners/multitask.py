@@ -18,7 +18,7 @@ from learners.heads.heads import Heads
 from learners.parameters import adam, load_optimised, optimised_arrays, optimised_axes
 from learners.state_arrays import Arrays, nest, unnest
 from learners.task import Task, funnel
-from learners.task_axes import TaskAxes
+from learners.task_axes import BY_TASK, Bits, TaskAxes
 from learners.task_losses import TaskLosses
 from learners.weightings.registry import WEIGHTINGS
 from learners.weightings.weighting import gradient_norms, relatedness
@@ -127,19 +127,8 @@ class MultiTask:
         self._learning_rate = config.learning_rate
         self._steps = 0
         after = funnel(self.tasks)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)
-            self.heads = Heads(
-                config.heads,
-                inputs,
-                len(self.tasks),
-                experts=config.experts,
-                width=config.width,
-                after=after,
-                chain=config.chain,
-                counts=counts,
-                rates=rates,
-            ).to(device)
+        self._given = (inputs, config, counts, rates)
+        self.heads = self._new_heads()
         rate = config.learning_rate
         groups: list[dict[str, Any]] = [
             {"params": [one for name, one in self.heads.named_parameters() if name != "trust"]},
@@ -151,6 +140,80 @@ class MultiTask:
         self._rates = BaseRates(len(self.tasks), after if config.chain != "gate" else (-1,) * len(self.tasks))
         self.calibration = OnlineCalibration(len(self.tasks))
         self.weighting = WEIGHTINGS[config.weighting](self.tasks, config.seed)
+        self._rate, self._gain = np.ones((2, len(self.tasks)))
+
+    def _new_heads(self) -> Heads:
+        inputs, config, counts, rates = self._given
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            return Heads(
+                config.heads,
+                inputs,
+                len(self.tasks),
+                experts=config.experts,
+                width=config.width,
+                after=funnel(self.tasks),
+                chain=config.chain,
+                counts=counts,
+                rates=rates,
+            ).to(self._device)
+
+    # --- knobs
+
+    def shadow(self) -> MultiTask:
+        """A second one that is as this one is, knobs included, and learns on its own."""
+        inputs, config, counts, rates = self._given
+        other = MultiTask(self.tasks, inputs, config, self._device, counts=counts, rates=rates)
+        other.become(self)
+        return other
+
+    def adjust(self, task: int, *, rate: float = 1.0, gain: float = 1.0) -> None:
+        """Turn one task's head; ones are as configured.
+
+        Args:
+            task: Its number.
+            rate: What steps of its own parameters are multiplied by, and how many times as quickly its base rate and
+                calibration forget.
+            gain: What its gradient is multiplied by where the tasks meet.
+        """
+        self._rate[task], self._gain[task] = rate, gain
+        self._rates.hurry[task] = self.calibration.hurry[task] = rate
+
+    def adjust_all(self, adjusted: NDArray[np.float64]) -> None:
+        """The inverse of `adjusted`."""
+        for task, (rate, gain) in enumerate(adjusted.T.tolist()):
+            self.adjust(task, rate=rate, gain=gain)
+
+    def become(self, shadow: MultiTask) -> None:
+        """Go on as a shadow of it."""
+        self.load_state_dict(shadow.state_dict())
+        self.adjust_all(shadow.adjusted)
+
+    @property
+    def adjusted(self) -> NDArray[np.float64]:
+        """(2, K) rates and gains."""
+        return np.stack([self._rate, self._gain])
+
+    @torch.no_grad()
+    def reset(self, task: int) -> None:
+        """Have a task's own parameters begin anew, without moments."""
+        fresh = dict(self._new_heads().named_parameters())
+        for name, parameter, axis in self._own:
+            parameter.select(axis, task).copy_(fresh[name].select(axis, task))
+            for moment in ("exp_avg", "exp_avg_sq"):
+                if moment in self._optimiser.state.get(parameter, {}):
+                    self._optimiser.state[parameter][moment].select(axis, task).zero_()
+
+    @property
+    def _own(self) -> list[tuple[str, torch.nn.Parameter, int]]:
+        """Parameters with a slice for each task, and the axis along which the slices lie."""
+        axes = self.heads.task_axes
+        found = []
+        for name, parameter in self.heads.named_parameters():
+            of = axes.get(name, {})
+            assert not isinstance(of, Bits), "parameters are no bits"
+            found += [(name, parameter, axis) for axis, parts in of.items() if parts is BY_TASK][:1]
+        return found
 
     # --- predicting
 
@@ -214,7 +277,7 @@ class MultiTask:
                 self.heads.zero_grad()
                 return nothing
             coefficients = self.weighting.weigh(gram, reported.astype(np.float64), present)
-            scale = self._tensor(coefficients.astype(np.float32))
+            scale = self._tensor((coefficients * self._gain).astype(np.float32))
         mixture.mixed.backward(gradient * scale[None, :, None])  # type: ignore[no-untyped-call]
         self._rates.learn_many(given.labels, given.mask, given.late)
         return TaskLesson(
@@ -257,7 +320,18 @@ class MultiTask:
         """
         faster = _FASTER_AT_FIRST / (1.0 + self._steps / _SLOWER_AFTER)
         self._optimiser.param_groups[0]["lr"] = self._learning_rate * (1.0 + faster)
+        turned = np.flatnonzero(self._rate != 1.0).tolist()
+        before = {
+            (task, name): parameter.select(axis, task).detach().clone()
+            for task in turned
+            for name, parameter, axis in self._own
+        }
         self._optimiser.step()
+        with torch.no_grad():
+            for task in turned:
+                for name, parameter, axis in self._own:
+                    own, was = parameter.select(axis, task), before[task, name]
+                    own.copy_(was + float(self._rate[task]) * (own - was))
 
     def _is_lookahead(self) -> bool:
         self._steps += 1

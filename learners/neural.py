@@ -43,6 +43,8 @@ class NeuralLesson:
     retrieval_loss: float
     skipped: tuple[str, ...]
     gradient_norms: FloatArray | None = None
+    vector_norm: float = float("nan")
+    shadow_losses: FloatArray | None = None
 
 
 class NeuralModel:
@@ -105,6 +107,9 @@ class NeuralModel:
             counts=pair_features,
             rates=rates,
         )
+
+        self.shadow: MultiTask | None = None
+        """Heads that go on as they were, beside those that were turned, and learn from the same rows."""
 
     @property
     def modules(self) -> dict[str, nn.Module]:
@@ -198,6 +203,8 @@ class NeuralModel:
 
         self._optimiser.zero_grad()
         self.multitask.clear()
+        if self.shadow is not None:
+            self.shadow.clear()
         skipped = []
         retrieval_loss = float("nan")
         if T and len(negatives):
@@ -212,7 +219,7 @@ class NeuralModel:
                 retrieval_loss = float(loss.detach())
             else:
                 skipped.append("retrieval")
-        lesson = None
+        lesson = beside = None
         if len(labelled):
             pairs = _pairs(
                 users[torch.from_numpy(sequence[T:])], items[len(sampled) :], self._tensor(pair_features)
@@ -220,6 +227,8 @@ class NeuralModel:
             lesson = self.multitask.learn(pairs, _labels(batch, labelled))
             if lesson.cosines is None:
                 skipped.append("tasks")
+            if self.shadow is not None:
+                beside = self.shadow.learn(pairs.detach(), _labels(batch, labelled))
         if not self._step(batch.histories.take(sequences), slots, mask, item_rows, items):
             skipped.append("tasks" if len(labelled) else "retrieval")
         self._sampler.learn_many(targets)
@@ -231,6 +240,8 @@ class NeuralModel:
             retrieval_loss=retrieval_loss,
             skipped=tuple(skipped),
             gradient_norms=lesson.norms if lesson else None,
+            shadow_losses=beside.losses if beside else None,
+            vector_norm=float(items.detach().norm(dim=1).mean()),
         )
 
     @property
@@ -253,6 +264,8 @@ class NeuralModel:
             return False
         self._optimiser.step()
         self.multitask.apply()
+        if self.shadow is not None and all(bool(torch.isfinite(g).all()) for g in self.shadow.gradients):
+            self.shadow.apply()
         rate = self._embedding_learning_rate
         if slots.grad is not None:
             rows = self._tensor(histories.item_rows[:, -self._length :])

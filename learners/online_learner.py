@@ -22,6 +22,8 @@ from learners.counts.counts import Counts
 from learners.event_batch import BoolArray, EventBatch, FloatArray, Histories, IntArray, Settled, is_described
 from learners.features import NAMES, PAIR_FEATURES, PRIOR, ranking_features
 from learners.filters import FILTERS, FilterRules, Filters
+from learners.history_view import HistoryView
+from learners.knobs import PIECES, Piece, Turn
 from learners.known_item import KnownItem, known_item
 from learners.label_rates import RATES, rates_width
 from learners.learner import Lesson, Predictions, Slates
@@ -42,7 +44,7 @@ from learners.task import Task
 from learners.task_axes import COUNTED, Axis, Each, Rest, TaskAxes, carried_over
 from learners.task_map import TaskMap, named
 from learners.top_list import pessimistic_ranks
-from learners.untold_changes import DenseChanges
+from learners.untold_changes import DenseChanges, add_changes
 from learners.weightings.weighting import Explanation
 
 VERSION = "2"
@@ -182,6 +184,9 @@ class OnlineLearner:
             context=config.context,
         )
         self._positives, self._negatives = np.zeros((2, len(self.tasks)))
+        self._view = HistoryView()
+        self._ranker_rate = 1.0
+        self._ranker_shadow: Ranker | None = None
         self._dense: DenseChanges | None = None
         self._binary = np.array([task.kind != "regression" for task in self.tasks])
 
@@ -212,17 +217,40 @@ class OnlineLearner:
         candidates, features, scores = self._rank(histories, users, rest=True)
         candidates, features, scores = candidates.take(sequence), features[sequence], scores[sequence]
         chosen = batch.item_rows[targets]
+        ranks = pessimistic_ranks(*candidates.with_rest(scores), chosen)
+        beside: dict[str, FloatArray] = {}
+        shadow_scores = None
+        if self._view.hides:
+            served = self._served_ranks(histories, sequence, chosen)
+            if self._view.tried:
+                beside["histories"] = _pairs(served, ranks)
+            ranks = served
+        if self._ranker_shadow is not None:
+            shadow_scores = self._ranker_shadow.score(features, candidates.rows != ABSENT)
+            beside["ranker"] = _pairs(
+                pessimistic_ranks(*candidates.with_rest(scores), chosen),
+                pessimistic_ranks(*candidates.with_rest(shadow_scores), chosen),
+            )
         return Predictions(
             labelled=labelled,
             shown=shown,
             task_scores=self._foreseen(shown),
             targets=targets,
-            ranks=pessimistic_ranks(*candidates.with_rest(scores), chosen),
+            ranks=ranks,
             known=self._counts.popularity.is_known(chosen),
             candidates=candidates,
             features=features,
             scores=scores,
+            shadow_scores=shadow_scores,
+            compared=beside,
         )
+
+    def _served_ranks(self, histories: Histories, sequence: IntArray, chosen: IntArray) -> IntArray:
+        """(T,) ranks of chosen items as a slate would have them, of S histories of which something is hidden."""
+        seen = self._view.of(histories)
+        candidates, _, scores = self._rank(seen, self._neural.user_vectors(seen), rest=True)
+        candidates, scores = candidates.take(sequence), scores[sequence]
+        return pessimistic_ranks(*candidates.with_rest(scores), chosen)
 
     def recommend(self, histories: Histories, size: int) -> Slates:
         """See `Learner`."""
@@ -247,12 +275,13 @@ class OnlineLearner:
 
     def _slates(self, histories: Histories, size: int, rng: np.random.Generator) -> Slates:
         """Slates for users at moments; `rng` is the source of what is explored."""
+        whole, histories = histories, self._view.of(histories)
         users = self._neural.user_vectors(histories)
         new = None
         if self.config.slates.exploration.new_share > 0.0:
             new = self._newcomers.draw(len(histories), _NEW_ITEMS, rng)
         candidates, features, scores = self._rank(histories, users, new)
-        barred = self._filters.barred(candidates.rows, histories)
+        barred = self._filters.barred(candidates.rows, whole)
         scores = np.where(barred >= 0, -np.inf, scores).astype(np.float32)
         top = shortlist(scores, candidates.sources, max(_SCORED_BY_TASKS, size))
         ranked = np.take_along_axis(scores, top, axis=1)
@@ -421,8 +450,10 @@ class OnlineLearner:
             gradient_norms=_present_mean(np.array(norms), len(self.tasks)) if norms else None,
             learning_rates={
                 **self._neural.learning_rates,
-                "ranker": max(self.config.ranker_learning_rates),
+                "ranker": self._ranker_rate * max(self.config.ranker_learning_rates),
             },
+            vector_norm=_finite_mean([lesson.vector_norm for lesson in lessons]),
+            compared={**predictions.compared, **_compared_losses(lessons)},
         )
 
     def explain(self) -> list[Explanation]:
@@ -460,12 +491,13 @@ class OnlineLearner:
         """What came of what was foreseen."""
         if settled is not None and settled.shown.shape[1]:  # nobody described impressions otherwise
             own = is_described(settled.shown)
-            self._neural.multitask.calibrate(
-                self._logits(settled.shown[own]),
-                settled.labels[own],
-                settled.mask[own] & (self._positives > 0.0),
-                settled.late[own],
-            )
+            for heads in filter(None, (self._neural.multitask, self._neural.shadow)):
+                heads.calibrate(
+                    self._logits(settled.shown[own]),
+                    settled.labels[own],
+                    settled.mask[own] & (self._positives > 0.0),
+                    settled.late[own],
+                )
 
     def _learn_places(self, batch: EventBatch, labelled: IntArray) -> None:
         """What came of shown places, and what happened whether or not there is anything to foresee."""
@@ -491,12 +523,92 @@ class OnlineLearner:
         self._counts.expectations.learn_many(candidates.rows, scores, chosen)
         hit = candidates.rows == chosen[:, None]
         found = np.flatnonzero(hit.any(axis=1))
-        return self._ranker.learn_many(
-            predictions.features[found],
-            candidates.rows[found] != ABSENT,
-            scores[found],
-            hit[found].argmax(axis=1),
-        )
+        features, filled = predictions.features[found], candidates.rows[found] != ABSENT
+        columns = hit[found].argmax(axis=1)
+        lessons = self._ranker.learn_many(features, filled, scores[found], columns)
+        if self._ranker_shadow is not None and predictions.shadow_scores is not None:
+            self._ranker_shadow.learn_many(features, filled, predictions.shadow_scores[found], columns)
+        return lessons
+
+    # --- knobs
+
+    def turn(self, turn: Turn) -> None:
+        """See `AdjustableLearner`."""
+        if turn.piece == "histories":
+            self._view = HistoryView(turn.since_s, tried=True)
+        elif turn.piece == "ranker":
+            self._ranker_shadow = self._ranker_shadow or self._ranker.shadow()
+            self._quicken_ranker(turn.rate)
+        else:
+            heads = self._neural.multitask
+            self._neural.shadow = self._neural.shadow or heads.shadow()
+            heads.adjust(turn.task, rate=turn.rate, gain=turn.weight)
+            if turn.reset:
+                heads.reset(turn.task)
+
+    def settle(self, piece: Piece, *, keep: bool) -> None:
+        """See `AdjustableLearner`."""
+        if piece == "histories":
+            self._view = replace(self._view, tried=False) if keep else HistoryView()
+        elif piece == "ranker" and self._ranker_shadow is not None:
+            if not keep:
+                self._ranker.become(self._ranker_shadow)
+                self._quicken_ranker(1.0)
+            self._ranker_shadow = None
+        elif piece == "heads" and self._neural.shadow is not None:
+            if not keep:
+                self._neural.multitask.become(self._neural.shadow)
+            self._neural.shadow = None
+
+    def turn_back(self, piece: Piece) -> None:
+        """See `AdjustableLearner`."""
+        self.settle(piece, keep=True)
+        if piece == "histories":
+            self._view = HistoryView()
+        elif piece == "ranker":
+            self._quicken_ranker(1.0)
+        else:
+            for task in range(len(self.tasks)):
+                self._neural.multitask.adjust(task)
+
+    def _quicken_ranker(self, rate: float) -> None:
+        self._ranker_rate = rate
+        self._ranker.quicken(rate)
+
+    def _knobs(self) -> Arrays:
+        """How the pieces are turned, and the shadows that there are."""
+        shadows: Arrays = {}
+        if self._ranker_shadow is not None:
+            shadows |= nest("ranker", self._ranker_shadow.shadow_arrays())
+        if self._neural.shadow is not None:
+            shadows |= nest("heads", self._neural.shadow.state_dict())
+            shadows["adjusted"] = self._neural.shadow.adjusted
+        return {
+            "view": self._view.array(),
+            "ranker_rate": np.array([self._ranker_rate]),
+            "adjusted": self._neural.multitask.adjusted,
+            **nest("shadow", shadows),
+        }
+
+    def _load_knobs(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """The inverse of `_knobs`; nothing, as older states have it, is nothing turned."""
+        for piece in PIECES:
+            self.turn_back(piece)
+        if not arrays:
+            return
+        self._view = HistoryView.of_array(arrays["view"])
+        self._quicken_ranker(float(arrays["ranker_rate"][0]))
+        self._neural.multitask.adjust_all(arrays["adjusted"])
+        shadows = unnest("shadow", arrays)
+        ranker, heads = unnest("ranker", shadows), unnest("heads", shadows)
+        if ranker:
+            self._ranker_shadow = self._ranker.shadow()
+            self._ranker_shadow.quicken(1.0)
+            self._ranker_shadow.load_shadow(ranker)
+        if heads:
+            self._neural.shadow = self._neural.multitask.shadow()
+            self._neural.shadow.load_state_dict(heads)
+            self._neural.shadow.adjust_all(shadows["adjusted"])
 
     # --- sharing what is learned by gradients with other workers
 
@@ -529,6 +641,7 @@ class OnlineLearner:
         """See `Learner`."""
         assert self._dense is not None, "share() comes first"
         self._dense.merge(contribution.dense, contribution.share)
+        add_changes(self._shadow_modules(), contribution.dense, contribution.share)
         for name, changes in contribution.tables.items():
             self._neural.tables[name].merge(changes, over=over)
 
@@ -555,6 +668,14 @@ class OnlineLearner:
 
     def _dense_modules(self) -> dict[str, Any]:
         return {**self._neural.modules, "ranker": self._ranker.network}
+
+    def _shadow_modules(self) -> dict[str, Any]:
+        shadows: dict[str, Any] = {}
+        if self._neural.shadow is not None:
+            shadows["heads"] = self._neural.shadow.heads
+        if self._ranker_shadow is not None:
+            shadows["ranker"] = self._ranker_shadow.network
+        return shadows
 
     def _ensure(self, rows: IntArray, histories: Histories) -> None:
         largest = max(rows.max(initial=-1), histories.item_rows.max(initial=-1))
@@ -594,6 +715,7 @@ class OnlineLearner:
             **nest("newcomers", self._newcomers.live_state()),
             **nest("version", pack_strings([VERSION])),
             **named(self.tasks, self.config.multitask.chain),
+            **nest("knobs", self._knobs()),
             "positives": self._positives.copy(),
             "negatives": self._negatives.copy(),
             "step": np.array([self.step]),
@@ -619,6 +741,7 @@ class OnlineLearner:
             **nest("pairs", self._pairs.task_axes),
             **nest("related", self._related.task_axes),
             **nest("blend", self._blend.task_axes(_KNOWN)),
+            "knobs.adjusted": {1: (Each(fill=1.0),)},
             "positives": {0: COUNTED},
             "negatives": {0: COUNTED},
         }
@@ -653,11 +776,28 @@ class OnlineLearner:
         self._newcomers.load_state_dict(unnest("newcomers", arrays))
         self._counts.load_state_dict(unnest("counts", arrays))
         self._backlog.load_state_dict(unnest("backlog", arrays))
+        self._load_knobs({} if tasks.changed else unnest("knobs", arrays))
         self._positives = arrays["positives"].copy()
         self._negatives = arrays["negatives"].copy()
         self.step = int(arrays["step"][0])
         restore_generator(self._ranker_rng, arrays["ranker_rng"])
         restore_generator(self._explore_rng, arrays["explore_rng"])
+
+
+def _pairs(ranks: IntArray, others: IntArray) -> FloatArray:
+    """(T, 2) what ranks are worth, by discounted gain without a cut, beside those of a shadow."""
+    both = np.stack([ranks, others], axis=1)
+    return np.where(both >= 0, 1.0 / np.log2(np.maximum(both, 0) + 2.0), 0.0).astype(np.float32)
+
+
+def _compared_losses(lessons: Sequence[NeuralLesson]) -> dict[str, FloatArray]:
+    """(N, 2 K) losses of heads and their shadow, of N steps, less being better: with their signs turned."""
+    compared = [
+        np.concatenate([-lesson.task_losses, -lesson.shadow_losses])
+        for lesson in lessons
+        if lesson.shadow_losses is not None
+    ]
+    return {"heads": np.stack(compared)} if compared else {}
 
 
 def _present_mean(losses: NDArray[np.float32], tasks: int) -> FloatArray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -137,6 +138,39 @@ class Ranker:
         self._memory_marks: Marks = np.zeros(memory, np.uint8)
         self._memorised = 0
         self._reminders = self._own_reminders = reminders
+        self._learning_rates = learning_rates
+        self._lender: Ranker | None = None
+
+    def shadow(self) -> Ranker:
+        """A second one that is as this one is, and learns on its own from what it is given.
+
+        It has no memory: it is reminded of this one's choices. Nor does it teach the scale of features.
+        """
+        other = object.__new__(Ranker)
+        vars(other).update(vars(self))
+        other.network = deepcopy(self.network)
+        groups: list[dict[str, Any]] = [
+            {"params": list(expert.parameters())} for expert in other.network.experts
+        ]
+        groups.append({"params": [other.network.mixing]})
+        for group, own in zip(groups, self._optimiser.param_groups, strict=True):
+            group["lr"] = own["lr"]
+        other._optimiser = torch.optim.Adam(groups, betas=(0.9, 0.99))
+        other._rng, other._memory_rng = deepcopy(self._rng), deepcopy(self._memory_rng)
+        other._lender = self
+        other.begin_from(self.beginning())
+        return other
+
+    def become(self, shadow: Ranker) -> None:
+        """Go on as a shadow of it."""
+        self.begin_from(shadow.beginning())
+        self._waiting_features, self._waiting_weights = shadow._waiting_features, shadow._waiting_weights
+        restore_generator(self._memory_rng, generator_array(shadow._memory_rng))
+
+    def quicken(self, factor: float) -> None:
+        """Multiply the configured step sizes of the experts; 1 is as configured."""
+        for group, rate in zip(self._optimiser.param_groups, self._learning_rates, strict=False):
+            group["lr"] = factor * rate
 
     def take_share(self, share: float) -> None:
         """It learns from so much of the stream, and is averaged with those who learn from the rest.
@@ -203,7 +237,8 @@ class Ranker:
         n = self._choices_per_step
         while len(self._waiting_weights) >= n:
             features, weights = self._waiting_features[:n], self._waiting_weights[:n]
-            self._standardiser.learn_many(features[weights > _PADDING / 2])
+            if self._lender is None:
+                self._standardiser.learn_many(features[weights > _PADDING / 2])
             lessons.append(self._step(features, weights))
             self._remind(features, weights)
             self._waiting_features, self._waiting_weights = (
@@ -235,10 +270,13 @@ class Ranker:
         memory = len(self._memory_weights)
         if not memory:
             return
-        known = min(self._memorised, memory)
+        memorised = self._memorised if self._lender is None else self._lender._memorised
+        known = min(memorised, memory)
         for _ in range(self._reminders if known >= len(weights) else 0):
             some = self._memory_rng.integers(0, known, len(weights))
             self._step(self._memory_features[some].astype(np.float32), self._memory_weights[some])
+        if self._lender is not None:
+            return
         places = (self._memorised + np.arange(len(weights))) % memory
         self._memory_features[places] = np.clip(features, -_LARGEST, _LARGEST)
         self._memory_weights[places] = weights
@@ -284,6 +322,24 @@ class Ranker:
             "memorised": np.array([self._memorised]),
             "memory_rng": generator_array(self._memory_rng),
         }
+
+    def shadow_arrays(self) -> Arrays:
+        """What a shadow has of its own."""
+        return {
+            **self.beginning(),
+            "waiting_features": self._waiting_features.copy(),
+            "waiting_weights": self._waiting_weights.copy(),
+            "memory_rng": generator_array(self._memory_rng),
+            "rng": generator_array(self._rng),
+        }
+
+    def load_shadow(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """The inverse of `shadow_arrays`."""
+        self.begin_from(arrays)
+        self._waiting_features = arrays["waiting_features"].copy()
+        self._waiting_weights = arrays["waiting_weights"].copy()
+        restore_generator(self._memory_rng, arrays["memory_rng"])
+        restore_generator(self._rng, arrays["rng"])
 
     def beginning(self) -> Arrays:
         """Parameters and moments, without any choices."""

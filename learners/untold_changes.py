@@ -54,6 +54,18 @@ class DenseChanges:
             self._before[name] += added
 
 
+@torch.no_grad()
+def add_changes(
+    modules: Mapping[str, nn.Module], changes: Mapping[str, NDArray[np.float32]], share: float
+) -> None:
+    """Add another worker's change to modules of which nothing is told: the shadows of those that are."""
+    for name, module in modules.items():
+        for inner, parameter in module.named_parameters():
+            change = changes.get(f"{name}.{inner}")
+            if change is not None:
+                parameter.add_(torch.tensor(change, device=parameter.device), alpha=share)
+
+
 class TableChanges:
     """Which rows of a table of vectors were written since the last contribution, and what they held before.
 

@@ -269,7 +269,38 @@ _RECOMMENDATIONS = (
 
 _DRIFT = (
     _counter(
-        "drift_findings_total", "Drift findings; `direction` is `worse` or `better`.", "task", "direction"
+        "drift_findings_total",
+        "Drift findings; `direction` is `worse` or `better`, or `changed` for what is neither; `task` is empty where "
+        "it is no task's.",
+        "signal",
+        "task",
+        "direction",
+    ),
+    _gauge(
+        "drift_leaning",
+        "How certainly the latest groups of a signal lie above (positive) or below what is usual, in standard errors.",
+        "signal",
+        "task",
+    ),
+    _counter(
+        "drift_decisions_total",
+        "What was decided about findings that are reason to act: `acted`, `busy` (turned already), `cool_down`, "
+        "`switched_off`.",
+        "reaction",
+        "decision",
+    ),
+    _counter(
+        "drift_outcomes_total",
+        "What came of reactions: `kept` passed its trial, `undone` was worse than its shadow, `ended` in time.",
+        "reaction",
+        "outcome",
+    ),
+    _gauge("drift_reaction_active", "1 while a reaction is under way.", "reaction"),
+    _gauge(
+        "drift_trial_difference",
+        "Of the reaction under way, mean difference to its shadow so far (discounted gain of choices, or loss of "
+        "labels with its sign turned), more being better; 0 where none is.",
+        "reaction",
     ),
 )
 

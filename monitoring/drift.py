@@ -1,4 +1,4 @@
-"""Watches each task's loss for change (ADWIN: Bifet and Gavaldà, 2007) and tells worse from better."""
+"""Watches many signals for change and tells worse from better: findings, and whether they are reason to act."""
 
 from __future__ import annotations
 
@@ -9,10 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monitoring.detector import Detector
+from monitoring.detectors.registry import Kind, build
+from monitoring.false_alarms import run_lengths
+from monitoring.guards import Verdict, verdict
+from monitoring.signals import Signal, Signals
 
-_FEWEST_LABELS = 32
-_LOSS_AT_ONE = 1.0
+
+def directions_of(signal: Signal) -> tuple[str, ...]:
+    """What may be found of a signal."""
+    return ("worse", "better") if signal.worse else ("changed",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,103 +25,126 @@ class DriftFinding:
     """One finding, as it is published (JSON).
 
     Attributes:
-        task: Whose loss changed.
+        number: Of the finding, counted from 1.
+        signal: What changed: `loss`, `calibration`, `slates`...
+        task: Whose; empty where it is no task's.
         detector: What found it.
-        direction: `worse` when the loss rose, `better` when it fell.
-        before: Mean scaled loss before the change.
-        after: Mean scaled loss since.
-        labels: Labels seen of this task.
+        direction: `worse`, `better`, or `changed` for what is neither.
+        verdict: `act`, or why it is no reason to: `better`, `neutral`, `alone` (no second signal).
+        before: Mean before the change.
+        after: Mean since.
+        events: Events applied by then.
+        since_ms: Event time at which the change began, about.
         found_at_ms: When, UTC milliseconds.
         event_time_ms: Event time of the newest event by then.
         model_step: The model's step.
+        kind: Of the record: `finding`.
     """
 
+    number: int
+    signal: str
     task: str
     detector: str
     direction: str
+    verdict: Verdict
     before: float
     after: float
-    labels: int
+    events: int
+    since_ms: int
     found_at_ms: int
     event_time_ms: int
     model_step: int
+    kind: str = "finding"
 
 
 class DriftWatch:
-    """One detector a task, fed with mean losses of at least 32 labels, scaled to about [0, 1].
-
-    Means of a group instead of single losses: ADWIN expects a bounded signal, and a rare label's loss is not.
+    """One detector a signal.
 
     Args:
-        tasks: Names, axis K.
-        delta: ADWIN's confidence: smaller is calmer.
+        signals: Axis S.
+        detector: A name of `detectors.registry`.
+        false_alarms: Of all detectors together in 100,000 events that do not change.
     """
 
-    def __init__(self, tasks: Sequence[str], delta: float = 0.002) -> None:
-        self._tasks = tuple(tasks)
-        self._detectors = [Detector(delta) for _ in tasks]
-        self._sum = np.zeros(len(tasks))
-        self._count = np.zeros(len(tasks))
-        self._labels = np.zeros(len(tasks), np.int64)
+    def __init__(self, signals: Sequence[Signal], detector: Kind, false_alarms: float) -> None:
+        self.signals = Signals(signals)
+        self._kind = detector
+        self._detectors = [
+            build(detector, signal.allowance, length.up, length.down)
+            for signal, length in zip(signals, run_lengths(signals, false_alarms), strict=True)
+        ]
+        self.found = 0
 
     def update(
         self,
-        losses: NDArray[np.floating],
-        counts: NDArray[np.integer],
+        sums: NDArray[np.float64],
+        counts: NDArray[np.float64],
         *,
+        events: int,
         now_ms: int,
         event_time_ms: int,
         model_step: int,
     ) -> list[DriftFinding]:
-        """Take (K,) mean losses over (K,) labels, NaN where there were none; returns what changed."""
-        there = np.isfinite(losses) & (counts > 0)
-        self._sum += np.where(there, losses * counts, 0.0)
-        self._count += np.where(there, counts, 0)
-        self._labels += np.where(there, counts, 0)
+        """Take (S,) sums of (S,) so many values; returns what changed."""
         findings = []
-        for task in np.flatnonzero(self._count >= _FEWEST_LABELS).tolist():
-            mean = self._sum[task] / self._count[task]
-            self._sum[task] = self._count[task] = 0.0
-            change = self._detectors[task].update(min(mean / _LOSS_AT_ONE, 1.0))
-            if change is not None:
-                before, after = change
-                findings.append(
-                    DriftFinding(
-                        task=self._tasks[task],
-                        detector="adwin",
-                        direction="worse" if after > before else "better",
-                        before=before,
-                        after=after,
-                        labels=int(self._labels[task]),
-                        found_at_ms=now_ms,
-                        event_time_ms=event_time_ms,
-                        model_step=model_step,
-                    )
+        for group in self.signals.add(sums, counts, event_time_ms):
+            if group.deviation is None:
+                continue
+            s = group.signal
+            change = self._detectors[s].update(group.deviation)
+            if change is None:
+                continue
+            signal = self.signals.signals[s]
+            direction = (
+                "changed" if not signal.worse else "worse" if change.up == (signal.worse > 0) else "better"
+            )
+            self.found += 1
+            findings.append(
+                DriftFinding(
+                    number=self.found,
+                    signal=signal.name,
+                    task=signal.task,
+                    detector=self._kind,
+                    direction=direction,
+                    verdict=verdict(self.signals, s, direction),
+                    before=self.signals.usual(s),
+                    after=self.signals.present(s, change.values),
+                    events=events,
+                    since_ms=self.signals.began_ms(s, change.values),
+                    found_at_ms=now_ms,
+                    event_time_ms=event_time_ms,
+                    model_step=model_step,
                 )
+            )
+            self.signals.begin_anew(s, change.values)
         return findings
 
     def state_dict(self) -> dict[str, NDArray[Any]]:
-        """Everything; arrays are (K, ...), and a task's zeros are one of which nothing is known."""
+        """Everything; all arrays but `found` are (S, ...), and zeros are a signal of which nothing is known."""
         saved = [detector.saved() for detector in self._detectors]
         lengths = np.array([len(each) for each in saved], np.int64)
         detectors = np.zeros((len(saved), lengths.max(initial=0)), np.uint8)
         for row, each in zip(detectors, saved, strict=True):
             row[: len(each)] = np.frombuffer(each, np.uint8)
         return {
+            **{f"signals.{name}": array for name, array in self.signals.state_dict().items()},
             "detectors": detectors,
             "lengths": lengths,
-            "sum": self._sum.copy(),
-            "count": self._count.copy(),
-            "labels": self._labels.copy(),
+            "found": np.array([self.found]),
         }
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """The inverse of `state_dict`: it will find what it would have found. Detectors that another version of their
-        library saved begin anew.
+        """The inverse of `state_dict`: it will find what it would have found. Detectors of another kind, and those that
+        another version of their library saved, begin anew.
         """
+        signals = {
+            name.removeprefix("signals."): array
+            for name, array in arrays.items()
+            if name.startswith("signals.")
+        }
+        self.signals.load_state_dict(signals)
+        self.found = int(arrays["found"][0])
         for detector, row, length in zip(
             self._detectors, arrays["detectors"], arrays["lengths"].tolist(), strict=True
         ):
             detector.load(row[:length].tobytes())
-        self._sum, self._count = arrays["sum"].astype(float), arrays["count"].astype(float)
-        self._labels = arrays["labels"].astype(np.int64)

@@ -37,6 +37,10 @@ class Metrics:
         sources: Names of what brings items.
         places: Names of stretches of a slate.
         evicted: Names of what is given up beyond a bound.
+        signals: What is watched for drift: names, tasks (empty for nobody's) and directions.
+        reactions: Names of what is done about drift.
+        decisions: Names of what is decided about it.
+        outcomes: Names of what comes of it.
     """
 
     content_type = prometheus_client.CONTENT_TYPE_LATEST
@@ -51,6 +55,10 @@ class Metrics:
         sources: Sequence[str] = (),
         places: Sequence[str] = (),
         evicted: Sequence[str] = (),
+        signals: Sequence[tuple[str, str, Sequence[str]]] = (),
+        reactions: Sequence[str] = (),
+        decisions: Sequence[str] = (),
+        outcomes: Sequence[str] = (),
     ) -> None:
         self.registry = CollectorRegistry()
         prometheus_client.ProcessCollector(registry=self.registry)
@@ -170,10 +178,17 @@ class Metrics:
         ]
         found = counter("drift_findings_total")
         self.drift = {
-            (task, direction): found.labels(task, direction)
-            for task in tasks
-            for direction in ("worse", "better")
+            (signal, task, direction): found.labels(signal, task, direction)
+            for signal, task, directions in signals
+            for direction in directions
         }
+        leaning = gauge("drift_leaning")
+        self.leanings = [leaning.labels(signal, task) for signal, task, _ in signals]
+        decided, came = counter("drift_decisions_total"), counter("drift_outcomes_total")
+        self.decisions = {(one, what): decided.labels(one, what) for one in reactions for what in decisions}
+        self.outcomes = {(one, what): came.labels(one, what) for one in reactions for what in outcomes}
+        self.reacting = _named_children(gauge("drift_reaction_active"), reactions)
+        self.trial_difference = _named_children(gauge("drift_trial_difference"), reactions)
 
     def compute(self, gauge: Gauge, value: Callable[[], float]) -> None:
         """Have a gauge computed whenever it is asked for: it cannot freeze at an old value."""

@@ -30,6 +30,7 @@ class SlateAnswers:
 
     Attributes:
         marks: (R,) 1 where a row of the tables was written.
+        seen: How often places were seen in the last count, those that had been seen before too.
     """
 
     def __init__(self, sources: int, slates: int = 20_000, places: int = 64) -> None:
@@ -40,6 +41,7 @@ class SlateAnswers:
         self._brought = np.zeros((slates, places), np.uint8)
         self._became = np.full((slates, places), _NO_PLACE, np.uint8)  # and one more; 0 before anything did
         self.marks = np.zeros(slates, np.uint8)
+        self.seen = 0
 
     def remember(self, ids: Sequence[int], sources: NDArray[np.integer], lengths: Sequence[int]) -> None:
         """Take slates: their ids, (S, N) numbers of the sources of their places, and how many places are filled."""
@@ -64,11 +66,13 @@ class SlateAnswers:
             (3, sources, stretches) how many places were seen, answered and liked for the first time.
         """
         counts = np.zeros((3, self._sources, len(PLACES)), np.int64)
+        self.seen = 0
         for slate, place, became in reactions:
             slot = self._slot_of.get(slate)
             if slot is None or not 0 <= place < self._became.shape[1]:
                 continue  # of another worker, of long ago, or made up
             before = int(self._became[slot, place])
+            self.seen += became == SHOWN
             if became + 1 > before:  # never where there is no place
                 self._became[slot, place] = became + 1
                 self.marks[slot] = 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from connectors.decode import EventDecoder
 from connectors.event_types import STANDARD_TYPES
 from learners.context_fields import ContextFields
+from learners.learner import Learner
 from learners.task import Task
 from stream.attribution import Attribution, LabelSource
 from stream.batching import Batcher
@@ -13,7 +14,8 @@ from stream.duplicates import RecentIds
 from stream.pipeline import Pipeline
 from stream.processor import Processor
 from stream.settings import Settings
-from stream.statistics import Statistics
+from stream.statistics import DriftRules, Statistics
+from stream.trials import ReactionRules, Trials
 from stream.user_states import UserStates
 
 _NO_CHOICE = frozenset({"impression", "remove_from_cart", "dislike", "return", "dwell"})
@@ -71,11 +73,13 @@ def checkpoint_store(settings: Settings) -> CheckpointStore:
 
 def build_processor(settings: Settings) -> Processor:
     """A processor that has learned nothing yet."""
+    pipeline = build_pipeline(settings)
     return Processor(
         build_decoder(settings),
-        build_pipeline(settings),
+        pipeline,
         build_states(settings),
         build_statistics(settings),
+        build_trials(settings, pipeline.learner),
         RecentIds(settings.events.duplicates_window),
     )
 
@@ -85,8 +89,26 @@ def build_statistics(settings: Settings) -> Statistics:
     return Statistics(
         build_tasks(settings),
         window=settings.monitoring.progressive_window,
-        drift=settings.monitoring.drift,
+        drift=DriftRules(
+            detector=settings.monitoring.drift_detector, false_alarms=settings.monitoring.drift_false_alarms
+        )
+        if settings.monitoring.drift
+        else None,
         slate_size=settings.recommend.slate_size,
+    )
+
+
+def build_trials(settings: Settings, learner: Learner) -> Trials:
+    """Reactions to drift, none of them begun."""
+    monitoring = settings.monitoring
+    return Trials(
+        learner,
+        ReactionRules(
+            on=monitoring.reactions,
+            events=monitoring.reaction_events,
+            trial_events=monitoring.trial_events,
+            cool_down=monitoring.reaction_cool_down,
+        ),
     )
 
 

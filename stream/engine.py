@@ -391,7 +391,7 @@ class Engine:
             self.require_lease()
             since = self._handing_over_since = time.monotonic()
             delivery = await self.publisher.send(
-                processed.recommendations, processed.dead_letters, processed.noticed.findings
+                processed.recommendations, processed.dead_letters, processed.noticed.records
             )
             self._handing_over_since = None
             task = asyncio.create_task(self._deliver(delivery, arrived if processed.recommendations else ()))

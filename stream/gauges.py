@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -52,6 +52,15 @@ def show_tasks(metrics: Metrics, statistics: Statistics, tasks: Sequence[Task]) 
     for row, children in zip(related.tolist(), metrics.relatedness, strict=True):
         for value, child in zip(row, children, strict=True):
             child.set(value)
+
+
+def show_drift(metrics: Metrics, statistics: Statistics, trials: Mapping[str, float]) -> None:
+    """Where signals lean, and which reactions are under way, with their mean differences to their shadows."""
+    for child, leaning in zip(metrics.leanings, statistics.leanings, strict=True):
+        child.set(leaning)
+    for reaction, active in metrics.reacting.items():
+        active.set(float(reaction in trials))
+        metrics.trial_difference[reaction].set(trials.get(reaction, 0.0))
 
 
 def show_lesson(metrics: Metrics, lesson: Lesson, seen: Sequence[bool]) -> None:

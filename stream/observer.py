@@ -22,15 +22,19 @@ from learners.filters import FILTERS
 from learners.learner import Lesson
 from learners.row_index import ABSENT
 from learners.task import Task
+from monitoring.drift import directions_of
 from monitoring.metrics import Metrics
 from monitoring.recent_slates import MadeSlate, RecentSlates
 from monitoring.slate_answers import PLACES
 from stream.checkpoints.manifest import Manifest
-from stream.gauges import show_lesson, show_ranking, show_slates, show_tasks
+from stream.drift_policy import PIECE_OF
+from stream.gauges import show_drift, show_lesson, show_ranking, show_slates, show_tasks
 from stream.pipeline import Step
 from stream.processor import EVICTED, Processed, Processor
 from stream.shared_model import Merged
+from stream.signal_columns import watched
 from stream.statistics import Noticed, Statistics
+from stream.trials import DECISIONS, OUTCOMES, DriftDecision
 
 _RECENT = 2_000
 
@@ -52,6 +56,10 @@ def worker_metrics(tasks: Sequence[Task]) -> Metrics:
         sources=SOURCES,
         places=PLACES,
         evicted=EVICTED,
+        signals=[(signal.name, signal.task, directions_of(signal)) for signal in watched(tasks)],
+        reactions=tuple(PIECE_OF),
+        decisions=DECISIONS,
+        outcomes=OUTCOMES,
     )
 
 
@@ -150,6 +158,7 @@ class WorkerObserver:
             show_ranking(metrics, statistics)
             show_slates(metrics, statistics, self._items)
             show_tasks(metrics, statistics, self._tasks)
+            show_drift(metrics, statistics, self._trials)
             if self._lesson is not None:
                 show_lesson(metrics, self._lesson, (statistics.labels > 0).tolist())
         return metrics.render()
@@ -181,6 +190,7 @@ class WorkerObserver:
     def _look_at(self, processor: Processor) -> None:
         """What gauges show: references and sizes, since only the step's thread may look into the state."""
         self._statistics = processor.statistics
+        self._trials = processor.trials.shown
         self._applied = dict(processor.states.applied)
         self._users, self._items = len(processor.states), len(processor.pipeline.items)
         self._pending, self._model_step = processor.states.pending, processor.pipeline.learner.step
@@ -256,9 +266,14 @@ class WorkerObserver:
         metrics = self.metrics
         metrics.novelty.inc(noticed.novelty_bits)
         for finding in noticed.findings:
-            metrics.drift[finding.task, finding.direction].inc()
-        for became, source, stretch in zip(*np.nonzero(noticed.reactions), strict=True):
-            metrics.reactions[became][source][stretch].inc(int(noticed.reactions[became, source, stretch]))
+            metrics.drift[finding.signal, finding.task, finding.direction].inc()
+        for record in noticed.reacted:
+            if isinstance(record, DriftDecision):
+                metrics.decisions[record.reaction, record.decision].inc()
+            else:
+                metrics.outcomes[record.reaction, record.outcome].inc()
+        for became, source, stretch in zip(*np.nonzero(noticed.answers), strict=True):
+            metrics.reactions[became][source][stretch].inc(int(noticed.answers[became, source, stretch]))
 
     def _show_state(self) -> None:
         metrics = self.metrics

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from connectors.event import Event
 from connectors.recommendation import ModelVersion, Recommendation, RecommendedItem
 from learners.candidates import SOURCES, Candidates
-from learners.event_batch import BoolArray, FloatArray, Histories, IntArray
+from learners.event_batch import BoolArray, FloatArray, IntArray
 from learners.exploration import PLACED
 from learners.filters import FILTERS
 from learners.learner import Learner, Lesson, Slates
@@ -55,6 +55,7 @@ class Step:
         removed: How many candidates of the slates each filter left out.
         placed: How many places went to what was composed, tried, and tried because it is new.
         items: (B,) item rows of all events.
+        types: (B,) their event types' numbers.
         served: What stands in the slates, in the order of `recommendations`; None where there are none.
         answering: This worker's events that name the slate and the place in which their item was shown.
     """
@@ -80,6 +81,7 @@ class Step:
     removed: Mapping[str, int] = field(default_factory=dict)
     placed: Mapping[str, int] = field(default_factory=dict)
     items: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
+    types: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
     served: ServedColumns | None = None
     answering: Sequence[Event] = ()
 
@@ -101,6 +103,8 @@ class ServedColumns:
     sources: IntArray
     repeats: BoolArray
     new: BoolArray
+    before: int = 0
+    kept: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,6 +212,7 @@ class Pipeline:
             removed=served.removed,
             placed=served.placed,
             items=columns.items,
+            types=columns.types,
             served=served.columns,
             answering=[
                 event
@@ -309,6 +314,7 @@ class Pipeline:
                     items=items,
                 )
             )
+        former = states.slates(touched)
         states.remember_slates(touched, slates.item_rows, ids, now_ms)
         placed = np.bincount(slates.placed[slates.item_rows != ABSENT], minlength=len(PLACED))
         return _Served(
@@ -319,8 +325,10 @@ class Pipeline:
                 ids=ids,
                 item_rows=slates.item_rows,
                 sources=slates.sources,
-                repeats=_in_histories(slates.item_rows, histories),
+                repeats=_contained(slates.item_rows, histories.item_rows),
                 new=slates.new,
+                before=int((former != ABSENT).sum()),
+                kept=int(_contained(former, slates.item_rows).sum()),
             ),
         )
 
@@ -386,9 +394,9 @@ class _Columns:
         ]
 
 
-def _in_histories(item_rows: IntArray, histories: Histories) -> BoolArray:
-    """(S, N) whether the items of slates stand in the histories (S, H) that they were made of."""
-    found: BoolArray = (item_rows[:, :, None] == histories.item_rows[:, None, :]).any(axis=2)
+def _contained(item_rows: NDArray[np.integer], others: NDArray[np.integer]) -> BoolArray:
+    """(S, N) whether items stand among the same sequence's other ones (S, H)."""
+    found: BoolArray = (item_rows[:, :, None] == others[:, None, :]).any(axis=2)
     found &= item_rows != ABSENT
     return found
 

@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from stream.ownership import EVERYTHING, Answers, Assignment
 from stream.pipeline import Pipeline, Share, Step
 from stream.shared_model import Merged, SharedModel, Told
 from stream.statistics import Noticed, Statistics
+from stream.trials import Trials
 from stream.user_states import UserStates
 
 logger = logging.getLogger(__name__)
@@ -154,6 +155,7 @@ class Processor:
     pipeline: Pipeline
     states: UserStates
     statistics: Statistics
+    trials: Trials
     recent: RecentIds = field(default_factory=RecentIds)
     answers: Answers = field(default_factory=Answers)
     shared: SharedModel | None = None
@@ -194,7 +196,7 @@ class Processor:
         self.answers.reach(assignment, read.reached)
         owed = self.pipeline.answer(waiting, self.states, now_ms) if waiting else ()
         stepped = time.perf_counter()
-        noticed = self.statistics.count(step, now_ms) if step is not None else Noticed()
+        noticed = self._notice(step, now_ms) if step is not None else Noticed()
         processed = Processed(
             step=step,
             dead_letters=read.dead_letters,
@@ -211,6 +213,19 @@ class Processor:
         self._count(processed)
         self.totals.dead_letters += read.others_dead_letters
         return processed
+
+    def _notice(self, step: Step, now_ms: int) -> Noticed:
+        """Count a step, and react to what that tells."""
+        statistics = self.statistics
+        noticed = statistics.count(step, now_ms)
+        reacted = self.trials.follow(
+            noticed.findings,
+            step.lesson,
+            events=statistics.events_seen,
+            now_ms=now_ms,
+            event_time_ms=statistics.event_time_ms,
+        )
+        return replace(noticed, reacted=reacted) if reacted else noticed
 
     def _read(
         self,
@@ -336,7 +351,10 @@ class Processor:
                 "answered": self.answers.state_dict(),
                 **(nest("shared", self.shared.state_dict()) if self.shared is not None else {}),
             },
-            "statistics": self.statistics.live_state(),
+            "statistics": {
+                **self.statistics.live_state(),
+                **nest("reactions", self.trials.state_dict()),
+            },
         }
 
     def state_dicts(self) -> dict[str, Arrays]:
@@ -385,7 +403,13 @@ class Processor:
             self.recent.load_state_dict(unnest("recent", pieces["ledger"]))
         else:  # of a version that kept none
             self.pipeline.ledger.begin_anew()
-        self.statistics.load_state_dict(pieces.get("statistics", {}), tasks)
+        kept = pieces.get("statistics", {})
+        self.statistics.load_state_dict(
+            {name: array for name, array in kept.items() if not name.startswith("reactions.")}, tasks
+        )
+        self.trials.load_state_dict(unnest("reactions", kept))
+        if tasks.changed:  # the learner has turned everything back
+            self.trials.abandon()
         # Who saved none was alone, and had answered what it had applied.
         self.answers.load_state_dict(
             pieces.get("ledger", {}).get(

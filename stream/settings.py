@@ -348,7 +348,29 @@ class MonitoringSettings(_Section):
     """What is watched, and how closely."""
 
     drift: bool = True
+    drift_detector: Literal["page_hinkley", "adwin"] = "page_hinkley"
+    drift_false_alarms: Annotated[float, Field(gt=0.0, le=10.0)] = 0.6
+    """Of all detectors together in 100,000 events in which nothing changes, at most."""
+    reactions: tuple[Literal["histories", "ranker", "head_boost", "head_reset", "task_weight"], ...] = (
+        "histories",
+        "head_boost",
+        "head_reset",
+        "task_weight",
+    )
+    """What may be done about drift."""
+    reaction_events: Positive = 12_000
+    trial_events: Positive = 6_000
+    reaction_cool_down: Annotated[int, Field(ge=0)] = 20_000
     progressive_window: Positive = 5_000
+
+    @model_validator(mode="after")
+    def _trials_end(self) -> Self:
+        if self.trial_events > self.reaction_events:
+            raise ValueError(
+                f"trial_events {self.trial_events} is more than reaction_events {self.reaction_events}: a reaction "
+                f"must be judged before it ends"
+            )
+        return self
 
 
 class Settings(BaseSettings):

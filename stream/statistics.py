@@ -25,15 +25,19 @@ from learners.state_changes import LiveState, Marks, Table, whole
 from learners.task import Task
 from learners.task_axes import BY_TASK, COUNTED, TaskAxes, carried_over
 from learners.task_map import TaskMap
+from monitoring.detectors.registry import Kind
 from monitoring.drift import DriftFinding, DriftWatch
 from monitoring.progressive import ProgressiveRanking, Smoothed
-from monitoring.slate_answers import PLACES, SlateAnswers
+from monitoring.slate_answers import CLICKED, PLACES, SlateAnswers
 from monitoring.spread import RecentEvents, RecentPlaces
 from monitoring.task_windows import TaskWindows
 from stream.pipeline import Step
-from stream.reactions import reactions
+from stream.signal_columns import AXIS, LabelSums, SignalColumns, watched
+from stream.slate_feedback import feedback
+from stream.trials import DriftDecision, DriftOutcome, DriftRecord
 
 _LATEST_FINDINGS = 20
+_LOOK_AT_ITEMS = 4
 
 
 class _Marked(Protocol):
@@ -47,20 +51,40 @@ class _Marked(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DriftRules:
+    """How drift is looked for.
+
+    Attributes:
+        detector: A name of `monitoring.detectors.registry`.
+        false_alarms: Of all detectors together in 100,000 events in which nothing changes, at most.
+    """
+
+    detector: Kind = "page_hinkley"
+    false_alarms: float = 0.6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Noticed:
     """What a step told.
 
     Attributes:
         findings: Drift.
-        reactions: (3, sources, stretches) places that were seen, answered and liked for the first time.
+        reacted: What was done about drift, and what came of it.
+        answers: (3, sources, stretches) places that were seen, answered and liked for the first time.
         novelty_bits: How little known was what the step's slates show, summed over places.
     """
 
     findings: Sequence[DriftFinding] = ()
-    reactions: NDArray[np.int64] = field(
+    reacted: Sequence[DriftDecision | DriftOutcome] = ()
+    answers: NDArray[np.int64] = field(
         default_factory=lambda: np.zeros((3, len(SOURCES), len(PLACES)), np.int64)
     )
     novelty_bits: float = 0.0
+
+    @property
+    def records(self) -> list[DriftRecord]:
+        """What is to stand on the drift topic, in order."""
+        return [*self.findings, *self.reacted]
 
 
 class Statistics:
@@ -69,21 +93,24 @@ class Statistics:
     Args:
         tasks: Axis K.
         window: Choices of the progressive window, and labels of each task's.
-        drift: Whether to look for drift.
+        drift: What looks for drift; None for nothing.
         slate_size: Places of a slate.
 
     Attributes:
         lock: Held while a step is counted; whoever looks from another thread holds it too.
         labels: (K,) labels so far.
         weights: (K,) of the tasks, lately.
-        found: Findings so far.
-        latest: The latest of them.
+        latest: The latest findings.
+        events_seen: Events of all steps.
         event_time_ms: Of the newest event.
     """
 
-    def __init__(self, tasks: Sequence[Task], *, window: int, drift: bool, slate_size: int) -> None:
+    def __init__(
+        self, tasks: Sequence[Task], *, window: int, drift: DriftRules | None, slate_size: int
+    ) -> None:
         self.lock = threading.Lock()
         K = len(tasks)
+        self._tasks = tuple(tasks)
         self.ranking = ProgressiveRanking(window)
         self.windows = TaskWindows(K, window)
         self.losses = Smoothed(K)
@@ -98,9 +125,25 @@ class Statistics:
         self.places = RecentPlaces()
         self.events = RecentEvents()
         self.latest: deque[DriftFinding] = deque(maxlen=_LATEST_FINDINGS)
-        self.found = 0
+        self.events_seen = 0
         self.event_time_ms = 0
-        self._drift = DriftWatch([task.name for task in tasks]) if drift else None
+        self._columns = SignalColumns(tasks)
+        self._drift = (
+            DriftWatch(watched(tasks), drift.detector, drift.false_alarms) if drift is not None else None
+        )
+
+    @property
+    def found(self) -> int:
+        """Findings so far."""
+        return self._drift.found if self._drift is not None else 0
+
+    @property
+    def leanings(self) -> list[float]:
+        """Of all signals, see `Signals.leaning`; zeros where nothing is watched."""
+        watch = self._drift
+        if watch is None:
+            return [0.0] * len(watched(self._tasks))
+        return [watch.signals.leaning(s) for s in range(len(watch.signals.signals))]
 
     # --- steps
 
@@ -108,15 +151,18 @@ class Statistics:
         """Take a step in, once."""
         with self.lock:
             self.event_time_ms = max(self.event_time_ms, step.event_time_ms)
+            self.events_seen += step.events
             self._count_choices(step)
+            popularity_bits = self._look_at_items(step)
             novelty_bits = self._count_slates(step)
-            counts = self._count_labels(step)
-            self._count_lesson(step.lesson, counts)
-            findings = self._look_for_drift(step, counts, now_ms)
-            if not step.answering:
+            labels = self._count_labels(step)
+            self._count_lesson(step.lesson, labels.counts)
+            answers = self.answers.count(feedback(step.answering)) if step.answering else None
+            told = (0, 0) if answers is None else (int(answers[CLICKED].sum()), self.answers.seen)
+            findings = self._look_for_drift(step, labels, told, popularity_bits, now_ms)
+            if answers is None:
                 return Noticed(findings=findings, novelty_bits=novelty_bits)
-            came = self.answers.count(reactions(step.answering))
-            return Noticed(findings=findings, novelty_bits=novelty_bits, reactions=came)
+            return Noticed(findings=findings, novelty_bits=novelty_bits, answers=answers)
 
     def _count_choices(self, step: Step) -> None:
         self.ranking.update(step.ranks, step.known)
@@ -135,15 +181,22 @@ class Statistics:
         self.answers.remember(served.ids.tolist(), served.sources, filled.sum(axis=1).tolist())
         return self.events.surprise_bits(rows)
 
-    def _count_labels(self, step: Step) -> NDArray[np.int64]:
+    def _count_labels(self, step: Step) -> LabelSums:
         counts: NDArray[np.int64] = step.label_mask.sum(axis=0)
+        if not len(step.labels):
+            nothing = np.zeros(len(counts))
+            return LabelSums(counts, nothing, nothing)
+        sums = LabelSums(
+            counts,
+            np.where(step.label_mask, step.labels, 0.0).sum(axis=0),
+            np.where(step.label_mask, step.task_scores, 0.0).sum(axis=0),
+        )
         self.labels += counts
-        if len(step.labels):
-            total = np.where(counts > 0, counts, np.nan)
-            self.rates.update(np.where(step.label_mask, step.labels, 0.0).sum(axis=0) / total, counts)
-            self.foreseen.update(np.where(step.label_mask, step.task_scores, 0.0).sum(axis=0) / total, counts)
-            self.windows.update(step.task_scores, step.labels, step.label_mask)
-        return counts
+        total = np.where(counts > 0, counts, np.nan)
+        self.rates.update(sums.labels / total, counts)
+        self.foreseen.update(sums.forecasts / total, counts)
+        self.windows.update(step.task_scores, step.labels, step.label_mask)
+        return sums
 
     def _count_lesson(self, lesson: Lesson, counts: NDArray[np.int64]) -> None:
         self.weights = lesson.task_weights.astype(np.float64)
@@ -155,18 +208,33 @@ class Statistics:
             both = np.outer(counts > 0, counts > 0)
             self.related.update(np.where(both, lesson.relatedness, np.nan).ravel())
 
-    def _look_for_drift(self, step: Step, counts: NDArray[np.int64], now_ms: int) -> list[DriftFinding]:
+    def _look_at_items(self, step: Step) -> float | None:
+        """How little expected the step's items were; in some of the steps, which is enough."""
+        if self._drift is None or step.model_step % _LOOK_AT_ITEMS:
+            return None
+        return self.events.surprise_bits(step.items)
+
+    def _look_for_drift(
+        self,
+        step: Step,
+        labels: LabelSums,
+        answers: tuple[int, int],
+        popularity_bits: float | None,
+        now_ms: int,
+    ) -> list[DriftFinding]:
         if self._drift is None:
             return []
+        told = self._columns.read(step, labels, answers, popularity_bits)
+        if told is None:
+            return []
         findings = self._drift.update(
-            step.lesson.task_losses,
-            counts,
+            *told,
+            events=self.events_seen,
             now_ms=now_ms,
             event_time_ms=self.event_time_ms,
             model_step=step.model_step,
         )
         self.latest.extend(findings)
-        self.found += len(findings)
         return findings
 
     # --- state
@@ -178,7 +246,7 @@ class Statistics:
         state: LiveState = {
             "labels": self.labels.copy(),
             "weights": self.weights.copy(),
-            "scalars": np.array([self.found, self.event_time_ms]),
+            "scalars": np.array([self.events_seen, self.event_time_ms]),
             "latest": np.frombuffer(msgspec.json.encode(list(self.latest)), np.uint8).copy(),
             **nest("ranking", self.ranking.state_dict()),
             **nest("related", related),
@@ -189,6 +257,7 @@ class Statistics:
             state |= nest(name, _live(kept))
         if self._drift is not None:
             state |= nest("drift", self._drift.state_dict())
+            state |= nest("columns", self._columns.state_dict())
         return state
 
     def state_dict(self) -> Arrays:
@@ -200,10 +269,12 @@ class Statistics:
         """Where the tasks are in it."""
         averages = [f"{name}.{part}" for name in self._averages() for part in ("sum", "weight")]
         of_tasks = [name for name in averages if not name.startswith("training.")]
-        of_drift = [f"drift.{part}" for part in ("detectors", "lengths", "sum", "count", "labels")]
+        of_drift = {} if self._drift is None else nest("drift", self._drift.state_dict())
         return {
             "weights": {0: BY_TASK},
-            **{name: {0: COUNTED} for name in ("labels", "windows.taken", *of_tasks, *of_drift)},
+            **nest("columns", self._columns.task_axes),
+            **{name: {0: COUNTED} for name in ("labels", "windows.taken", *of_tasks)},
+            **{name: {0: AXIS} for name in of_drift if name != "drift.found"},
             **{f"windows.{part}": {1: COUNTED} for part in ("scores", "labels")},
             **{f"related.{part}": {0: COUNTED, 1: COUNTED} for part in ("sum", "weight")},
         }
@@ -212,11 +283,15 @@ class Statistics:
         """The inverse of `state_dict`, of these tasks; nothing, as older checkpoints have it, begins anew."""
         if not arrays:
             return
+        watched_before = "drift.signals.sums" in arrays  # older checkpoints watched something else
+        if not watched_before:
+            arrays = {name: array for name, array in arrays.items() if not name.startswith("drift.")}
         arrays = carried_over(arrays, self.state_dict(), self.task_axes, tasks)
         self.labels, self.weights = arrays["labels"].astype(np.int64), arrays["weights"].astype(np.float64)
-        self.found, self.event_time_ms = arrays["scalars"].tolist()
+        self.events_seen, self.event_time_ms = arrays["scalars"].tolist()
         self.latest.clear()
-        self.latest.extend(msgspec.json.decode(arrays["latest"].tobytes(), type=list[DriftFinding]))
+        if watched_before:
+            self.latest.extend(msgspec.json.decode(arrays["latest"].tobytes(), type=list[DriftFinding]))
         self.ranking.load_state_dict(unnest("ranking", arrays))
         self.related.load_state_dict(
             {name: array.ravel() for name, array in unnest("related", arrays).items()}
@@ -224,8 +299,9 @@ class Statistics:
         for name, piece in {**self._averages(), **self._marked()}.items():
             piece.load_state_dict(unnest(name, arrays))
         drift = unnest("drift", arrays)
-        if self._drift is not None and drift:  # where it was switched off there was none
+        if self._drift is not None and watched_before:  # where it was switched off there was none
             self._drift.load_state_dict(drift)
+            self._columns.load_state_dict(unnest("columns", arrays))
 
     def _averages(self) -> dict[str, Smoothed]:
         return {

@@ -244,6 +244,10 @@ class UserStates:
         self._slate_at_ms[users] = now_ms
         self._marks[users] = CHANGED
 
+    def slates(self, users: IntArray) -> NDArray[np.int32]:
+        """(N, places) item rows of the users' latest slates, `ABSENT` where there are fewer."""
+        return self._slate[users]
+
     # --- forgetting
 
     def forget_items(self, rows: IntArray) -> None:

@@ -34,7 +34,8 @@ from stream.checkpoints.manifest import Manifest
 from stream.checkpoints.store import CheckpointStore
 from stream.pipeline import Pipeline
 from stream.processor import Processor
-from stream.statistics import Statistics
+from stream.statistics import DriftRules, Statistics
+from stream.trials import ReactionRules, Trials
 from stream.user_states import UserStates
 
 TASKS = (Task(name="click", window_s=60.0), Task(name="purchase", value=2.0, window_s=600.0))
@@ -216,7 +217,7 @@ def user_states(
 
 
 def statistics(tasks: Sequence[Task] = TASKS, *, window: int = 100, drift: bool = True) -> Statistics:
-    return Statistics(tasks, window=window, drift=drift, slate_size=3)
+    return Statistics(tasks, window=window, drift=DriftRules() if drift else None, slate_size=3)
 
 
 def processor(learner: Any = None, *, context: ContextFields = NO_CONTEXT, **bounds: int) -> Processor:
@@ -224,7 +225,11 @@ def processor(learner: Any = None, *, context: ContextFields = NO_CONTEXT, **bou
     users = {name: bounds.pop(name) for name in ("max_users", "history_length") if name in bounds}
     worked = pipeline(learner, context=context, **bounds)
     return Processor(
-        decoder(), worked, user_states(context=context, **users), statistics(worked.learner.tasks)
+        decoder(),
+        worked,
+        user_states(context=context, **users),
+        statistics(worked.learner.tasks),
+        Trials(worked.learner, ReactionRules()),
     )
 
 

@@ -94,6 +94,11 @@ CASES = {
         one("freshet_drift_findings_total", "0x20 1x20", 'task="click"', 'direction="worse"'),
         one("freshet_drift_findings_total", "0x20 1x20", 'task="click"', 'direction="better"'),
     ),
+    "FreshetDriftReactionsUndone": Case(
+        one("freshet_drift_outcomes_total", "0+1x60", 'reaction="ranker"', 'outcome="undone"'),
+        one("freshet_drift_outcomes_total", "0x20 2x40", 'reaction="ranker"', 'outcome="undone"')
+        | one("freshet_drift_outcomes_total", "0+1x60", 'reaction="ranker"', 'outcome="kept"'),
+    ),
     "FreshetCheckpointOld": Case(
         one("freshet_checkpoint_timestamp_seconds", "0x60") | one("freshet_model_step", "0+10x60"),
         one("freshet_checkpoint_timestamp_seconds", "0x60") | one("freshet_model_step", "70x60"),

@@ -1,4 +1,4 @@
-"""Drift of a task's loss: found when there is one, silent when there is none."""
+"""Drift of many signals: found when there is one, silent when there is none, the same after a restart."""
 
 from __future__ import annotations
 
@@ -6,25 +6,46 @@ from collections.abc import Iterable
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from laws import law
 
-import monitoring.detector as detector_module
-from monitoring.drift import DriftFinding, DriftWatch
+from monitoring.drift import DriftFinding, DriftWatch, directions_of
+from monitoring.signals import Signal
 
+SIGNALS = (
+    Signal("loss", 32, worse=1, task="click"),
+    Signal("slates", 32, worse=-1, weight=5.0),
+    Signal("labels", 32, task="click"),
+)
 LABELS = 64
 
 
+def new_watch() -> DriftWatch:
+    return DriftWatch(SIGNALS, "page_hinkley", 0.1)
+
+
 def watched(
-    losses: Iterable[float], *, labels: int = LABELS, noise: float = 0.05, watch: DriftWatch | None = None
+    levels: Iterable[float],
+    *,
+    s: int = 0,
+    labels: int = LABELS,
+    noise: float = 0.05,
+    watch: DriftWatch | None = None,
+    seed: int = 0,
 ) -> list[DriftFinding]:
-    """Findings over steps of one task's mean losses, a little noisy."""
-    watch = watch or DriftWatch(["click"])
-    rng = np.random.default_rng(0)
+    """Findings over steps of one signal's mean values, a little noisy."""
+    watch = watch or new_watch()
+    rng = np.random.default_rng(seed)
+    counts = np.zeros(len(SIGNALS))
+    counts[s] = labels
     return [
         finding
-        for step, loss in enumerate(losses)
+        for step, level in enumerate(levels)
         for finding in watch.update(
-            np.array([loss + noise * rng.normal()], np.float32),
-            np.array([labels]),
+            counts * (level + noise * rng.normal()),
+            counts,
+            events=10 * step,
             now_ms=1_000 + step,
             event_time_ms=step,
             model_step=step,
@@ -32,73 +53,74 @@ def watched(
     ]
 
 
-def test_a_rise_is_found_and_called_worse() -> None:
-    found = watched([0.2] * 300 + [0.6] * 100)
-    assert {finding.direction for finding in found} == {"worse"}
-    first = found[0]
-    assert 300 <= first.model_step < 380
-    assert first.before == pytest.approx(0.2, abs=0.1)
-    assert first.after > first.before
-    assert (first.task, first.detector) == ("click", "adwin")
-    assert first.found_at_ms == 1_000 + first.model_step
-    assert (first.event_time_ms, first.labels) == (first.model_step, LABELS * (first.model_step + 1))
+def test_a_rise_of_a_loss_is_worse_and_told_with_its_beginning() -> None:
+    first = watched([0.2] * 300 + [0.6] * 100)[0]
+    assert 300 <= first.model_step < 310
+    assert (first.signal, first.task, first.direction, first.detector) == (
+        "loss",
+        "click",
+        "worse",
+        "page_hinkley",
+    )
+    assert first.before == pytest.approx(0.2, abs=0.05)
+    assert first.after > 0.5
+    assert (first.events, first.found_at_ms) == (10 * first.model_step, 1_000 + first.model_step)
+    assert 290 <= first.since_ms <= 301
+    assert (first.number, first.kind) == (1, "finding")
 
 
-def test_a_fall_is_found_and_called_better() -> None:
-    found = watched([0.6] * 300 + [0.2] * 100)
-    assert {finding.direction for finding in found} == {"better"}
+@pytest.mark.parametrize(
+    ("s", "up", "direction"),
+    [
+        (0, True, "worse"),
+        (0, False, "better"),
+        (1, True, "better"),
+        (1, False, "worse"),
+        (2, True, "changed"),
+    ],
+)
+def test_the_side_that_is_worse_depends_on_the_signal(s: int, up: bool, direction: str) -> None:
+    after = 0.6 if up else 0.0
+    found = watched([0.3] * 300 + [after] * 30, s=s)
+    assert [finding.direction for finding in found] == [direction]
+    assert direction in directions_of(SIGNALS[s])
 
 
-def test_a_stationary_loss_is_left_in_peace() -> None:
+def test_a_change_is_told_once_and_what_came_of_it_is_usual_then() -> None:
+    watch = new_watch()
+    assert len(watched([0.2] * 300 + [0.6] * 300, watch=watch)) == 1
+    assert {finding.direction for finding in watched([0.2] * 50, watch=watch)} == {"better"}
+
+
+def test_a_stationary_signal_is_left_in_peace() -> None:
     assert watched([0.3] * 5_000) == []
 
 
-def test_a_slow_learning_curve_is_no_alarm() -> None:
+def test_a_slow_learning_curve_is_no_harm() -> None:
     found = watched([0.3 + 0.3 * 0.99**n for n in range(2_000)])
     assert not [finding for finding in found if finding.direction == "worse"]
 
 
-def test_each_task_is_watched_by_itself() -> None:
-    watch = DriftWatch(["click", "buy"])
-    found = []
-    for step in range(400):
-        losses = np.array([0.3, 0.2 if step < 300 else 0.7])
-        found += watch.update(losses, np.array([LABELS, LABELS]), now_ms=0, event_time_ms=0, model_step=step)
-    assert {finding.task for finding in found} == {"buy"}
-
-
-def test_rare_labels_are_gathered_before_they_are_judged() -> None:
-    """One label a step: a group of 32 is one signal, so the rise shows after a few groups, not at once."""
-    assert watched([0.2] * 600 + [5.0] * 31, labels=1, noise=0.0) == []
+def test_rare_values_are_gathered_before_they_are_judged() -> None:
+    assert watched([0.2] * 3_200 + [5.0] * 31, labels=1, noise=0.01) == []
     found = watched([0.2] * 3_200 + [0.9] * 1_600, labels=1)
     assert found
     assert found[0].model_step % 32 == 31
 
 
-def test_missing_losses_are_no_signal() -> None:
-    watch = DriftWatch(["click"])
-    watched([0.2] * 200, watch=watch)
-    assert watched([float("nan")] * 500, watch=watch) == []
-    assert watched([0.9] * 500, labels=0, watch=watch) == []
-
-
-def test_an_absurd_loss_is_bounded() -> None:
-    found = watched([0.2] * 300 + [1e9] * 60, noise=0.0)
-    assert found
-    assert all(finding.after <= 1.0 for finding in found)
-
-
-def test_a_detector_of_another_version_of_the_library_begins_anew_and_says_so(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = DriftWatch(["click"])
-    watched([0.2] * 300, watch=before)
-    saved = before.state_dict()
-    same = DriftWatch(["click"])
-    same.load_state_dict(saved)
-    assert watched([0.6] * 100, watch=same) == watched([0.6] * 100, watch=before) != []
-    monkeypatch.setattr(detector_module, "_LIBRARY", b"99.1")
-    other = DriftWatch(["click"])
-    other.load_state_dict(saved)
-    assert "99.1: it begins anew" in caplog.text
-    assert watched([0.6] * 100, watch=other) == [], "it has seen nothing else"
+@given(st.integers(0, 2**31), st.lists(st.integers(1, 120), min_size=1, max_size=4))
+@law(15)
+def test_a_restart_changes_nothing_that_is_found_later(seed: int, lives: list[int]) -> None:
+    undisturbed = restarted = new_watch()
+    levels = iter([0.2] * 150 + [0.9] * 1_000)
+    for n, life in enumerate(lives):
+        saved = restarted.state_dict()
+        restarted = new_watch()
+        restarted.load_state_dict({name: array.copy() for name, array in saved.items()})
+        some = [next(levels) for _ in range(life)]
+        assert watched(some, watch=restarted, seed=seed + n) == watched(
+            some, watch=undisturbed, seed=seed + n
+        )
+    one, other = restarted.state_dict(), undisturbed.state_dict()
+    assert one.keys() == other.keys()
+    assert all(np.array_equal(one[name], other[name]) for name in one)

@@ -46,7 +46,9 @@ def same(one: Any, other: Any) -> bool:
     """Bit for bit, NaN like NaN, through dataclasses of arrays."""
     if isinstance(one, np.ndarray | np.generic):
         return one.dtype == other.dtype and np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
-    if isinstance(one, int):
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[name], other[name]) for name in one)
+    if isinstance(one, int) or one is None:
         return bool(one == other)
     return all(same(getattr(one, field.name), getattr(other, field.name)) for field in fields(one))
 

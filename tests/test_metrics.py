@@ -12,7 +12,14 @@ REASONS = ["not_json", "bad_id"]
 
 
 def metrics() -> Metrics:
-    return Metrics(TASKS, REASONS)
+    return Metrics(
+        TASKS,
+        REASONS,
+        signals=[("loss", "buy", ("worse", "better")), ("popularity", "", ("changed",))],
+        reactions=("ranker",),
+        decisions=("acted",),
+        outcomes=("undone",),
+    )
 
 
 def samples(shown: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -37,14 +44,23 @@ def test_what_is_counted_is_shown() -> None:
     shown.dead_letters["bad_id"].inc()
     shown.labels[1][1].inc(2)
     shown.relatedness[0][1].set(-0.5)
-    shown.drift["buy", "worse"].inc()
+    shown.drift["loss", "buy", "worse"].inc()
+    shown.outcomes["ranker", "undone"].inc()
     shown.freshness.observe(0.03)
     found = samples(shown)
     assert found["freshet_events_learned_total", ()] == 5.0
     assert found["freshet_dead_letters_total", (("reason", "bad_id"),)] == 1.0
     assert found["freshet_labels_total", (("positive", "yes"), ("task", "buy"))] == 2.0
     assert found["freshet_task_relatedness", (("other", "buy"), ("task", "click"))] == -0.5
-    assert found["freshet_drift_findings_total", (("direction", "worse"), ("task", "buy"))] == 1.0
+    labels = (("direction", "worse"), ("signal", "loss"), ("task", "buy"))
+    assert found["freshet_drift_findings_total", labels] == 1.0
+    assert (
+        found[
+            "freshet_drift_findings_total", (("direction", "changed"), ("signal", "popularity"), ("task", ""))
+        ]
+        == 0.0
+    )
+    assert found["freshet_drift_outcomes_total", (("outcome", "undone"), ("reaction", "ranker"))] == 1.0
     assert found["freshet_freshness_seconds_bucket", (("le", "0.02"),)] == 0.0
     assert found["freshet_freshness_seconds_bucket", (("le", "0.05"),)] == 1.0
 

@@ -17,6 +17,8 @@ from monitoring.drift import DriftFinding
 from stream.checkpoints.manifest import FileRecord, Manifest
 from stream.observer import WorkerObserver, worker_metrics
 from stream.processor import Processed, Processor
+from stream.statistics import Noticed
+from stream.trials import DriftDecision, DriftOutcome, Trial
 
 NAN = float("nan")
 
@@ -241,14 +243,14 @@ def drifting(told: Told) -> list[DriftFinding]:
     mask[:, 0] = True
     zeros = np.zeros((64, 2), np.float32)
     for n in range(250):
-        losses = np.array([0.1 if n < 200 else 0.9, NAN], np.float32)
         processed = step(
             labels=zeros,
             label_mask=mask,
-            task_scores=zeros,
+            task_scores=zeros + np.float32(0.1 if n < 200 else 0.9),
             label_late=np.zeros_like(mask),
             label_delay_s=zeros[:, 0],
-            lesson={"task_losses": losses},
+            items=np.arange(64),
+            event_time_ms=NOW_MS + 10_000 * n,
         )
         found += told(processed)
     return found
@@ -258,12 +260,56 @@ def test_drift_is_published_counted_and_summed_up() -> None:
     told = Told()
     found, watching = drifting(told), told.watching
     assert found
-    assert {(finding.task, finding.direction) for finding in found} == {("click", "worse")}
-    assert shown(watching, "drift_findings_total", task="click", direction="worse") == len(found)
+    worse = [finding for finding in found if finding.direction == "worse"]
+    assert {(finding.signal, finding.task) for finding in worse} == {
+        ("loss", "click"),
+        ("calibration", "click"),
+    }
+    of_loss = [finding for finding in worse if finding.signal == "loss"]
+    assert shown(watching, "drift_findings_total", signal="loss", task="click", direction="worse") == len(
+        of_loss
+    )
     summary = watching.summary()
     assert summary["drift_events"] == len(found)
     assert summary["drift"][0]["task"] == "click"
     json.dumps(summary)
+
+
+def test_reactions_are_counted_and_shown_while_they_last() -> None:
+    told = Told()
+    processed = step()
+    acted = DriftDecision(
+        finding=1,
+        reaction="ranker",
+        task="",
+        decision="acted",
+        since_ms=0,
+        rate=2.0,
+        weight=1.0,
+        events=5,
+        until_events=9,
+        decided_at_ms=NOW_MS,
+        event_time_ms=NOW_MS,
+    )
+    kept = DriftOutcome(
+        finding=1,
+        reaction="ranker",
+        task="",
+        outcome="kept",
+        compared=40,
+        difference=0.25,
+        deviations=2.0,
+        events=9,
+        decided_at_ms=NOW_MS,
+        event_time_ms=NOW_MS,
+    )
+    told.working.trials.running["ranker"] = Trial("ranker", 1, -1, 5, count=40, total=10.0)
+    told.watching.step(replace(processed, noticed=Noticed(reacted=[acted, kept])), told.working)
+    assert shown(told.watching, "drift_decisions_total", reaction="ranker", decision="acted") == 1.0
+    assert shown(told.watching, "drift_outcomes_total", reaction="ranker", outcome="kept") == 1.0
+    assert shown(told.watching, "drift_reaction_active", reaction="ranker") == 1.0
+    assert shown(told.watching, "drift_trial_difference", reaction="ranker") == 0.25
+    assert shown(told.watching, "drift_reaction_active", reaction="histories") == 0.0
 
 
 def test_drift_can_be_left_alone() -> None:

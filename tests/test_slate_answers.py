@@ -7,7 +7,7 @@ import pytest
 from builders import event
 
 from monitoring.slate_answers import CLICKED, PLACES, SATISFIED, SHOWN, SlateAnswers
-from stream.reactions import reactions
+from stream.slate_feedback import feedback
 from stream.slate_ids import slate_id
 
 ONE, TWO = 1, 2**64 - 1
@@ -80,7 +80,7 @@ def test_events_become_reactions() -> None:
         event(kind="click", recommendation_id="5", position=2),
     ]
     became = [SHOWN, CLICKED, CLICKED, SATISFIED, SATISFIED]
-    assert list(reactions(told)) == [(5, 2, each) for each in became]  # type: ignore[arg-type]
+    assert list(feedback(told)) == [(5, 2, each) for each in became]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("slates", [4, 10, 30])

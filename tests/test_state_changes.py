@@ -47,7 +47,7 @@ from monitoring.slate_answers import SlateAnswers
 from monitoring.spread import RecentEvents, RecentPlaces
 from stream.event_columns import EventColumns
 from stream.pending import PendingImpressions
-from stream.statistics import Statistics
+from stream.statistics import DriftRules, Statistics
 from stream.user_states import UserStates
 
 Arrays = dict[str, NDArray[Any]]
@@ -301,7 +301,7 @@ class OfStatistics:
     """With rings so short that they turn."""
 
     def __init__(self, rng: Any) -> None:
-        self.piece = _OfSameTasks(TWO_TASKS, window=30, drift=True, slate_size=3)
+        self.piece = _OfSameTasks(TWO_TASKS, window=30, drift=DriftRules(), slate_size=3)
         self.piece.answers = SlateAnswers(len(SOURCES), slates=15, places=3)
         self.piece.places = RecentPlaces(40)
         self.piece.events = RecentEvents(500)

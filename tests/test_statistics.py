@@ -46,10 +46,11 @@ def made_up_steps(seed: int) -> Iterator[Step]:
     """Steps of all kinds: choices, labels, slates and answers to them; losses that jump now and then."""
     rng = np.random.default_rng(seed)
     slates: list[int] = []
-    level = 0.2
+    level, at_ms = 0.2, 10**12
     while True:
         T, L, S = (int(rng.integers(0, most)) for most in (6, 40, 4))
         level = 0.9 - level if rng.random() < 0.004 else level
+        at_ms += 60_000
         there = rng.random(K) < 0.7
         items = rng.integers(0, 3_000, (S, 3))
         items[rng.random((S, 3)) < 0.2] = ABSENT
@@ -75,7 +76,7 @@ def made_up_steps(seed: int) -> Iterator[Step]:
             STEP,
             ranks=rng.integers(-1, 25, T),
             known=rng.random(T) < 0.5,
-            task_scores=rng.random((L, K)).astype(np.float32),
+            task_scores=np.clip(level + 0.05 * rng.normal(size=(L, K)), 0.01, 0.99).astype(np.float32),
             labels=(rng.random((L, K)) < 0.3).astype(np.float32),
             label_mask=there & (rng.random((L, K)) < 0.8),
             label_late=np.zeros((L, K), np.bool_),
@@ -92,7 +93,7 @@ def made_up_steps(seed: int) -> Iterator[Step]:
             if S
             else None,
             answering=answering,
-            event_time_ms=int(rng.integers(0, 10**12)),
+            event_time_ms=at_ms - int(rng.integers(0, 30_000)),
         )
 
 
@@ -117,7 +118,7 @@ def test_a_restart_changes_nothing_that_is_told_later(seed: int, lives: list[int
         for step in (next(steps) for _ in range(life)):
             told, wanted = restarted.count(step, NOW_MS), undisturbed.count(step, NOW_MS)
             assert (told.findings, told.novelty_bits) == (wanted.findings, wanted.novelty_bits)
-            assert np.array_equal(told.reactions, wanted.reactions)
+            assert np.array_equal(told.answers, wanted.answers)
         assert different(state(restarted), state(undisturbed)) == []
         assert list(restarted.latest) == list(undisturbed.latest)
 
@@ -195,7 +196,10 @@ def test_a_task_keeps_what_is_its_own_and_a_new_one_begins() -> None:
     assert after.windows.figures(1) == before.windows.figures(1)
     kept = after.state_dict()
     assert kept["drift.lengths"][0] == statistics().state_dict()["drift.lengths"][0]
-    assert kept["drift.labels"].tolist() == [0, *before.state_dict()["drift.labels"][::-1]]
+    of_tasks = kept["drift.signals.counts"][:12].reshape(3, 4)
+    was = before.state_dict()["drift.signals.counts"][:8].reshape(2, 4)
+    assert of_tasks.tolist() == [[0.0] * 4, *was[::-1].tolist()]
+    assert was.any()
 
 
 # --- with offsets

@@ -29,6 +29,7 @@ from stream.assembly import (
     build_states,
     build_statistics,
     build_tasks,
+    build_trials,
     checkpoint_store,
 )
 from stream.checkpoints.chains import Checkpoint
@@ -65,10 +66,11 @@ def settings_with(state_dir: Path | None = None, **state: Any) -> Settings:
 def worker(settings: Settings) -> Processor:
     """What a worker has, without a model."""
     batcher = build_batcher(settings)
+    learner = CountingLearner(build_tasks(settings))
     return Processor(
         build_decoder(settings),
         Pipeline(
-            CountingLearner(build_tasks(settings)),
+            learner,
             batcher,
             build_attribution(settings, batcher),
             max_items=settings.state.max_items,
@@ -76,6 +78,7 @@ def worker(settings: Settings) -> Processor:
         ),
         build_states(settings),
         build_statistics(settings),
+        build_trials(settings, learner),
         RecentIds(settings.events.duplicates_window),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 import numpy as np
@@ -62,6 +62,8 @@ class Simulation:
         self._received = 0
         self.last_served: str | None = None
         """The shopper whose slate was received last."""
+        self.on_page: Callable[[float, float], None] | None = None
+        """Told of each page with recommendations: the clicks that the true model expects, and the best slate's."""
 
         self._agenda: list[tuple[int, int, Session | Planned]] = []
         self._order = itertools.count()
@@ -267,6 +269,9 @@ class Simulation:
         logits = world.logits(shopper, at_ms, slate)
         chances = world.attraction(logits) * world.examination[: len(slate)]
         clicked = np.flatnonzero(rng.random(len(slate)) < chances).tolist()
+        if self.on_page is not None and arm == "recommended":
+            _, best = world.best_slate(shopper, at_ms)
+            self.on_page(world.expected_clicks(shopper, slate, at_ms), best)
         self._tally.page(arm, len(slate), self.config.places - len(slate), len(clicked), at_ms)
         if self._pages % self.config.oracle_every == 0:
             _, expected = world.best_slate(shopper, at_ms)

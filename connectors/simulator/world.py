@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -138,12 +139,21 @@ class World:
 
     def rotate(self) -> None:
         """Change everybody's favourite categories at once: each category's lovers turn to another one."""
+        self.turn(range(self.config.shoppers), self.successors())
+
+    def successors(self) -> Slots:
+        """(K,) for each category whose lovers it gets in a rotation; one cycle: no category keeps its own."""
         order = self.rng.permutation(self.config.categories)
         successor = np.empty_like(order)
-        successor[order] = np.roll(order, 1)  # one cycle: no category keeps its lovers
-        self._mix_from = self._mix_from[:, successor]
-        self._mix_to = self._mix_to[:, successor]
-        for slot in range(self.config.shoppers):
+        successor[order] = np.roll(order, 1)
+        return successor
+
+    def turn(self, shoppers: Sequence[int], successor: Slots) -> None:
+        """Let some shoppers' love of each category go to the one whose lovers another one gets."""
+        slots = np.asarray(shoppers, np.intp)
+        self._mix_from[slots] = self._mix_from[slots][:, successor]
+        self._mix_to[slots] = self._mix_to[slots][:, successor]
+        for slot in slots.tolist():
             self._set_taste(slot)
 
     def _drift(self, slot: int, now_ms: int) -> None:

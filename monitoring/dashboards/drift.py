@@ -1,4 +1,4 @@
-"""What changed: findings, and the figures in which a change shows, before and after."""
+"""What changed and what was done about it: findings, reactions, and the figures in which a change shows."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from monitoring.dashboards.panels import board, lines, number, of, per_second, s
 _WORSE = 'direction="worse"'
 _BETTER = 'direction="better"'
 _TASK = 'task=~"$task"'
+_ANY_TASK = 'task=~"$task|"'  # signals that are no task's have an empty one
 
 
 def _now_over_before(name: str, *labels: str) -> str:
@@ -21,16 +22,16 @@ def drift() -> Dashboard:
     findings = (
         number(
             "Findings, worse",
-            "In the last day: a task's loss rose.",
-            f"sum(increase({of('freshet_drift_findings_total', _TASK, _WORSE)}[1d]))",
+            "In the last day: something is foreseen or answered worse than it was.",
+            f"sum(increase({of('freshet_drift_findings_total', _ANY_TASK, _WORSE)}[1d]))",
             decimals=0,
             width=6,
             thresholds=((1, "orange"),),
         ),
         number(
             "Findings, better",
-            "In the last day: a task's loss fell. A young model gives these because it learns.",
-            f"sum(increase({of('freshet_drift_findings_total', _TASK, _BETTER)}[1d]))",
+            "In the last day: something is foreseen or answered better. A young model gives these because it learns.",
+            f"sum(increase({of('freshet_drift_findings_total', _ANY_TASK, _BETTER)}[1d]))",
             decimals=0,
             width=6,
         ),
@@ -52,14 +53,51 @@ def drift() -> Dashboard:
         ),
         lines(
             "Findings",
-            "By task and direction; they are annotations in all dashboards, too.",
+            "By signal and direction; they are annotations in all dashboards, too.",
             (
-                f"sum by (task, direction) (increase({of('freshet_drift_findings_total', _TASK)}[1m]))",
-                "{{task}}, {{direction}}",
+                f"sum by (signal, task, direction) (increase({of('freshet_drift_findings_total', _ANY_TASK)}[1m]))",
+                "{{signal}} {{task}}, {{direction}}",
             ),
-            width=24,
+            width=12,
             limits=(0, None),
             bars=True,
+        ),
+        lines(
+            "Decisions and outcomes",
+            "What was done about findings that are reason to act, and what came of it; annotations, too.",
+            (
+                f"sum by (reaction, decision) (increase({of('freshet_drift_decisions_total')}[1m]))",
+                "{{reaction}}: {{decision}}",
+            ),
+            (
+                f"sum by (reaction, outcome) (increase({of('freshet_drift_outcomes_total')}[1m]))",
+                "{{reaction}}: {{outcome}}",
+            ),
+            width=12,
+            limits=(0, None),
+            bars=True,
+        ),
+    )
+    reactions = (
+        lines(
+            "Signals, now beside before",
+            "Where the latest values of a signal lie beside what is usual for it, in standard errors: beyond 3 either "
+            "way something goes on, whether or not it is enough for a finding.",
+            (f"avg by (signal) ({of('freshet_drift_leaning', _ANY_TASK)})", "{{signal}}"),
+            thresholds=((0.0, "green"),),
+        ),
+        lines(
+            "Reactions under way",
+            "Workers that have turned a piece because of a finding. Each ends by itself.",
+            (f"sum by (reaction) ({of('freshet_drift_reaction_active')})", "{{reaction}}"),
+            limits=(0, None),
+        ),
+        lines(
+            "Trial: difference to the shadow",
+            "How much better the turned piece foresees the same examples than its shadow, which did not react. Below 0 "
+            "by more than chance it is undone.",
+            (f"avg by (reaction) ({of('freshet_drift_trial_difference')})", "{{reaction}}"),
+            thresholds=((0.0, "green"),),
         ),
     )
     tasks = (
@@ -139,6 +177,11 @@ def drift() -> Dashboard:
     return board(
         "drift",
         "drift",
-        "What changed: findings, and the figures in which a change shows.",
-        (("Findings", findings), ("Tasks, before and after", tasks), ("The stream", stream)),
+        "What changed and what was done about it, and the figures in which a change shows.",
+        (
+            ("Findings and reactions", findings),
+            ("Before and after", reactions),
+            ("Tasks, before and after", tasks),
+            ("The stream", stream),
+        ),
     )

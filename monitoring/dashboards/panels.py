@@ -1,4 +1,4 @@
-"""What dashboards are made of: panels of few kinds, the same variables, and drift findings as annotations."""
+"""What dashboards are made of: panels of few kinds, the same variables, and drift and reactions as annotations."""
 
 from __future__ import annotations
 
@@ -239,6 +239,8 @@ def board(
         .with_variable(_variable("task", "Task", 'label_values(freshet_task_weight{job=~"$job"}, task)'))
         .annotation(_findings("worse", "red"))
         .annotation(_findings("better", "green"))
+        .annotation(_reactions())
+        .annotation(_outcomes())
         .link(
             dashboard.DashboardLink("Dashboards")
             .type(models.DashboardLinkType.DASHBOARDS)
@@ -271,17 +273,49 @@ def _variable(name: str, label: str, query: str) -> dashboard.QueryVariable:
 
 
 def _findings(direction: str, colour: str) -> dashboard.AnnotationQuery:
-    found = of("freshet_drift_findings_total", f'direction="{direction}"', 'task=~"$task"')
+    found = of("freshet_drift_findings_total", f'direction="{direction}"', 'task=~"$task|"')
+    return _annotation(
+        f"Drift, {direction}",
+        colour,
+        f"sum by (signal, task) (increase({found}[1m])) > 0",
+        f"Drift: {{{{signal}}}} {{{{task}}}} is {direction}",
+        "signal,task",
+    )
+
+
+def _reactions() -> dashboard.AnnotationQuery:
+    acted = of("freshet_drift_decisions_total", 'decision="acted"')
+    return _annotation(
+        "Reactions",
+        "blue",
+        f"sum by (reaction) (increase({acted}[1m])) > 0",
+        "Reaction: {{reaction}}",
+        "reaction",
+    )
+
+
+def _outcomes() -> dashboard.AnnotationQuery:
+    came = of("freshet_drift_outcomes_total")
+    return _annotation(
+        "Outcomes",
+        "purple",
+        f"sum by (reaction, outcome) (increase({came}[1m])) > 0",
+        "Reaction {{reaction}}: {{outcome}}",
+        "reaction,outcome",
+    )
+
+
+def _annotation(name: str, colour: str, query: str, title: str, tags: str) -> dashboard.AnnotationQuery:
     return (
         dashboard.AnnotationQuery()
-        .name(f"Drift, {direction}")
+        .name(name)
         .datasource(SOURCE)
         .enable(True)
         .icon_color(colour)
-        .expr(f"sum by (task) (increase({found}[1m])) > 0")
+        .expr(query)
         .step("60s")
-        .title_format(f"Drift: {{{{task}}}} is {direction}")
-        .tag_keys("task")
+        .title_format(title)
+        .tag_keys(tags)
     )
 
 

@@ -59,10 +59,11 @@ function weightsTable(tasks) {
 
 function entry(finding) {
   const worse = finding.direction === "worse";
+  const what = [finding.task, finding.signal].filter(Boolean).join(" ");
   const at = finding.found_at_ms;
   return h("li", { class: worse ? "worse" : "better" },
-    h("div", {}, h("b", {}, finding.task ?? "a finding"), finding.direction ? `: its loss became ${finding.direction}` : "",
+    h("div", {}, h("b", {}, what || "a finding"), finding.direction ? `: ${finding.direction}` : "",
       Number.isFinite(finding.before) && Number.isFinite(finding.after) ? `, ${fixed(finding.before, 3)} → ${fixed(finding.after, 3)}` : ""),
-    h("div", { class: "soft small" }, [at ? time(at) : null, finding.detector ? `found by ${finding.detector}` : null, Number.isFinite(finding.labels) ? `after ${number(finding.labels)} labels` : null].filter(Boolean).join(" · ")),
+    h("div", { class: "soft small" }, [at ? time(at) : null, finding.detector ? `found by ${finding.detector}` : null, Number.isFinite(finding.events) ? `after ${number(finding.events)} events` : null].filter(Boolean).join(" · ")),
     h("details", {}, h("summary", {}, "Record"), h("pre", { tabindex: "0" }, JSON.stringify(finding, null, 2))));
 }

@@ -12,7 +12,7 @@ from stream.slate_ids import number_of
 _IMPRESSION = "impression"
 
 
-def reactions(events: Iterable[Event]) -> Iterator[tuple[int, int, int]]:
+def feedback(events: Iterable[Event]) -> Iterator[tuple[int, int, int]]:
     """Slate, zero-based place, and what became of it, of those events that name a slate of ours and a place."""
     for event in events:
         if event.recommendation_id is not None and event.position is not None:

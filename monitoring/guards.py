@@ -1,0 +1,48 @@
+"""Whether a finding is reason enough to do something: it must be worse, and not alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from monitoring.signals import Signals
+
+Verdict = Literal["act", "better", "neutral", "alone"]
+"""Why nothing is done, or `act`."""
+
+VERDICTS: tuple[Verdict, ...] = ("act", "better", "neutral", "alone")
+
+_SECOND = 2.0  # deviations by which another signal must lean towards worse
+
+
+def verdict(signals: Signals, found: int, direction: str) -> Verdict:
+    """What speaks against acting on a finding.
+
+    Args:
+        signals: As of now.
+        found: Number of the signal that changed.
+        direction: `worse`, `better` or `changed`.
+    """
+    if direction == "better":
+        return "better"
+    if direction != "worse":
+        return "neutral"
+    return "act" if second_signals(signals, found) else "alone"
+
+
+def second_signals(signals: Signals, found: int) -> Sequence[int]:
+    """Signals of other kinds that lean towards worse as well, the same task's or nobody's."""
+    own = signals.signals[found]
+    return [
+        s
+        for s, other in enumerate(signals.signals)
+        if other.name != own.name
+        and (not own.task or not other.task or own.task == other.task)
+        and _leans_worse(signals, s)
+    ]
+
+
+def _leans_worse(signals: Signals, s: int) -> bool:
+    """Signals that are neither better nor worse count whichever way they go: something is going on."""
+    worse, leaning = signals.signals[s].worse, signals.leaning(s)
+    return abs(leaning) > _SECOND if worse == 0 else worse * leaning > _SECOND

@@ -1,0 +1,100 @@
+"""What of steps is watched, in sums and counts, against steps made by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from fakes import TASKS
+from test_statistics import STEP
+
+from stream.pipeline import Step
+from stream.signal_columns import LabelSums, SignalColumns, watched
+
+SIGNALS = [f"{signal.name} {signal.task}".strip() for signal in watched(TASKS)]
+DAY_MS = 86_400_000
+
+
+def a_step(**differing: Any) -> Step:
+    L = len(differing.get("labels", []))
+    given = {
+        "items": np.arange(64),
+        "types": np.zeros(64, np.int64),
+        "ranks": np.zeros(0, np.int64),
+        "known": np.zeros(0, np.bool_),
+        "labels": np.zeros((0, 2), np.float32),
+        "label_mask": np.ones((L, 2), np.bool_),
+        "task_scores": np.zeros((L, 2), np.float32),
+        "label_delay_s": np.zeros(L, np.float32),
+        "event_time_ms": DAY_MS,
+        "served": None,
+    }
+    return replace(STEP, **{**given, **differing})
+
+
+def read(
+    columns: SignalColumns, step: Step, answers: tuple[int, int] = (0, 0), bits: float | None = None
+) -> Any:
+    mask = step.label_mask
+    sums = LabelSums(
+        mask.sum(axis=0),
+        np.where(mask, step.labels, 0.0).sum(axis=0),
+        np.where(mask, step.task_scores, 0.0).sum(axis=0),
+    )
+    told = columns.read(step, sums, answers, bits)
+    return told and dict(zip(SIGNALS, zip(*map(np.ndarray.tolist, told), strict=True), strict=True))
+
+
+def test_nothing_is_told_of_few_events_and_all_of_it_then() -> None:
+    columns = SignalColumns(TASKS)
+    few = a_step(items=np.arange(40), types=np.zeros(40, np.int64))
+    assert read(columns, few, (1, 10)) is None
+    told = read(columns, few, (2, 10), bits=8.0)
+    assert told["slates"] == (3.0, 20.0)
+    assert told["popularity"] == (8.0, 40.0)
+    assert read(columns, few) is None, "it begins again"
+
+
+def test_choices_are_worth_their_discounted_gain() -> None:
+    step = a_step(ranks=np.array([0, 2, -1]), known=np.array([True, True, False]))
+    told = read(SignalColumns(TASKS), step)
+    assert told["choices"] == (pytest.approx(1.5), 3.0)
+    assert told["new_items"] == (1.0, 3.0)
+
+
+def test_a_task_is_watched_once_four_of_its_windows_have_passed() -> None:
+    columns = SignalColumns(TASKS)
+    labels = {
+        "labels": np.array([[1.0, 0.0], [0.0, 0.0]], np.float32),
+        "task_scores": np.array([[0.5, 0.1], [0.5, 0.1]], np.float32),
+    }
+    first = read(columns, a_step(**labels))
+    assert (first["loss click"], first["loss purchase"]) == ((0.0, 0.0), (0.0, 0.0))
+    later = read(columns, a_step(event_time_ms=DAY_MS + 240_000, **labels))
+    assert later["calibration click"] == (0.0, 2.0)
+    assert later["labels click"] == (1.0, 2.0)
+    assert later["forecasts click"] == (1.0, 2.0)
+    assert later["loss click"] == (pytest.approx(0.0, abs=1e-6), 2.0), "as good as the base rate alone"
+    assert later["loss purchase"] == (0.0, 0.0)
+    assert read(columns, a_step(event_time_ms=DAY_MS + 2_400_000, **labels))["loss purchase"][1] == 2.0
+
+
+def test_a_type_that_is_not_usual_surprises() -> None:
+    columns = SignalColumns(TASKS)
+    for _ in range(20):
+        usual = read(columns, a_step())["event_types"]
+    surprising = read(columns, a_step(types=np.full(64, 5)))["event_types"]
+    assert surprising[0] > usual[0] + 64.0
+    assert surprising[1] == 64.0
+
+
+def test_a_restart_tells_the_same() -> None:
+    before, after = SignalColumns(TASKS), SignalColumns(TASKS)
+    some = a_step(
+        items=np.arange(40), types=np.ones(40, np.int64), ranks=np.array([3]), known=np.array([True])
+    )
+    read(before, some, (1, 10))
+    after.load_state_dict(before.state_dict())
+    assert read(before, some, (1, 10)) == read(after, some, (1, 10))

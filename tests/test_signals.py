@@ -1,0 +1,155 @@
+"""Signals made comparable: groups, deviations, when a change began, and what comes back every week."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import pytest
+
+from monitoring.false_alarms import EVENTS, run_lengths
+from monitoring.guards import verdict
+from monitoring.seasons import Seasons
+from monitoring.signals import Signal, Signals
+
+HOUR_MS = 3_600_000
+
+
+def fed(
+    signals: Signals, values: Iterable[float], *, s: int = 0, every_ms: int = 1_000
+) -> list[float | None]:
+    """Deviations of groups with these means, one after the other."""
+    S, found = len(signals.signals), []
+    for n, value in enumerate(values):
+        counts = np.zeros(S)
+        counts[s] = signals.signals[s].group
+        sums = counts * value
+        found += [group.deviation for group in signals.add(sums, counts, every_ms * (n + 1))]
+    return found
+
+
+def test_values_wait_until_their_group_is_full() -> None:
+    signals = Signals([Signal("a", 10), Signal("b", 4)])
+    assert signals.add(np.array([3.0, 2.0]), np.array([6.0, 3.0]), 1) == []
+    assert [group.signal for group in signals.add(np.array([1.0, 1.0]), np.array([4.0, 0.0]), 2)] == [0]
+    assert [group.signal for group in signals.add(np.array([0.0, 1.0]), np.array([0.0, 1.0]), 3)] == [1]
+
+
+def test_deviations_are_of_one_size_whatever_the_signal_is_measured_in() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=400)
+    for scale in (1e-3, 1.0, 1e4):
+        found = fed(Signals([Signal("a", 1)]), 7.0 * scale + scale * values)
+        assert found[:24] == [None] * 24
+        later = np.array(found[100:], float)
+        assert later.std() == pytest.approx(1.0, abs=0.15)
+        assert later.mean() == pytest.approx(0.0, abs=0.2)
+
+
+def test_an_absurd_value_counts_four_deviations_and_teaches_no_more() -> None:
+    signals = Signals([Signal("a", 1)])
+    fed(signals, np.random.default_rng(0).normal(size=200))
+    usual = signals.usual(0)
+    assert fed(signals, [1e12]) == [4.0]
+    assert abs(signals.usual(0) - usual) < 0.2
+
+
+def test_the_beginning_of_a_change_is_told_by_its_groups() -> None:
+    signals = Signals([Signal("a", 1)])
+    fed(signals, [1.0] * 50)
+    assert signals.began_ms(0, 3) == 47_000  # the end of the group before the last three
+    assert signals.began_ms(0, 10**6) == 1_000
+
+
+def test_where_a_signal_leans_is_told_and_forgotten_when_it_begins_anew() -> None:
+    rng = np.random.default_rng(0)
+    signals = Signals([Signal("a", 1)])
+    fed(signals, rng.normal(size=200))
+    assert abs(signals.leaning(0)) < 2.5
+    fed(signals, 2.0 + rng.normal(size=8))
+    assert signals.leaning(0) > 3.0
+    assert signals.present(0, 8) > signals.usual(0) + 1.0
+    signals.begin_anew(0, 8)
+    assert signals.leaning(0) == 0.0
+    assert signals.usual(0) == signals.present(0, 8) > 1.0
+    assert None not in fed(signals, [2.0]), "it is watched on at once"
+
+
+def test_a_week_that_comes_back_is_expected_and_its_first_run_is_not() -> None:
+    daily = [1.0 if hour % 24 < 12 else 0.0 for hour in range(24 * 21) for _ in range(4)]
+    seasons = Seasons(1)
+    left = np.array(
+        [value - seasons.expect(0, value, n * HOUR_MS // 4) for n, value in enumerate(daily)]
+    ).reshape(21, -1)
+    assert left[0].std() == 0.5
+    assert left[8:].std() < 0.01
+    assert left[8:].mean() == pytest.approx(0.5, abs=0.05)
+
+
+def test_an_hour_that_has_not_ended_excuses_nothing() -> None:
+    seasons = Seasons(1)
+    for n in range(168 * 4):
+        seasons.expect(0, 0.0, n * HOUR_MS // 4)
+    at = 168 * HOUR_MS
+    assert [seasons.expect(0, 1.0, at + n) for n in range(20)] == [0.0] * 20
+
+
+# --- many tests at once
+
+
+SIGNALS = [
+    Signal("slates", 64, worse=-1, weight=5.0),
+    Signal("loss", 32, worse=1, task="click"),
+    Signal("loss", 32, worse=1, task="buy"),
+    Signal("rate", 512),
+]
+
+
+def test_all_detectors_together_give_as_many_false_alarms_as_are_allowed() -> None:
+    alarms = 0.0
+    for signal, lengths in zip(SIGNALS, run_lengths(SIGNALS, 0.5), strict=True):
+        alarms += EVENTS / signal.group * (1.0 / lengths.up + 1.0 / lengths.down)
+    assert alarms == pytest.approx(0.5)
+    more = run_lengths([*SIGNALS, *SIGNALS], 0.5)
+    assert all(two.up > one.up for one, two in zip(run_lengths(SIGNALS, 0.5), more, strict=False))
+
+
+def test_most_is_spent_on_what_becomes_worse() -> None:
+    slates, loss, _, rate = run_lengths(SIGNALS, 0.5)
+    assert slates.down < slates.up
+    assert loss.up < loss.down
+    assert rate.up == rate.down
+
+
+# --- guards
+
+
+def leaning(**directions: float) -> Signals:
+    """Signals that have been usual for long, and of which some lean by so many deviations."""
+    signals = Signals(SIGNALS)
+    rng = np.random.default_rng(0)
+    for s in range(len(SIGNALS)):
+        fed(signals, rng.normal(size=100), s=s)
+        fed(signals, [0.0] * 20, s=s)
+    for name, value in directions.items():
+        s = [f"{signal.name}{signal.task}" for signal in SIGNALS].index(name)
+        fed(signals, [value] * 6, s=s)
+    return signals
+
+
+def test_only_worse_and_never_alone_is_reason_to_act() -> None:
+    found = 0
+    assert verdict(leaning(lossclick=2.0), found, "worse") == "act"
+    assert verdict(leaning(lossclick=2.0), found, "better") == "better"
+    assert verdict(leaning(lossclick=2.0), found, "changed") == "neutral"
+    assert verdict(leaning(), found, "worse") == "alone"
+    assert verdict(leaning(lossclick=-2.0), found, "worse") == "alone", (
+        "a loss that falls is no second sign of harm"
+    )
+
+
+def test_a_second_signal_is_of_another_kind_and_not_another_tasks() -> None:
+    loss_of_click = 1
+    assert verdict(leaning(lossbuy=2.0), loss_of_click, "worse") == "alone"
+    assert verdict(leaning(slates=-2.0), loss_of_click, "worse") == "act"
+    assert verdict(leaning(rate=-2.0), loss_of_click, "worse") == "act", "what is neither counts either way"
