@@ -7,10 +7,11 @@ too, marked as late, for as long as its task's `late_s`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from learners.event_batch import BoolArray, FloatArray, IntArray, Outcomes, Settled, is_described
 from learners.task import Task
@@ -267,16 +268,44 @@ class Attribution:
         """
         known = np.zeros((len(batch.users), 0), np.float32) if described is None else described
         rows = _Rows(len(self._tasks), known.shape[1])
-        partitions = states.partition_of(batch.users).tolist()
-        columns = (batch.users, batch.items, batch.types, batch.times_ms, batch.as_of, position, values)
-        for n, (partition, *event) in enumerate(
-            zip(partitions, *(column.tolist() for column in columns), strict=True)
-        ):
-            pending = states.pending_of(partition)
-            self._observe_one(pending, rows, known[n], *event)
-        for partition in dict.fromkeys(partitions):
+        partitions = states.partition_of(batch.users)
+        for begin, end in self._runs(batch.types, partitions):
+            pending, some = states.pending_of(int(partitions[begin])), slice(begin, end)
+            if batch.types[begin] == self._impression:
+                pending.open_many(
+                    batch.users[some],
+                    batch.items[some],
+                    batch.as_of[some],
+                    batch.times_ms[some],
+                    position[some],
+                    self._silent,
+                    known[some],
+                )
+                continue
+            self._observe_one(
+                pending,
+                rows,
+                known[begin],
+                int(batch.users[begin]),
+                int(batch.items[begin]),
+                int(batch.types[begin]),
+                int(batch.times_ms[begin]),
+                int(batch.as_of[begin]),
+                int(position[begin]),
+                float(values[begin]),
+            )
+        for partition in dict.fromkeys(partitions.tolist()):
             self._close(states.pending_of(partition), rows)
         return rows.finish()
+
+    def _runs(self, types: IntArray, partitions: NDArray[np.int32]) -> Iterator[tuple[int, int]]:
+        """From where to where impressions of one partition come in a row; every other event for itself."""
+        if not len(types):
+            return
+        shown = types == self._impression
+        together = shown[1:] & shown[:-1] & (partitions[1:] == partitions[:-1])
+        begins = np.flatnonzero(np.concatenate([[True], ~together]))
+        yield from zip(begins.tolist(), [*begins[1:].tolist(), len(types)], strict=True)
 
     def _observe_one(
         self,
@@ -293,9 +322,6 @@ class Attribution:
     ) -> None:
         before_ms = pending.watermark_ms
         pending.watermark_ms = max(before_ms, at_ms)
-        if event_type == self._impression:
-            pending.note(pending.open(user, item, as_of, at_ms, position, self._silent), described)
-            return
         if event_type in self._catalogue:
             return
         answered = self._answers.get(event_type, ())

@@ -86,6 +86,42 @@ class PendingImpressions:
         self.next += 1
         return number
 
+    def open_many(
+        self,
+        users: IntArray,
+        items: IntArray,
+        as_of: IntArray,
+        times_ms: IntArray,
+        positions: IntArray,
+        resolved: int,
+        shown: NDArray[np.float32],
+    ) -> None:
+        """Add impressions (N,) as `open` and `note` would one after the other, and take their times for the newest."""
+        if self.shown.shape[1] != shown.shape[1]:
+            self.shown = np.zeros((len(self.user), shown.shape[1]), np.float16)
+        begin = 0
+        while begin < len(users):
+            if len(self) == len(self.user):
+                self._make_room()
+            size = len(self.user)
+            some = slice(begin, min(begin + size - len(self), len(users)))
+            previous = int(self.order_ms[(self.next - 1) % size]) if len(self) else 0
+            numbers = np.arange(self.next, self.next + some.stop - begin)
+            slots = numbers % size
+            self.user[slots], self.item[slots], self.as_of[slots] = users[some], items[some], as_of[some]
+            self.opened_ms[slots], self.position[slots] = times_ms[some], positions[some]
+            self.order_ms[slots] = np.maximum.accumulate(
+                np.maximum(times_ms[some], max(previous, self.watermark_ms))
+            )
+            self.resolved[slots], self.positive[slots], self.negative[slots] = resolved, 0, 0
+            self.shown[slots] = shown[some]
+            self._marks[slots] = CHANGED
+            keys = (users[some] << _USER_BITS | items[some]).tolist()
+            self._latest.update(zip(keys, numbers.tolist(), strict=True))
+            self.next = int(numbers[-1]) + 1
+            self.watermark_ms = max(self.watermark_ms, int(times_ms[some].max()))
+            begin = some.stop
+
     def note(self, number: int, shown: NDArray[np.float32]) -> None:
         """Keep (R,) numbers with an impression until its labels come; R is the same for all."""
         if self.shown.shape[1] != len(shown):

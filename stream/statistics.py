@@ -60,7 +60,7 @@ class DriftRules:
     """
 
     detector: Kind = "page_hinkley"
-    false_alarms: float = 0.6
+    false_alarms: float = 0.3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

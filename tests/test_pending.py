@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 from builders import NOW_MS
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from laws import law
 
 from stream.pending import PendingImpressions
 
@@ -144,3 +145,35 @@ def test_an_impression_that_is_forgotten_waits_for_nothing() -> None:
     pending.forget(items=np.array([2]))
     slots = pending.close(1_000, NOW_MS + 2_000)
     assert pending.resolved[slots].tolist() == [-1], "every bit is set"
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(-50, 50)), max_size=40),
+    st.lists(st.integers(1, 12), min_size=1, max_size=5),
+    st.sampled_from([1, 3, 7, 100]),
+)
+@law(100)
+def test_impressions_that_come_together_are_as_one_after_the_other(
+    shown: list[tuple[int, int, int]], cuts: list[int], capacity: int
+) -> None:
+    one, many = PendingImpressions(capacity), PendingImpressions(capacity)
+    columns = np.array(shown, np.int64).reshape(-1, 3)
+    users, items, times_ms = columns[:, 0], columns[:, 1], NOW_MS + columns[:, 2]
+    described = np.arange(2 * len(users), dtype=np.float32).reshape(-1, 2)
+    for n in range(len(users)):
+        one.watermark_ms = max(one.watermark_ms, int(times_ms[n]))
+        number = one.open(int(users[n]), int(items[n]), n, int(times_ms[n]), n % 7, 5)
+        one.note(number, described[n])
+    begin, turn = 0, 0
+    while begin < len(users):
+        some = slice(begin, begin + cuts[turn % len(cuts)])
+        order = np.arange(len(users))[some]
+        many.open_many(users[some], items[some], order, times_ms[some], order % 7, 5, described[some])
+        begin, turn = some.stop, turn + 1
+    expected, found = one.state_dict(), many.state_dict()
+    assert expected.keys() == found.keys()
+    for name, array in expected.items():
+        np.testing.assert_array_equal(array, found[name], err_msg=name)
+    for user in range(4):
+        assert [one.latest(user, item) for item in range(4)] == [many.latest(user, item) for item in range(4)]
+        assert one.of_user(user) == many.of_user(user)
