@@ -47,6 +47,10 @@ PORTION_GROWTH = 1.05
 """What a step writes is copied again, so portions grow until they overtake the steps."""
 
 
+class EngineStoppedError(Exception):
+    """Nobody looks at the state any more: the worker is about to end."""
+
+
 class Publisher(Protocol):
     """Where results go."""
 
@@ -193,6 +197,7 @@ class Engine:
     _due: int = 0  # slates that are made without waiting for records
     _owing: bool = False
     _stopping: bool = False
+    _finished: bool = False
     _unsaved: bool = False
     _refused: bool = False  # the last checkpoint, by the disk
 
@@ -228,7 +233,13 @@ class Engine:
             self._thread.submit(lambda: self.processor.fall_behind())
 
     async def read(self, what: Callable[[Processor], T]) -> T:
-        """Look at the state between two steps."""
+        """Look at the state between two steps.
+
+        Raises:
+            EngineStoppedError: After `finish`.
+        """
+        if self._finished:
+            raise EngineStoppedError("the worker is stopping")
         return await asyncio.get_running_loop().run_in_executor(
             self._thread,
             lambda: what(self.processor),  # that of then: a recovery puts another one in its place
@@ -273,6 +284,7 @@ class Engine:
         for task in (self._writing, self._merging, self._telling):
             if task is not None:
                 await task
+        self._finished = True
         self._thread.shutdown()
 
     @property

@@ -9,6 +9,9 @@ from typing import Any
 
 import msgspec
 from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from stream.engine import EngineStoppedError
 
 _NO_CACHE = {"Cache-Control": "no-store"}
 
@@ -36,6 +39,15 @@ class Views:
     weights: Callable[[], Awaitable[dict[str, Any]]]
 
 
+@web.middleware
+async def _while_stopping(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """A worker that is about to end has no answers, and that is no error."""
+    try:
+        return await handler(request)
+    except EngineStoppedError as error:
+        raise web.HTTPServiceUnavailable(text=str(error)) from error
+
+
 class AddressError(Exception):
     """The address cannot be listened on; the message says what to do."""
 
@@ -50,7 +62,7 @@ class HttpServer:
 
     def __init__(self, views: Views, more: Sequence[web.RouteDef] = ()) -> None:
         self._views = views
-        application = web.Application()
+        application = web.Application(middlewares=[_while_stopping])
         application.add_routes(
             [
                 web.get("/metrics", self._metrics),

@@ -156,7 +156,7 @@ def _base(settings: Settings) -> int:
     keep_temporaries()
     warm_up(settings)
     processor = build_processor(settings)
-    size = settings.worker.batch_max_events
+    size = settings.events_a_step
     events = _events(size, size, _ID_LENGTH, settings)
     while some := list(itertools.islice(events, size)):
         processor.states.admit([event.user_id for event in some])

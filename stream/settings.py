@@ -314,7 +314,7 @@ class LearnerSettings(_Section):
     embedding_learning_rate: Annotated[float, Field(gt=0.0, le=2.0)] = 0.2
     negatives: Positive = 256
     ranker_share: Share = 1.0
-    share_under_load: Share = 0.5
+    share_under_load: Share = 0.75
     ranker_learning_rates: Annotated[
         tuple[Annotated[float, Field(gt=0.0, le=1.0)], ...], Field(min_length=1, max_length=8)
     ] = (0.001, 0.004)
@@ -394,6 +394,11 @@ class Settings(BaseSettings):
     learner: LearnerSettings = LearnerSettings()
     recommend: RecommendSettings = RecommendSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
+
+    @property
+    def events_a_step(self) -> int:
+        """Most events of a step: each may bring a user and an item, and there must be room for all of these."""
+        return min(self.worker.batch_max_events, self.state.max_users, self.state.max_items)
 
     @field_validator("state_dir", "cache_dir")
     @classmethod

@@ -7,6 +7,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from http import HTTPStatus
 from typing import Any
 
 import psutil
@@ -106,7 +107,7 @@ def running_worker(settings: Settings) -> WorkerCard | None:
 
 
 def _ask_running(settings: Settings, path: str) -> tuple[WorkerCard, dict[str, Any]] | None:
-    """The running worker and what it answers; None where none runs, or none any more when it is asked.
+    """The running worker and what it answers; None where none runs, or is stopping when it is asked.
 
     Raises:
         urllib.error.HTTPError: It answers with an error.
@@ -117,7 +118,9 @@ def _ask_running(settings: Settings, path: str) -> tuple[WorkerCard, dict[str, A
         return None
     try:
         return card, _ask(card, path)
-    except urllib.error.HTTPError:
+    except urllib.error.HTTPError as error:
+        if error.code == HTTPStatus.SERVICE_UNAVAILABLE:
+            return None
         raise
     except TimeoutError as error:
         raise WorkerBusyError(

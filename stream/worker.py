@@ -169,7 +169,7 @@ class _Worker:
             config=EngineConfig(
                 topic=topics.events,
                 topic_id=shape.id,
-                batch_max_events=settings.worker.batch_max_events,
+                batch_max_events=settings.events_a_step,
                 batch_max_age_ms=settings.worker.batch_max_age_ms,
                 checkpoint_every_s=settings.worker.checkpoint_every_s,
                 tell_every_s=settings.worker.tell_every_s,

@@ -17,7 +17,7 @@ from fakes import BrokenStore, CountingLearner, Diary, MemoryPublisher, processo
 
 import stream.engine as engine_module
 from stream.checkpoints.store import CheckpointStore
-from stream.engine import Engine, EngineConfig
+from stream.engine import Engine, EngineConfig, EngineStoppedError
 from stream.journal import Journal
 from stream.lease import FencedError
 from stream.ownership import Assignment, TakenOver
@@ -838,3 +838,10 @@ async def test_freshness_is_that_of_what_is_answered() -> None:
         await stage.publisher.wait_for(1)
     [(arrived, _)] = stage.diary.published_at
     assert arrived == [NOW_MS, NOW_MS]
+
+
+async def test_nobody_looks_at_the_state_after_the_end() -> None:
+    async with Stage().run() as stage:
+        assert await stage.engine.read(lambda processor: processor.totals.events_learned) == 0
+    with pytest.raises(EngineStoppedError, match="stopping"):
+        await stage.engine.read(lambda processor: processor)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
+from stream.engine import EngineStoppedError
 from stream.http_server import AddressError, HttpServer, Views, require_free, split_address
 
 USERS = {"ann": {"events": 3}}
@@ -130,6 +131,17 @@ async def test_a_view_that_fails_costs_its_own_answer_only(caplog: pytest.LogCap
         async with session.get("/healthz") as answer:
             assert answer.status == 200
     assert "the engine has stopped" in caplog.text
+
+
+async def test_a_worker_that_is_stopping_says_so() -> None:
+    async def gone() -> dict[str, Any]:
+        raise EngineStoppedError("the worker is stopping")
+
+    async with client(status=gone, weights=gone) as session:
+        for path in ("/status", "/weights"):
+            async with session.get(path) as answer:
+                assert answer.status == 503
+                assert "stopping" in await answer.text()
 
 
 async def test_a_taken_address_is_explained() -> None:

@@ -290,3 +290,9 @@ def test_a_type_needs_a_name(name: str) -> None:
 def test_types_are_bounded() -> None:
     many = {f"t{n}": {} for n in range(101)}
     assert "at most 100 items" in mistake(overrides={"events": {"types": many}})
+
+
+def test_a_step_has_no_more_events_than_there_may_be_users_or_items() -> None:
+    assert load().events_a_step == load().worker.batch_max_events
+    assert load(overrides={"state": {"max_users": 30}}).events_a_step == 30
+    assert load(overrides={"state": {"max_users": 30, "max_items": 20}}).events_a_step == 20

@@ -111,7 +111,7 @@ def _app(course: Course) -> faust.App:
         observer=_Observer(processor, OwnStopwatch(course), truncated=course.rung in _TRUNCATED),
         config=EngineConfig(
             topic=settings.topics.events,
-            batch_max_events=settings.worker.batch_max_events,
+            batch_max_events=settings.events_a_step,
             batch_max_age_ms=settings.worker.batch_max_age_ms,
         ),
     )
