@@ -105,7 +105,7 @@ def headline(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             found[f"{name}_over_stock{per}"] = (
                 found[f"{name}_events_per_s{per}"] / stock[f"events_per_s{per}"]
             )
-    return {**found, "ranker_share": load().learner.ranker_share, "items": mall.ITEMS}
+    return {**found, "share_under_load": load().learner.share_under_load, "items": mall.ITEMS}
 
 
 class _Runs:

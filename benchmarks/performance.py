@@ -163,12 +163,12 @@ def _sizing(results: Results) -> Iterator[str]:
 
 
 def _share(results: Results) -> Iterator[str]:
-    yield f"{results['ladder']['ranker_share']:.0%}"
+    yield f"{results['ladder']['share_under_load']:.0%}"
 
 
 _MAKERS: Mapping[str, Callable[[Results], Iterator[str]]] = {
     "requirements": _requirements,
-    "ranker_share": _share,
+    "share_under_load": _share,
     "ladder": _table_of("ladder", 0),
     "profile": _table_of("ladder", 1),
     "freshness": _table_of("freshness", 0),
