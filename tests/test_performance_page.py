@@ -55,7 +55,7 @@ def test_every_table_stands_on_the_page_with_what_is_required_and_whether_it_is_
     assert "{{" not in page
     assert "11,111" in page
     assert "a row of freshness" in page
-    assert "from 25% of the choices" in page
+    assert "from at least 75% of what comes" in page
     assert "2026-01-31T12:00:00+00:00" in page
     assert "ladder (--quick)" in page
     lines = {line.split("|")[1].strip(): line for line in page.splitlines() if line.startswith("| ")}
