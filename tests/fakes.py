@@ -217,7 +217,9 @@ def user_states(
 
 
 def statistics(tasks: Sequence[Task] = TASKS, *, window: int = 100, drift: bool = True) -> Statistics:
-    return Statistics(tasks, window=window, drift=DriftRules() if drift else None, slate_size=3)
+    return Statistics(
+        tasks, window=window, drift=DriftRules(false_alarms=0.6) if drift else None, slate_size=3
+    )
 
 
 def processor(learner: Any = None, *, context: ContextFields = NO_CONTEXT, **bounds: int) -> Processor:
