@@ -89,6 +89,13 @@ def is_described(shown: FloatArray) -> BoolArray:
     return described
 
 
+def described_only(said: FloatArray, rows: IntArray, count: int) -> FloatArray:
+    """(N, R) what is said of `count` impressions where it is said of rows (n,) alone, (n, R); see `is_described`."""
+    described = np.full((count, said.shape[1]), np.nan, np.float32)
+    described[rows] = said
+    return described
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcomes:
     """What came of N impressions in the end, all tasks side by side, which labels that come one by one do not tell.

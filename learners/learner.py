@@ -20,10 +20,8 @@ from learners.task_axes import Axis
 from learners.task_map import TaskMap
 from learners.weightings.weighting import Explanation
 
-if TYPE_CHECKING:
-    from learners.contribution import (
-        Contribution,
-    )  # imports torch, which commands that only ask need not wait for
+if TYPE_CHECKING:  # it imports torch, which commands that only ask need not wait for
+    from learners.contribution import Contribution
 
 EVICTED = ("pairs", "owned")
 """What a learner gives up beyond a bound: pairs of users and items, and of users and what they own."""

@@ -19,7 +19,16 @@ from learners.composition import Scored, SlateRules, compose, shortlist
 from learners.context_fields import NO_CONTEXT, ContextFields
 from learners.contribution import Contribution
 from learners.counts.counts import Counts
-from learners.event_batch import BoolArray, EventBatch, FloatArray, Histories, IntArray, Settled, is_described
+from learners.event_batch import (
+    BoolArray,
+    EventBatch,
+    FloatArray,
+    Histories,
+    IntArray,
+    Settled,
+    described_only,
+    is_described,
+)
 from learners.features import NAMES, PAIR_FEATURES, PRIOR, ranking_features
 from learners.filters import FILTERS, FilterRules, Filters
 from learners.history_view import HistoryView
@@ -217,20 +226,16 @@ class OnlineLearner:
         candidates, features, scores = self._rank(histories, users, rest=True)
         candidates, features, scores = candidates.take(sequence), features[sequence], scores[sequence]
         chosen = batch.item_rows[targets]
-        ranks = pessimistic_ranks(*candidates.with_rest(scores), chosen)
+        own = ranks = pessimistic_ranks(*candidates.with_rest(scores), chosen)
         beside: dict[str, FloatArray] = {}
         shadow_scores = None
         if self._view.hides:
-            served = self._served_ranks(histories, sequence, chosen)
+            ranks = self._served_ranks(histories, sequence, chosen)
             if self._view.tried:
-                beside["histories"] = _pairs(served, ranks)
-            ranks = served
+                beside["histories"] = _pairs(ranks, own)
         if self._ranker_shadow is not None:
             shadow_scores = self._ranker_shadow.score(features, candidates.rows != ABSENT)
-            beside["ranker"] = _pairs(
-                pessimistic_ranks(*candidates.with_rest(scores), chosen),
-                pessimistic_ranks(*candidates.with_rest(shadow_scores), chosen),
-            )
+            beside["ranker"] = _pairs(own, pessimistic_ranks(*candidates.with_rest(shadow_scores), chosen))
         return Predictions(
             labelled=labelled,
             shown=shown,
@@ -357,11 +362,8 @@ class OnlineLearner:
         among = np.full(len(histories), ABSENT)
         among[some] = np.arange(len(some))
         events = np.flatnonzero(among[sequence] != ABSENT)
-        described = np.full((len(items), self._pairs.width + 2 * len(self.tasks)), np.nan, np.float32)
-        described[events] = self._describe(
-            histories.take(some), among[sequence[events]], items[events], position[events]
-        )
-        return described
+        said = self._describe(histories.take(some), among[sequence[events]], items[events], position[events])
+        return described_only(said, events, len(items))
 
     def _describe(
         self, histories: Histories, sequence: IntArray, items: IntArray, position: IntArray

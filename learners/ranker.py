@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any, NamedTuple
 
@@ -85,6 +85,15 @@ class _Mixture(nn.Module):
         return self.mixing.softmax(dim=0)
 
 
+def _optimiser(network: _Mixture, learning_rates: Sequence[float]) -> torch.optim.Adam:
+    """Of all experts, at a rate each, and of how much each counts."""
+    groups: list[dict[str, Any]] = [
+        {"params": list(expert.parameters()), "lr": rate}
+        for expert, rate in zip(network.experts, learning_rates, strict=True)
+    ]
+    return adam([*groups, {"params": [network.mixing]}], _MIXING_RATE)
+
+
 class Ranker:
     """Scores candidates by features; learns by softmax cross-entropy over the candidates that were served.
 
@@ -120,12 +129,7 @@ class Ranker:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(rng.integers(2**63)))
             self.network = _Mixture(torch.from_numpy(prior), len(learning_rates))
-        groups: list[dict[str, Any]] = [
-            {"params": list(expert.parameters()), "lr": rate}
-            for expert, rate in zip(self.network.experts, learning_rates, strict=True)
-        ]
-        groups.append({"params": [self.network.mixing]})
-        self._optimiser = adam(groups, _MIXING_RATE)
+        self._optimiser = _optimiser(self.network, learning_rates)
         self._candidates = candidates
         self._choices_per_step = choices_per_step
         self._rng = rng
@@ -149,13 +153,8 @@ class Ranker:
         other = object.__new__(Ranker)
         vars(other).update(vars(self))
         other.network = deepcopy(self.network)
-        groups: list[dict[str, Any]] = [
-            {"params": list(expert.parameters())} for expert in other.network.experts
-        ]
-        groups.append({"params": [other.network.mixing]})
-        for group, own in zip(groups, self._optimiser.param_groups, strict=True):
-            group["lr"] = own["lr"]
-        other._optimiser = torch.optim.Adam(groups, betas=(0.9, 0.99))
+        of_experts = self._optimiser.param_groups[: len(self._learning_rates)]
+        other._optimiser = _optimiser(other.network, [group["lr"] for group in of_experts])
         other._rng, other._memory_rng = deepcopy(self._rng), deepcopy(self._memory_rng)
         other._lender = self
         other.begin_from(self.beginning())
@@ -314,32 +313,36 @@ class Ranker:
     def live_state(self) -> LiveState:
         """Parameters, the optimiser's moments, the choices that wait, and those that are remembered."""
         return {
-            **optimised_arrays(self.network, self._optimiser),
-            "waiting_features": self._waiting_features.copy(),
-            "waiting_weights": self._waiting_weights.copy(),
+            **self.beginning(),
+            **self._waiting(),
             "memory_features": Table(self._memory_features[: self._memorised], self._memory_marks),
             "memory_weights": Table(self._memory_weights[: self._memorised], self._memory_marks),
             "memorised": np.array([self._memorised]),
-            "memory_rng": generator_array(self._memory_rng),
         }
 
     def shadow_arrays(self) -> Arrays:
         """What a shadow has of its own."""
-        return {
-            **self.beginning(),
-            "waiting_features": self._waiting_features.copy(),
-            "waiting_weights": self._waiting_weights.copy(),
-            "memory_rng": generator_array(self._memory_rng),
-            "rng": generator_array(self._rng),
-        }
+        return {**self.beginning(), **self._waiting(), "rng": generator_array(self._rng)}
 
     def load_shadow(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The inverse of `shadow_arrays`."""
         self.begin_from(arrays)
+        self._load_waiting(arrays)
+        restore_generator(self._rng, arrays["rng"])
+
+    def _waiting(self) -> Arrays:
+        """The choices that wait for a step, and of which of the remembered ones it will remind."""
+        return {
+            "waiting_features": self._waiting_features.copy(),
+            "waiting_weights": self._waiting_weights.copy(),
+            "memory_rng": generator_array(self._memory_rng),
+        }
+
+    def _load_waiting(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """The inverse of `_waiting`."""
         self._waiting_features = arrays["waiting_features"].copy()
         self._waiting_weights = arrays["waiting_weights"].copy()
         restore_generator(self._memory_rng, arrays["memory_rng"])
-        restore_generator(self._rng, arrays["rng"])
 
     def beginning(self) -> Arrays:
         """Parameters and moments, without any choices."""
@@ -362,14 +365,10 @@ class Ranker:
             ValueError: Saved with another number of features, candidates or experts.
         """
         self.begin_from(arrays)
-        waiting = arrays["waiting_features"]
-        if waiting.shape[1:] != self._waiting_features.shape[1:]:
-            raise ValueError(
-                f"choices wait with candidates and features {waiting.shape[1:]}, "
-                f"configured are {self._waiting_features.shape[1:]}"
-            )
-        self._waiting_features = waiting.copy()
-        self._waiting_weights = arrays["waiting_weights"].copy()
+        saved, own = arrays["waiting_features"].shape[1:], self._waiting_features.shape[1:]
+        if saved != own:
+            raise ValueError(f"choices wait with candidates and features {saved}, configured are {own}")
+        self._load_waiting(arrays)
         kept = len(arrays["memory_weights"])
         if kept > len(self._memory_weights):
             raise ValueError(f"{kept} choices are memorised, configured are {len(self._memory_weights)}")
@@ -377,4 +376,3 @@ class Ranker:
         self._memory_weights[:kept] = arrays["memory_weights"]
         self._memory_marks[:] = 0
         self._memorised = int(arrays["memorised"][0])
-        restore_generator(self._memory_rng, arrays["memory_rng"])

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from connectors.event import Event
 from connectors.recommendation import ModelVersion, Recommendation, RecommendedItem
 from learners.candidates import SOURCES, Candidates
-from learners.event_batch import BoolArray, FloatArray, IntArray
+from learners.event_batch import BoolArray, FloatArray, IntArray, described_only
 from learners.exploration import PLACED
 from learners.filters import FILTERS
 from learners.learner import Learner, Lesson, Slates
@@ -96,6 +96,8 @@ class ServedColumns:
         sources: (S, N) number in `candidates.SOURCES` of the source that brought the item.
         repeats: (S, N) whether the item stands in the user's history.
         new: (S, N) whether it is new.
+        before: Places that the same users' former slates had filled.
+        kept: How many of their items stand in these slates too.
     """
 
     ids: NDArray[np.uint64]
@@ -231,10 +233,8 @@ class Pipeline:
             return self.learner.describe(histories, sequence, columns.items, position)
         own = np.flatnonzero(share.own)
         histories, sequence = self.batcher.moments(columns, states, own)
-        known = self.learner.describe(histories, sequence, columns.items[own], position[own])
-        described = np.full((len(position), known.shape[1]), np.nan, np.float32)
-        described[own] = known
-        return described
+        said = self.learner.describe(histories, sequence, columns.items[own], position[own])
+        return described_only(said, own, len(position))
 
     def _answer(
         self,

@@ -321,3 +321,17 @@ def test_without_reminders_it_learns_once() -> None:
     )
     taught(learned, 12)
     assert {float(state["step"]) for state in learned._optimiser.state.values()} == {12.0}
+
+
+def test_a_shadow_that_is_taught_the_same_learns_the_same_bit_for_bit() -> None:
+    learned = ranker(learning_rates=(0.02, 0.005), memory=0)
+    taught(learned, 5)
+    shadow = learned.shadow()
+    for seed in range(5, 15):
+        features, filled, chosen = lesson(seed)
+        scores = learned.score(features, filled)
+        for one in (learned, shadow):
+            one.learn_many(features, filled, scores, chosen)
+    expected, found = learned.beginning(), shadow.beginning()
+    assert expected.keys() == found.keys()
+    assert all(np.array_equal(array, found[name]) for name, array in expected.items())
