@@ -10,17 +10,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from river import facto, optim
 from torch import Tensor, nn
 
+from learners.peers.mirrored import MirroredFactors
 from learners.peers.peer import Scores
 
 
-class RiverMachine:
+class RiverMachine(MirroredFactors):
     """`river.facto.FMClassifier` (Rendle, 2010) on user and item.
-
-    river predicts one pair at a time; the ranking over all items is one product with the items' weights and latent
-    vectors, mirrored here, which differs from what `predict_proba_one` says only in what is the same for all items.
 
     Args:
         items: Most items there will be.
@@ -41,9 +40,7 @@ class RiverMachine:
         learning_rate: float = 0.05,
         seed: int = 0,
     ) -> None:
-        self._rng = np.random.default_rng(seed)
-        self._negatives = negatives
-        self._known = 0
+        super().__init__(items, factors, negatives, seed)
         self.model: Any = facto.FMClassifier(
             n_factors=factors,
             weight_optimizer=optim.SGD(learning_rate),
@@ -51,24 +48,10 @@ class RiverMachine:
             latent_initializer=optim.initializers.Normal(mu=0.0, sigma=0.1, seed=seed),
             seed=seed,
         )
-        self._vectors = np.zeros((items, factors))
-        self._weights = np.full(items, -np.inf)
 
-    def scores(self, user: int, now_s: float, known: int) -> Scores:
-        """See `Peer`."""
-        scores = self._weights[:known].copy()
-        name = f"user_{user}"
-        if name in self.model.latents:
-            scores += self._vectors[:known] @ self.model.latents[name]
-        return scores[None]
-
-    def learn(self, user: int, item: int, now_s: float) -> None:
-        """See `Peer`."""
-        self._known = max(self._known, item + 1)
-        self._learn_one(user, item, yes=True)
-        for other in self._rng.integers(0, self._known, self._negatives).tolist():
-            if other != item and np.isfinite(self._weights[other]):
-                self._learn_one(user, other, yes=False)
+    def _user_vector(self, user: int) -> NDArray[np.float64] | None:
+        vector: NDArray[np.float64] | None = self.model.latents.get(f"user_{user}")
+        return vector
 
     def _learn_one(self, user: int, item: int, *, yes: bool) -> None:
         self.model.learn_one({"user": str(user), "item": str(item)}, yes)

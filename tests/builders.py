@@ -82,3 +82,16 @@ def numbered(events: Sequence[Event], first: int = 0) -> list[Event]:
         )
         for n, one in enumerate(events, first)
     ]
+
+
+SURROUNDINGS = {
+    "freshet": "0.1.0",
+    "python": "3.11.9",
+    "torch": "2.13.0",
+    "numpy": "2.4.6",
+    "river": "0.26.1",
+    "cpu": "A processor",
+    "cores": 2,
+    "system": "Linux x86_64",
+}
+"""Of a run, as a page of results tells them."""

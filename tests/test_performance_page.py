@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from builders import SURROUNDINGS
 from click.testing import CliRunner
 
 from benchmarks.performance import NAMES, main, page_of, with_summary
@@ -18,16 +19,7 @@ ABOUT: dict[str, Any] = {
     "quick": True,
     "made_at": "2026-01-31T12:00:00+00:00",
     "load_before": 0.25,
-    "surroundings": {
-        "freshet": "0.1.0",
-        "python": "3.11.9",
-        "torch": "2.13.0",
-        "numpy": "2.4.6",
-        "river": "0.26.1",
-        "cpu": "A processor",
-        "cores": 2,
-        "system": "Linux x86_64",
-    },
+    "surroundings": SURROUNDINGS,
 }
 PLANE = [
     {"users": users, "items": items, "resident_gb": 0.5 + users / 1e6 + 2.0 * items / 1e6}

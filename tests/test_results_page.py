@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from builders import SURROUNDINGS
 from click.testing import CliRunner
 
 from benchmarks.results import main, page_of
@@ -47,16 +48,7 @@ EVALUATION: dict[str, Any] = {
     "events_per_s": [1_234.5, 1_200.0],
     "peak_memory_mib": 700.0,
     "made_at": "2026-01-31T12:00:00+00:00",
-    "surroundings": {
-        "freshet": "0.1.0",
-        "python": "3.11.9",
-        "torch": "2.13.0",
-        "numpy": "2.4.6",
-        "river": "0.26.1",
-        "cpu": "A processor",
-        "cores": 2,
-        "system": "Linux x86_64",
-    },
+    "surroundings": SURROUNDINGS,
 }
 BENCHMARK = {
     "benchmark": "weightings",

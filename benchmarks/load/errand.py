@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
-from connectors.kafka_client import KafkaClient
+from benchmarks.message import Message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Errand:
+class Errand(Message):
     """One run at one pace.
 
     Attributes:
-        bootstrap: The broker.
         topic: Where to send events to, or where to read slates from.
         name: Of the run; event ids are `name-N`, N from 0 on.
         rate: Events a second.
@@ -25,7 +22,6 @@ class Errand:
         out: File for what was sent or read.
     """
 
-    bootstrap: str
     topic: str
     name: str
     rate: float
@@ -34,17 +30,3 @@ class Errand:
     users: int
     seed: int
     out: str
-
-    @property
-    def client(self) -> KafkaClient:
-        """The broker."""
-        return KafkaClient(bootstrap=self.bootstrap)
-
-    def arguments(self) -> list[str]:
-        """For the command line."""
-        return [json.dumps(asdict(self))]
-
-    @classmethod
-    def of(cls, arguments: Sequence[str]) -> Errand:
-        """The inverse of `arguments`."""
-        return cls(**json.loads(arguments[-1]))

@@ -5,22 +5,20 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from benchmarks.message import Message
 from benchmarks.rungs.profiler import Profiler
-from connectors.kafka_client import KafkaClient
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Course:
+class Course(Message):
     """What to read and how far.
 
     Attributes:
         rung: Its name.
-        bootstrap: The broker.
         topics: Names of the five topics, by their settings' names.
         group: A consumer group that nobody has used.
         state_dir: With the checkpoint to begin from.
@@ -30,27 +28,12 @@ class Course:
     """
 
     rung: str
-    bootstrap: str
     topics: dict[str, str]
     group: str
     state_dir: str
     warm_up: int
     events: int
     flames: tuple[str, ...] = ()
-
-    @property
-    def client(self) -> KafkaClient:
-        """The broker."""
-        return KafkaClient(bootstrap=self.bootstrap)
-
-    def arguments(self) -> list[str]:
-        """For the command line of the process."""
-        return [json.dumps(asdict(self))]
-
-    @classmethod
-    def of(cls, arguments: Sequence[str]) -> Course:
-        """The inverse of `arguments`."""
-        return cls(**json.loads(arguments[-1]))
 
 
 @dataclass(frozen=True, slots=True)
