@@ -94,13 +94,16 @@ class SharedModel:
     def tell(self, share: float, *, beginning: bool = False) -> Told | None:
         """What was learned since the last time; None where nothing was.
 
+        An event whose rows wait for a gradient step counts: they are this worker's to learn, whoever owns its partition
+        by then.
+
         Args:
             share: How much of the stream it learns from now.
             beginning: Whether to add what a worker begins with that has learned nothing yet.
         """
         self._share = share or self._share  # of what was learned before the last partition was given up
         contribution = self.learner.contribute(self._share)
-        if not contribution:
+        if not contribution and not self._untold:
             return None
         self._behind = False
         self._know(self.writer, self._known.get(self.writer, 0) + 1)

@@ -170,6 +170,18 @@ def test_who_takes_over_does_not_learn_what_the_former_owner_told() -> None:
     assert (done.step.events, done.step.followed) == (4, 12)
 
 
+def test_events_that_wait_for_a_step_are_told_of_and_nobody_else_learns_them() -> None:
+    """Else whoever takes their partition over learns them too, and those who wait for their offsets wait for ever."""
+    (ann, bea), topic = (worker("ann"), worker("bea")), Topic()
+    step_both((ann, bea), clicks(0, 2))
+    topic.take(ann.tell(0.5))
+    assert shared(ann).learned == {0: 2}
+    bea.merge(topic.since(bea))
+    assert shared(bea).learned == {0: 2}
+    assert not shared(bea).learns(0, 1)
+    assert ann.tell(0.5) is None, "there is nothing new"
+
+
 def test_offsets_of_a_former_topic_mean_nothing_and_its_model_does() -> None:
     topic, ann = Topic(), worker("ann")
     ann.process(clicks(0, 12), NOW_MS)
