@@ -63,8 +63,15 @@ _WIDTH = 180  # where no terminal says how wide it is
 @click.option(
     "--only", multiple=True, help="One of its parts, for those that have some; may be given several times."
 )
+@click.option("--minutes", type=click.FloatRange(min=0.5), help="How long, for those that go on for a while.")
 def main(
-    name: str, quick: bool, as_json: bool, logs: tuple[Path, ...], seeds: int | None, only: tuple[str, ...]
+    name: str,
+    quick: bool,
+    as_json: bool,
+    logs: tuple[Path, ...],
+    seeds: int | None,
+    only: tuple[str, ...],
+    minutes: float | None,
 ) -> None:
     """Run one benchmark; compare only figures of one run, since machines are noisy.
 
@@ -73,7 +80,7 @@ def main(
     benchmark = importlib.import_module(f"benchmarks.{name}")
     measure = benchmark.measure
     taken = inspect.signature(measure).parameters
-    given = {"logs": logs, "seeds": seeds, "only": only}
+    given = {"logs": logs, "seeds": seeds, "only": only, "minutes": minutes}
     for option, value in given.items():
         if value and option not in taken:
             raise click.UsageError(f"{name} takes no --{option}")

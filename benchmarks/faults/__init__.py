@@ -7,7 +7,7 @@ import logging
 import shutil
 import tempfile
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -111,8 +111,14 @@ FAULTS: dict[str, Fault] = {
 }
 
 
-def measure(quick: bool, only: tuple[str, ...] = ()) -> list[dict[str, Any]]:
-    """One row a fault; `went_wrong` is empty where everything was as required."""
+def measure(quick: bool, only: tuple[str, ...] = (), minutes: float | None = None) -> list[dict[str, Any]]:
+    """One row a fault; `went_wrong` is empty where everything was as required.
+
+    Args:
+        quick: Each a few times, and a short soak.
+        only: Names of `FAULTS`; all where there are none.
+        minutes: How long the soak takes; as `quick` says where it is None.
+    """
     if unknown := set(only) - FAULTS.keys():
         raise click.UsageError(f"No fault {', '.join(sorted(unknown))}; there are {', '.join(FAULTS)}.")
     click.echo(f"The seed is {_SEED}.", err=True)
@@ -122,17 +128,26 @@ def measure(quick: bool, only: tuple[str, ...] = ()) -> list[dict[str, Any]]:
     try:
         broker = Broker(folder / "broker")
         try:
-            return asyncio.run(_measured(broker, folder, quick, only or tuple(FAULTS)))
+            return asyncio.run(_measured(broker, folder, _faults(minutes), quick, only or tuple(FAULTS)))
         finally:
             broker.stop()
     finally:
         shutil.rmtree(folder)
 
 
-async def _measured(broker: Broker, folder: Path, quick: bool, only: tuple[str, ...]) -> list[dict[str, Any]]:
+def _faults(minutes: float | None) -> dict[str, Fault]:
+    if minutes is None:
+        return FAULTS
+    as_long = partial(soak, duration_s=60.0 * minutes)
+    return FAULTS | {"soak": replace(FAULTS["soak"], run=as_long, run_quick=as_long)}
+
+
+async def _measured(
+    broker: Broker, folder: Path, faults: dict[str, Fault], quick: bool, only: tuple[str, ...]
+) -> list[dict[str, Any]]:
     rows = []
     for name in only:
-        fault = FAULTS[name]
+        fault = faults[name]
         times = fault.times_quick if quick else fault.times
         tally = Tally(fault.what, fault.required, times, fault.limit_s)
         run = fault.run_quick if quick and fault.run_quick is not None else fault.run
