@@ -26,7 +26,6 @@ from learners.counts.neighbours import share_factors
 from learners.counts.own_items import find_pair
 from learners.event_batch import FloatArray, Histories, IntArray
 from learners.row_index import ABSENT
-from learners.state_arrays import grown
 
 SOURCES: tuple[str, ...] = ("repeat", "transition", "together", "neural", "popularity", "new")
 """Candidate sources; where several bring an item, the first of them is named."""
@@ -108,9 +107,6 @@ class CandidateRetrieval:
         self._counts = counts
         self._limit = limit
         self._exclude_seen = exclude_seen
-        self._stamps: IntArray = np.zeros(16, np.int64)
-        self._slots: IntArray = np.zeros(16, np.int64)
-        self._stamp = 0
 
     def retrieve(
         self, histories: Histories, nearest: IntArray, new: IntArray | None = None, *, rest: bool = False
@@ -142,7 +138,7 @@ class CandidateRetrieval:
             nearest,
             new,
             self._exclude_seen,
-            *self._marks(S),
+            *self._counts.stamps(S),
             np.empty((most, EVIDENCE), np.float32),
             rows,
             evidence,
@@ -179,7 +175,7 @@ class CandidateRetrieval:
             sequence,
             item_rows,
             order,
-            *self._marks(B),
+            *self._counts.stamps(B),
             evidence,
         )
         return Candidates(
@@ -188,14 +184,6 @@ class CandidateRetrieval:
             sources=np.zeros((B, 1), np.uint8),
             rest=np.zeros((B, 0), np.int64),
         )
-
-    def _marks(self, needed: int) -> tuple[IntArray, IntArray, int]:
-        """Tables of stamps and slots with a row for every item, and the first of `needed` unused stamps."""
-        items = len(self._counts.popularity.arrays.last_s)
-        self._stamps, self._slots = grown(self._stamps, items), grown(self._slots, items)
-        first = self._stamp + 1
-        self._stamp += needed
-        return self._stamps, self._slots, first
 
 
 @compiled

@@ -13,7 +13,7 @@ from learners.counts.expectations import HALF_LIVES_CHOICES, over_expectation
 from learners.counts.habits import AGE, POPULARITY, REPEATS, SILENCE
 from learners.counts.neighbours import share_factors
 from learners.counts.own_items import Pairs, find_pair
-from learners.counts.popularity import DECAYS, TIMED, PopularityArrays, popularity_of
+from learners.counts.popularity import DECAYS, TIMED, popularity_of
 from learners.event_batch import FloatArray, Histories, IntArray
 from learners.row_index import ABSENT
 
@@ -80,12 +80,22 @@ _COMPANIONS_0 = NAMES.index("companions_1w")
 _WAYS_0 = NAMES.index("transition_ways")
 _OWN_0 = NAMES.index("own_count")
 _AGES_0 = NAMES.index("first_age")
+_SINCE_0 = NAMES.index("first_after_last")
 _CHOOSERS_0 = NAMES.index("choosers")
 _HABITS_0 = NAMES.index("newer_than_habit")
 _USER_0 = NAMES.index("user_gap")
 _USERS = len(_USER_NAMES)
 _NEURAL = COUNTS
 _LASTING = TIMED - 1
+
+_AGES = _SINCE_0 - _AGES_0
+_CHOSEN = _HABITS_0 - _CHOOSERS_0
+_FIRST_AGE_EVENTS = DECAYS + 2
+_LASTING_COUNT = DECAYS + _AGES + _CHOSEN
+_EVENTS_AGO = _LASTING_COUNT + 1
+_FACTS = _EVENTS_AGO + 2
+"""What is said of an item alone: `popularity_*`, the four ages, `choosers` and what follows; then what is compared with
+habits and with other items: its lasting popularity, and how many events ago it was first and last chosen."""
 
 
 def ranking_features(
@@ -108,6 +118,9 @@ def ranking_features(
         counts.arrays,
         counts.popularity.events,
         counts.expectations.ranked,
+        np.argsort(histories.now_s, kind="stable"),
+        *counts.stamps(S),
+        np.empty((S * C, _FACTS), np.float32),
         candidates.rows,
         candidates.evidence,
         histories.users,
@@ -117,7 +130,7 @@ def ranking_features(
         histories.lengths,
         features,
     )
-    logs = features[:, :, :_LOGS]
+    logs = features[:, :, _EVIDENCE_0:_LOGS]
     np.log(logs + _FLOOR, out=logs)
     features[:, :, _NEURAL] = neural
     filled = candidates.rows != ABSENT
@@ -133,6 +146,11 @@ def _describe(
     counts: CountArrays,
     events: int,
     ranked: int,
+    order: IntArray,
+    stamps: IntArray,
+    places: IntArray,
+    first_stamp: int,
+    facts: FloatArray,
     rows: IntArray,
     evidence: FloatArray,
     users: IntArray,
@@ -142,34 +160,76 @@ def _describe(
     lengths: IntArray,
     out: FloatArray,
 ) -> None:
-    """Fill (S, C, F) but for the logarithms and the neural columns."""
-    S, C = rows.shape
-    of_user = np.zeros(_USERS, np.float32)
-    for s in range(S):
+    """Fill (S, C, F) but for the logarithms of evidence and company, and the neural columns.
+
+    Many sequences have the same candidates: what is said of an item alone is found out once a second of the events'
+    time, for which `order` brings together the sequences of a second. `facts` (S C, FACTS) is room for it.
+    """
+    C = rows.shape[1]
+    of_user, last_ago = np.zeros(_USERS, np.float32), np.zeros(2, np.float32)
+    stamp, found, second = first_stamp - 1, 0, -np.inf
+    for s in order:
         user, now, history = users[s], now_s[s], histories[s]
+        if np.floor(now) != second:
+            second = np.floor(now)
+            stamp += 1
         _tell_user(counts.habits, user, history, ages_s[s], lengths[s], of_user)
-        _bring_close(counts.companions, user, now)
+        if history[-1] != ABSENT:
+            last_ago[0] = events - counts.popularity.first_n[history[-1]]
+            last_ago[1] = events - counts.popularity.last_n[history[-1]]
+        has_company = _bring_close(counts.companions, user, now)
         for c in range(C):
             row = rows[s, c]
             if row == ABSENT:
                 continue
             x = out[s, c]
-            for decay in range(DECAYS):
-                x[decay] = popularity_of(counts.popularity, row, decay, now, events)
-            for e in range(WAYS.start):  # an assignment of slices takes longer than all the rest
+            if stamps[row] != stamp:
+                stamps[row], places[row] = stamp, found
+                _tell_item(counts, row, second, events, ranked, facts[found])
+                found += 1
+            of_item = facts[places[row]]
+            for decay in range(DECAYS):  # an assignment of slices takes longer than all the rest
+                x[decay] = of_item[decay]
+            for n in range(_AGES):
+                x[_AGES_0 + n] = of_item[DECAYS + n]
+            for n in range(_CHOSEN):
+                x[_CHOOSERS_0 + n] = of_item[DECAYS + _AGES + n]
+            for e in range(WAYS.start):
                 x[_EVIDENCE_0 + e] = evidence[s, c, e]
-            _tell_company(counts.companions, row, x[_COMPANIONS_0:_WAYS_0])
+            if has_company:
+                _tell_company(counts.companions, row, x[_COMPANIONS_0:_WAYS_0])
             x[_WAYS_0] = np.log1p(evidence[s, c, WAYS.start])
             x[_WAYS_0 + 1] = np.log1p(evidence[s, c, WAYS.start + 1])
             _tell_own(counts.own, user, row, history, now, x[_OWN_0:_AGES_0])
-            _tell_ages(counts.popularity, row, history[-1], now, events, x[_AGES_0:_CHOOSERS_0])
-            x[_CHOOSERS_0] = np.log1p(float(counts.companions.chosen[row])) / 3.0
-            for h in range(len(HALF_LIVES_CHOICES)):
-                x[_CHOOSERS_0 + 1 + h] = np.log(over_expectation(counts.expectations, row, h, ranked))
+            if history[-1] != ABSENT:
+                _tell_since(of_item, last_ago, x[_SINCE_0:_CHOOSERS_0])
             if user < len(counts.habits):
-                _compare_habit(counts.habits[user], counts.popularity, row, events, x)
+                _compare_habit(counts.habits[user], of_item, x[_HABITS_0:_USER_0])
             x[_USER_0:_NEURAL] = of_user
         _send_away(counts.companions, user)
+
+
+@compiled
+def _tell_item(
+    counts: CountArrays, row: int, now_s: float, events: int, ranked: int, out: FloatArray
+) -> None:
+    """What is the same for all users: popularity, ages in time and in events, how often it is chosen, in `_FACTS`."""
+    popularity = counts.popularity
+    for decay in range(DECAYS):
+        count = popularity_of(popularity, row, decay, now_s, events)
+        out[decay] = np.log(np.float32(count) + _FLOOR)
+        if decay == _LASTING:
+            out[_LASTING_COUNT] = np.log1p(count)
+    out[DECAYS], out[DECAYS + 1] = 0.0, 0.0
+    if popularity.last_s[row] != -np.inf:
+        out[DECAYS] = np.log1p(max(now_s - popularity.first_s[row], 0.0) / 60.0) / 10.0
+        out[DECAYS + 1] = np.log1p(max(now_s - popularity.last_s[row], 0.0) / 60.0) / 10.0
+    out[_EVENTS_AGO], out[_EVENTS_AGO + 1] = events - popularity.first_n[row], events - popularity.last_n[row]
+    out[DECAYS + 2] = np.log1p(out[_EVENTS_AGO]) / 8.0
+    out[DECAYS + 3] = np.log1p(out[_EVENTS_AGO + 1]) / 8.0
+    out[DECAYS + _AGES] = np.log1p(float(counts.companions.chosen[row])) / 3.0
+    for h in range(len(HALF_LIVES_CHOICES)):
+        out[DECAYS + _AGES + 1 + h] = np.log(over_expectation(counts.expectations, row, h, ranked))
 
 
 @compiled
@@ -196,17 +256,18 @@ def _tell_user(
 
 
 @compiled
-def _bring_close(companions: CompanionArrays, user: int, now_s: float) -> None:
-    """Write the user's companions' shares where `_tell_company` looks for them."""
+def _bring_close(companions: CompanionArrays, user: int, now_s: float) -> bool:
+    """Write the user's companions' shares where `_tell_company` looks for them; returns whether there are any."""
     table = companions.of_users
-    if user >= len(table.rows):
-        return
+    if user >= len(table.rows) or table.rows[user, 0] == ABSENT:
+        return False
     factors = np.empty(companions.closeness.shape[1], np.float32)
     share_factors(table, user, now_s, factors)
     for m in range(table.rows.shape[1]):
         if table.rows[user, m] == ABSENT:
             break
         companions.closeness[table.rows[user, m]] = table.weights[user, m] * factors
+    return True
 
 
 @compiled
@@ -262,29 +323,18 @@ def _tell_own(own: Pairs, user: int, row: int, history: IntArray, now_s: float, 
 
 
 @compiled
-def _tell_ages(
-    popularity: PopularityArrays, row: int, last: int, now_s: float, events: int, out: FloatArray
-) -> None:
-    """Ages of an item in time and in events, and what lies between it and the user's last item."""
-    if popularity.last_s[row] != -np.inf:
-        out[0] = np.log1p(max(now_s - popularity.first_s[row], 0.0) / 60.0) / 10.0
-        out[1] = np.log1p(max(now_s - popularity.last_s[row], 0.0) / 60.0) / 10.0
-    out[2] = np.log1p(float(events - popularity.first_n[row])) / 8.0
-    out[3] = np.log1p(float(events - popularity.last_n[row])) / 8.0
-    if last == ABSENT:
-        return
-    between = float(popularity.first_n[row] - popularity.first_n[last])
-    out[5] = np.log1p(abs(between)) / 8.0
-    out[4] = out[5] if between > 0.0 else -out[5]
-    between = float(popularity.last_n[row] - popularity.last_n[last])
-    out[6] = np.log1p(abs(between)) / 8.0 * (1.0 if between > 0.0 else -1.0)
+def _tell_since(of_item: FloatArray, last_ago: FloatArray, out: FloatArray) -> None:
+    """What lies between an item and the user's last one, by first and by last choices, in events."""
+    between = last_ago[0] - of_item[_EVENTS_AGO]
+    out[1] = np.log1p(abs(between)) / 8.0
+    out[0] = out[1] if between > 0.0 else -out[1]
+    between = last_ago[1] - of_item[_EVENTS_AGO + 1]
+    out[2] = np.log1p(abs(between)) / 8.0 * (1.0 if between > 0.0 else -1.0)
 
 
 @compiled
-def _compare_habit(
-    habit: FloatArray, popularity: PopularityArrays, row: int, events: int, x: FloatArray
-) -> None:
+def _compare_habit(habit: FloatArray, of_item: FloatArray, out: FloatArray) -> None:
     """How an item differs from what the user usually chooses."""
-    x[_HABITS_0] = (np.log1p(float(events - popularity.first_n[row])) - habit[AGE]) / 8.0
-    x[_HABITS_0 + 1] = (np.log1p(float(events - popularity.last_n[row])) - habit[SILENCE]) / 8.0
-    x[_HABITS_0 + 2] = (np.log1p(x[_LASTING]) - habit[POPULARITY]) / 4.0
+    out[0] = of_item[_FIRST_AGE_EVENTS] - habit[AGE] / 8.0
+    out[1] = of_item[_FIRST_AGE_EVENTS + 1] - habit[SILENCE] / 8.0
+    out[2] = (of_item[_LASTING_COUNT] - habit[POPULARITY]) / 4.0

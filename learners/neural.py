@@ -29,6 +29,7 @@ from learners.task_axes import TaskAxes
 
 _ITEM_SCALE = 0.1
 _CONTEXT_VECTORS = "encoder.context.weight"
+_SEARCHED_AT_ONCE = 32  # users: so many scores of all items stay in the processor's cache
 _EXACT_SEARCH = 20_000  # items; beyond, the search covers the latest that many
 
 
@@ -146,8 +147,9 @@ class NeuralModel:
             return np.zeros((len(users), 0), np.int64)
         known = known[-_EXACT_SEARCH:]
         with torch.no_grad():
-            found = nearest(users, self._outputs.take(self._tensor(known)), count)
-        rows: IntArray = known[found.cpu().numpy()]
+            items = self._outputs.take(self._tensor(known))
+            found = [nearest(some, items, count) for some in torch.split(users, _SEARCHED_AT_ONCE)]
+        rows: IntArray = known[torch.cat(found).cpu().numpy()]
         return rows
 
     def scores(self, users: Tensor, rows: IntArray) -> FloatArray:

@@ -135,6 +135,28 @@ class LearnerConfig:
     seed: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Query:
+    """What is sought for S sequences.
+
+    Attributes:
+        histories: As far as anybody may look back.
+        users: (S, D) tensor of user vectors.
+        nearest: (S, T) the items nearest to them.
+    """
+
+    histories: Histories
+    users: Any
+    nearest: IntArray
+
+    def __len__(self) -> int:
+        return len(self.histories)
+
+    def take(self, index: IntArray) -> _Query:
+        """What is sought for the sequences at `index`."""
+        return _Query(self.histories.take(index), self.users[index], self.nearest[index])
+
+
 class OnlineLearner:
     """See `learners.learner.Learner`.
 
@@ -222,8 +244,7 @@ class OnlineLearner:
         targets = self._ranked(np.flatnonzero(batch.target & (batch.position < 0) & batch.own))
         sequences, sequence = np.unique(batch.sequence[targets], return_inverse=True)
         histories = batch.histories.take(sequences)
-        users = self._neural.user_vectors(histories)
-        candidates, features, scores = self._rank(histories, users, rest=True)
+        candidates, features, scores = self._rank(self._query(histories), rest=True)
         candidates, features, scores = candidates.take(sequence), features[sequence], scores[sequence]
         chosen = batch.item_rows[targets]
         own = ranks = pessimistic_ranks(*candidates.with_rest(scores), chosen)
@@ -252,8 +273,7 @@ class OnlineLearner:
 
     def _served_ranks(self, histories: Histories, sequence: IntArray, chosen: IntArray) -> IntArray:
         """(T,) ranks of chosen items as a slate would have them, of S histories of which something is hidden."""
-        seen = self._view.of(histories)
-        candidates, _, scores = self._rank(seen, self._neural.user_vectors(seen), rest=True)
+        candidates, _, scores = self._rank(self._query(self._view.of(histories)), rest=True)
         candidates, scores = candidates.take(sequence), scores[sequence]
         return pessimistic_ranks(*candidates.with_rest(scores), chosen)
 
@@ -261,39 +281,32 @@ class OnlineLearner:
         """See `Learner`."""
         # What is no choice and no label comes into histories unseen.
         self._ensure(histories.item_rows, histories)
-        if len(histories) <= _SLATES_AT_A_TIME:
-            return self._slates(histories, size, self._explore_rng)
-        parts = -(-len(histories) // _SLATES_AT_A_TIME)
-        return Slates.joined(
-            [
-                self._slates(histories.take(some), size, self._explore_rng)
-                for some in np.array_split(np.arange(len(histories)), parts)
-            ]
-        )
+        query = self._query(self._view.of(histories))
+        parts = np.array_split(np.arange(len(query)), -(-len(query) // _SLATES_AT_A_TIME) or 1)
+        slates = [
+            self._slates(histories.take(some), query.take(some), size, self._explore_rng) for some in parts
+        ]
+        return Slates.joined(slates) if len(slates) > 1 else slates[0]
 
     def preview(self, histories: Histories, size: int) -> Slates:
         """See `Learner`. Items without vectors yet are left out of histories: to draw them would change what comes."""
         rows = histories.item_rows
         known = replace(histories, item_rows=np.where(rows < self._neural.rows, rows, ABSENT))
         self._counts.ensure(int(histories.users.max(initial=-1)) + 1, self._neural.rows)
-        return self._slates(known, size, deepcopy(self._explore_rng))
+        return self._slates(known, self._query(self._view.of(known)), size, deepcopy(self._explore_rng))
 
-    def _slates(self, histories: Histories, size: int, rng: np.random.Generator) -> Slates:
-        """Slates for users at moments; `rng` is the source of what is explored."""
-        whole, histories = histories, self._view.of(histories)
-        users = self._neural.user_vectors(histories)
+    def _slates(self, histories: Histories, query: _Query, size: int, rng: np.random.Generator) -> Slates:
+        """Slates for users at moments, who are asked for by `query`; `rng` is the source of what is explored."""
         new = None
         if self.config.slates.exploration.new_share > 0.0:
-            new = self._newcomers.draw(len(histories), _NEW_ITEMS, rng)
-        candidates, features, scores = self._rank(histories, users, new)
-        barred = self._filters.barred(candidates.rows, whole)
+            new = self._newcomers.draw(len(query), _NEW_ITEMS, rng)
+        candidates, features, scores = self._rank(query, new)
+        barred = self._filters.barred(candidates.rows, histories)
         scores = np.where(barred >= 0, -np.inf, scores).astype(np.float32)
         top = shortlist(scores, candidates.sources, max(_SCORED_BY_TASKS, size))
         ranked = np.take_along_axis(scores, top, axis=1)
         rows = np.where(np.isfinite(ranked), np.take_along_axis(candidates.rows, top, axis=1), ABSENT)
-        foreseen, inputs = self._foresee(
-            histories, users, rows, np.take_along_axis(features, top[:, :, None], axis=1)
-        )
+        foreseen, inputs = self._foresee(query, rows, np.take_along_axis(features, top[:, :, None], axis=1))
         scored = Scored(
             rows=rows,
             sources=np.take_along_axis(candidates.sources, top, axis=1),
@@ -311,40 +324,43 @@ class OnlineLearner:
             trained=self._evidence() > 0.0,
             sources=composed.sources,
             placed=composed.placed,
-            because=reasons(composed.rows, histories, self._counts.transitions),
+            because=reasons(composed.rows, query.histories, self._counts.transitions),
             propensity=composed.propensity,
             removed=removed,
             new=np.isin(composed.rows, self._newcomers.rows),
         )
 
-    def _foresee(
-        self, histories: Histories, users: Any, rows: IntArray, features: FloatArray
-    ) -> tuple[FloatArray, FloatArray]:
+    def _foresee(self, query: _Query, rows: IntArray, features: FloatArray) -> tuple[FloatArray, FloatArray]:
         """What the heads say of (S, N) items, (S, N, K), and what they take in beside vectors, (S, N, I)."""
         S, N = rows.shape
         items = np.maximum(rows, 0).ravel()
         known = self._pairs.with_rates(
-            histories, np.repeat(np.arange(S), N), items, features.reshape(S * N, len(NAMES))
+            query.histories, np.repeat(np.arange(S), N), items, features.reshape(S * N, len(NAMES))
         )
         inputs = self._pairs.scaled(known)
         foreseen = self._neural.multitask.calibrated(
             self._neural.task_logits(
-                users.repeat_interleave(N, dim=0), items, np.zeros(S * N, np.int64), inputs
+                query.users.repeat_interleave(N, dim=0), items, np.zeros(S * N, np.int64), inputs
             )
         )
         return foreseen.reshape(S, N, len(self.tasks)), inputs.reshape(S, N, inputs.shape[1])
 
+    def _query(self, histories: Histories) -> _Query:
+        """What is sought for S sequences."""
+        users = self._neural.user_vectors(histories)
+        nearest = self._neural.nearest(users, self._counts.popularity.known_rows, self.config.nearest)
+        return _Query(histories, users, nearest)
+
     def _rank(
-        self, histories: Histories, users: Any, new: IntArray | None = None, *, rest: bool = False
+        self, query: _Query, new: IntArray | None = None, *, rest: bool = False
     ) -> tuple[Candidates, FloatArray, FloatArray]:
         """Candidates of S sequences, their features (S, C, F) and the ranker's scores (S, C)."""
-        if not len(histories):  # a step of impressions alone: no need to ask a network about nobody
+        if not len(query):  # a step of impressions alone: no need to ask a network about nobody
             nobody = no_candidates(0)
             return nobody, np.zeros((0, 1, len(NAMES)), np.float32), np.zeros((0, 1), np.float32)
-        nearest = self._neural.nearest(users, self._counts.popularity.known_rows, self.config.nearest)
-        candidates = self._retrieval.retrieve(histories, nearest, new, rest=rest)
-        neural = self._neural.scores(users, candidates.rows)
-        features = ranking_features(candidates, histories, self._counts, neural)
+        candidates = self._retrieval.retrieve(query.histories, query.nearest, new, rest=rest)
+        neural = self._neural.scores(query.users, candidates.rows)
+        features = ranking_features(candidates, query.histories, self._counts, neural)
         return candidates, features, self._ranker.score(features, candidates.rows != ABSENT)
 
     def describe(

@@ -145,6 +145,18 @@ def test_those_who_chose_one_item_do_not_stand_in_each_others_way(many: str) -> 
     assert probes(own) < 3.0
 
 
+def test_masks_tell_most_pairs_that_are_not_there() -> None:
+    own, rng = OwnItems(100_000), np.random.default_rng(0)
+    users, rows = rng.integers(0, 2_000, 20_000), rng.integers(0, 50_000, 20_000)
+    own.learn_many(users, rows, np.full(20_000, START_S))
+    others = rng.integers(0, 50_000, 20_000)
+    passed = 0
+    for user, row in zip(users, others, strict=True):
+        place, bit = own_items._masked(own.arrays, user, row)
+        passed += bool(own.arrays.masks[place] & bit)
+    assert passed < 0.25 * len(others)
+
+
 def test_pairs_that_meet_in_a_slot_are_told_apart_also_around_the_end() -> None:
     own = OwnItems(100)
     size = len(own.arrays.keys)
@@ -227,7 +239,9 @@ def test_compiled_and_interpreted_agree(steps: Steps) -> None:
 def test_the_slot_of_a_key_is_the_same_for_compiler_and_interpreter(keys: list[int]) -> None:
     compiled, interpreted = (own_items._table(64) for _ in range(2))
     ones = np.ones(len(keys), np.float32)
-    pairs = Pairs(np.array(keys, np.int64), ones, ones.astype(np.float64), ones.astype(np.uint8))
+    pairs = Pairs(
+        np.array(keys, np.int64), ones, ones.astype(np.float64), ones.astype(np.uint8), compiled.masks[:0]
+    )
     own_items._insert(compiled, pairs)
     own_items._insert.py_func(interpreted, pairs)
     for one, other in zip(compiled, interpreted, strict=True):
@@ -237,3 +251,5 @@ def test_the_slot_of_a_key_is_the_same_for_compiler_and_interpreter(keys: list[i
             assert own_items._slot(compiled, np.int64(key)) == own_items._slot.py_func(
                 compiled, np.int64(key)
             )
+            user, row = np.int64(key >> 32), np.int64(key & 0xFFFFFFFF)
+            assert own_items._masked(compiled, user, row) == own_items._masked.py_func(compiled, user, row)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from builders import event
 
-from learners import candidates, features, reasons
+from learners import candidates, features, reasons, standardiser
 from learners.counts import counts, expectations, neighbours, popularity
 from stream.assembly import build_pipeline, build_states
 from stream.settings import load
@@ -18,6 +18,7 @@ def test_nothing_is_left_to_be_compiled_for_the_first_events() -> None:
         candidates._describe,
         features._describe,
         reasons._reasons,
+        standardiser._transform,
         counts._learn_pairwise,
         popularity._learn_many,
         expectations._learn_many,

@@ -17,6 +17,7 @@ from learners.counts.own_items import OwnItems, Pairs, find_pair, remember_pair
 from learners.counts.popularity import TIMED, Popularity, PopularityArrays, popularity_of
 from learners.event_batch import FloatArray, IntArray
 from learners.row_index import ABSENT
+from learners.stamps import Stamps
 from learners.state_arrays import Arrays, grown, nest, unnest
 from learners.state_changes import CHANGED, LiveState, Marks, Table, whole
 
@@ -78,6 +79,7 @@ class Counts:
         self.companions = Companions()
         self.own = OwnItems(max_pairs)
         self.expectations = Expectations()
+        self._stamps = Stamps()
         self._habits = empty_habits(16)
         self._habits_marks: Marks = np.zeros(16, np.uint8)
 
@@ -104,6 +106,10 @@ class Counts:
         self.expectations.ensure(items)
         self._habits = grown(self._habits, users)
         self._habits_marks = grown(self._habits_marks, users)
+
+    def stamps(self, needed: int) -> tuple[IntArray, IntArray, int]:
+        """See `Stamps.take`, for all items that there is room for."""
+        return self._stamps.take(len(self.popularity.arrays.last_s), needed)
 
     def learn_many(
         self, users: IntArray, rows: IntArray, now_s: NDArray[np.float64], histories: IntArray

@@ -18,6 +18,7 @@ _SMALLEST = 1 << 10
 _FULL = 0.6  # share of slots in use at which the table grows or lets go of old pairs
 _KEPT = 0.75  # share of the pairs that stay when it lets go
 _USER_BITS = 32
+_SLOTS_A_MASK = 8
 _MIX = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio: Fibonacci hashing (Knuth, vol. 3, 6.4)
 
 
@@ -29,19 +30,22 @@ class Pairs(NamedTuple):
         counts: (Z,) how often the user chose the item.
         last_s: (Z,) when last, seconds.
         marks: (Z,) which pairs changed since they were saved.
+        masks: (Z / 8,) bits of items that users of a place have, and perhaps of others: most pairs that are asked for
+            are not there, and a user's place lies near the processor where Z slots do not (Bloom, 1970).
     """
 
     keys: IntArray
     counts: FloatArray
     last_s: NDArray[np.float64]
     marks: Marks
+    masks: NDArray[np.uint64]
 
 
 class OwnItems:
     """Counts of pairs; beyond the bound, those that were not chosen for longest are forgotten.
 
     Args:
-        capacity: Most pairs between two batches; the table has up to five times as many slots of 21 bytes.
+        capacity: Most pairs between two batches; the table has up to five times as many slots of 22 bytes.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -115,7 +119,8 @@ class OwnItems:
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The inverse of `state_dict`."""
         pairs = unnest("pairs", arrays)
-        self._fill(Pairs(**pairs, marks=np.zeros(len(pairs["keys"]), np.uint8)), 0)
+        marks: Marks = np.zeros(len(pairs["keys"]), np.uint8)
+        self._fill(Pairs(**pairs, marks=marks, masks=np.zeros(0, np.uint64)), 0)
         self._removed = []
         self.evicted = int(arrays["evicted"][0])
 
@@ -126,11 +131,22 @@ def _table(size: int) -> Pairs:
         counts=np.zeros(size, np.float32),
         last_s=np.zeros(size),
         marks=np.zeros(size, np.uint8),
+        masks=np.zeros(size // _SLOTS_A_MASK, np.uint64),
     )
 
 
 def _some(pairs: Pairs, slots: IntArray) -> Pairs:
-    return Pairs(pairs.keys[slots], pairs.counts[slots], pairs.last_s[slots], pairs.marks[slots])
+    """Those in some slots, to be filled into a table."""
+    return Pairs(
+        pairs.keys[slots], pairs.counts[slots], pairs.last_s[slots], pairs.marks[slots], pairs.masks[:0]
+    )
+
+
+@compiled
+def _masked(pairs: Pairs, user: int, row: int) -> tuple[np.int64, np.uint64]:
+    """A user's place among the masks, and an item's bit."""
+    place = np.int64(((np.uint64(user) * _MIX) >> np.uint64(32)) & np.uint64(len(pairs.masks) - 1))
+    return place, np.uint64(1) << ((np.uint64(row) * _MIX) >> np.uint64(58))
 
 
 @compiled
@@ -147,6 +163,9 @@ def _slot(pairs: Pairs, key: np.int64) -> np.int64:
 @compiled
 def find_pair(pairs: Pairs, user: int, row: int) -> int:
     """The slot of a pair, negative where it is not there."""
+    place, bit = _masked(pairs, user, row)
+    if pairs.masks[place] & bit == 0:
+        return -1
     key = np.int64(user) << _USER_BITS | np.int64(row)
     slot = _slot(pairs, key)
     return int(slot) if pairs.keys[slot] == key else -1
@@ -163,6 +182,8 @@ def remember_pair(pairs: Pairs, user: int, row: int, now_s: float) -> int:
         pairs.last_s[slot] = max(pairs.last_s[slot], now_s)
         return 0
     pairs.keys[slot], pairs.counts[slot], pairs.last_s[slot] = key, 1.0, now_s
+    place, bit = _masked(pairs, user, row)
+    pairs.masks[place] |= bit
     return 1
 
 
@@ -172,3 +193,6 @@ def _insert(pairs: Pairs, others: Pairs) -> None:
         slot = _slot(pairs, others.keys[n])
         pairs.keys[slot], pairs.counts[slot] = others.keys[n], others.counts[n]
         pairs.last_s[slot], pairs.marks[slot] = others.last_s[n], others.marks[n]
+        key = others.keys[n]
+        place, bit = _masked(pairs, key >> _USER_BITS, key & ((1 << _USER_BITS) - 1))
+        pairs.masks[place] |= bit
