@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 import benchmarks.faults
 from benchmarks.__main__ import main
-from benchmarks.faults.damage import not_noticed
+from benchmarks.faults.damage import finished_folders, not_noticed
 from benchmarks.faults.events import log, shoppers
 from benchmarks.faults.tally import Tally
 from benchmarks.faults.team import stale, started_again, unanswered
@@ -42,6 +42,14 @@ def test_a_last_event_without_an_answer_is_found() -> None:
     answers = [slate(event.event_id, event.user_id) for event in events]
     assert unanswered(answers, events) == []
     assert unanswered(answers[:1], events) == ["u7: the last slate answers nothing, not e1"]
+
+
+def test_what_a_merge_had_begun_when_it_was_killed_is_not_there_to_be_damaged(tmp_path: Path) -> None:
+    for name in ("000000000011.full", "000000000012.delta", "000000000012.full"):
+        (tmp_path / name).mkdir()
+    for name in ("000000000011.full", "000000000012.delta"):
+        (tmp_path / name / "manifest.json").touch()
+    assert [folder.name for folder in finished_folders(tmp_path, 12)] == ["000000000012.delta"]
 
 
 @pytest.mark.parametrize(

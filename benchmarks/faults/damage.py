@@ -15,6 +15,7 @@ from benchmarks.faults.place import Place
 from benchmarks.faults.shop import Shop
 from benchmarks.faults.tally import Tally
 from stream.assembly import checkpoint_store
+from stream.checkpoints import manifest as manifests
 from stream.checkpoints.folder import Entry
 
 _CHECKPOINTS = 3
@@ -76,18 +77,23 @@ def _damaged(place: Place, how: Callable[[Path, random.Random], None], rng: rand
     manifest = checkpoint_store(place.settings).latest_manifest()
     assert manifest is not None
     root = place.settings.state_dir / "checkpoints"
-    folders = [folder for folder in sorted(root.iterdir()) if _number(folder) == manifest.number]
     names = []
-    for folder in folders:
+    for folder in finished_folders(root, manifest.number):
         file = rng.choice(sorted(folder.iterdir()))
         how(file, rng)
         names.append(f"{folder.name}/{file.name}")
     return manifest.number, " and ".join(names)
 
 
-def _number(folder: Path) -> int | None:
-    entry = Entry.of(folder.name)
-    return entry.number if entry is not None else None
+def finished_folders(root: Path, number: int) -> list[Path]:
+    """The folders of a checkpoint; not what a merge had begun to write when the worker was killed."""
+    return [
+        folder
+        for folder in sorted(root.iterdir())
+        if (entry := Entry.of(folder.name)) is not None
+        and entry.number == number
+        and (folder / manifests.NAME).is_file()
+    ]
 
 
 def not_noticed(log: str, number: int) -> list[str]:
