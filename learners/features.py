@@ -90,10 +90,12 @@ _LASTING = TIMED - 1
 
 _AGES = _SINCE_0 - _AGES_0
 _CHOSEN = _HABITS_0 - _CHOOSERS_0
-_FIRST_AGE_EVENTS = DECAYS + 2
-_LASTING_COUNT = DECAYS + _AGES + _CHOSEN
-_EVENTS_AGO = _LASTING_COUNT + 1
-_FACTS = _EVENTS_AGO + 2
+
+_FACT_AGES = DECAYS
+_FACT_CHOSEN = _FACT_AGES + _AGES
+_FACT_LASTING = _FACT_CHOSEN + _CHOSEN
+_FACT_EVENTS_AGO = _FACT_LASTING + 1
+_FACTS = _FACT_EVENTS_AGO + 2
 """What is said of an item alone: `popularity_*`, the four ages, `choosers` and what follows; then what is compared with
 habits and with other items: its lasting popularity, and how many events ago it was first and last chosen."""
 
@@ -191,9 +193,9 @@ def _describe(
             for decay in range(DECAYS):  # an assignment of slices takes longer than all the rest
                 x[decay] = of_item[decay]
             for n in range(_AGES):
-                x[_AGES_0 + n] = of_item[DECAYS + n]
+                x[_AGES_0 + n] = of_item[_FACT_AGES + n]
             for n in range(_CHOSEN):
-                x[_CHOOSERS_0 + n] = of_item[DECAYS + _AGES + n]
+                x[_CHOOSERS_0 + n] = of_item[_FACT_CHOSEN + n]
             for e in range(WAYS.start):
                 x[_EVIDENCE_0 + e] = evidence[s, c, e]
             if has_company:
@@ -219,17 +221,19 @@ def _tell_item(
         count = popularity_of(popularity, row, decay, now_s, events)
         out[decay] = np.log(np.float32(count) + _FLOOR)
         if decay == _LASTING:
-            out[_LASTING_COUNT] = np.log1p(count)
-    out[DECAYS], out[DECAYS + 1] = 0.0, 0.0
+            out[_FACT_LASTING] = np.log1p(count)
+    ago = out[_FACT_EVENTS_AGO:]
+    ago[0], ago[1] = events - popularity.first_n[row], events - popularity.last_n[row]
+    ages = out[_FACT_AGES:_FACT_CHOSEN]
+    ages[:] = 0.0
     if popularity.last_s[row] != -np.inf:
-        out[DECAYS] = np.log1p(max(now_s - popularity.first_s[row], 0.0) / 60.0) / 10.0
-        out[DECAYS + 1] = np.log1p(max(now_s - popularity.last_s[row], 0.0) / 60.0) / 10.0
-    out[_EVENTS_AGO], out[_EVENTS_AGO + 1] = events - popularity.first_n[row], events - popularity.last_n[row]
-    out[DECAYS + 2] = np.log1p(out[_EVENTS_AGO]) / 8.0
-    out[DECAYS + 3] = np.log1p(out[_EVENTS_AGO + 1]) / 8.0
-    out[DECAYS + _AGES] = np.log1p(float(counts.companions.chosen[row])) / 3.0
+        ages[0] = np.log1p(max(now_s - popularity.first_s[row], 0.0) / 60.0) / 10.0
+        ages[1] = np.log1p(max(now_s - popularity.last_s[row], 0.0) / 60.0) / 10.0
+    ages[2] = np.log1p(ago[0]) / 8.0
+    ages[3] = np.log1p(ago[1]) / 8.0
+    out[_FACT_CHOSEN] = np.log1p(float(counts.companions.chosen[row])) / 3.0
     for h in range(len(HALF_LIVES_CHOICES)):
-        out[DECAYS + _AGES + 1 + h] = np.log(over_expectation(counts.expectations, row, h, ranked))
+        out[_FACT_CHOSEN + 1 + h] = np.log(over_expectation(counts.expectations, row, h, ranked))
 
 
 @compiled
@@ -325,16 +329,16 @@ def _tell_own(own: Pairs, user: int, row: int, history: IntArray, now_s: float, 
 @compiled
 def _tell_since(of_item: FloatArray, last_ago: FloatArray, out: FloatArray) -> None:
     """What lies between an item and the user's last one, by first and by last choices, in events."""
-    between = last_ago[0] - of_item[_EVENTS_AGO]
+    between = last_ago[0] - of_item[_FACT_EVENTS_AGO]
     out[1] = np.log1p(abs(between)) / 8.0
     out[0] = out[1] if between > 0.0 else -out[1]
-    between = last_ago[1] - of_item[_EVENTS_AGO + 1]
+    between = last_ago[1] - of_item[_FACT_EVENTS_AGO + 1]
     out[2] = np.log1p(abs(between)) / 8.0 * (1.0 if between > 0.0 else -1.0)
 
 
 @compiled
 def _compare_habit(habit: FloatArray, of_item: FloatArray, out: FloatArray) -> None:
     """How an item differs from what the user usually chooses."""
-    out[0] = of_item[_FIRST_AGE_EVENTS] - habit[AGE] / 8.0
-    out[1] = of_item[_FIRST_AGE_EVENTS + 1] - habit[SILENCE] / 8.0
-    out[2] = (of_item[_LASTING_COUNT] - habit[POPULARITY]) / 4.0
+    out[0] = of_item[_FACT_AGES + 2] - habit[AGE] / 8.0
+    out[1] = of_item[_FACT_AGES + 3] - habit[SILENCE] / 8.0
+    out[2] = (of_item[_FACT_LASTING] - habit[POPULARITY]) / 4.0

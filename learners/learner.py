@@ -130,6 +130,8 @@ class Slates:
     @classmethod
     def joined(cls, parts: Sequence[Slates]) -> Slates:
         """The slates of all parts, one after the other; those of shorter parts get empty places."""
+        if len(parts) == 1:
+            return parts[0]
         N = max(part.item_rows.shape[1] for part in parts)
 
         def column(name: str) -> NDArray[Any]:

@@ -143,7 +143,7 @@ class NeuralModel:
 
     def nearest(self, users: Tensor, known: IntArray, count: int) -> IntArray:
         """The items nearest to each user: exact among `known` (N,) rows, (S, min(count, N)) of them."""
-        if not len(known) or not count:
+        if not len(users) or not len(known) or not count:
             return np.zeros((len(users), 0), np.int64)
         known = known[-_EXACT_SEARCH:]
         with torch.no_grad():

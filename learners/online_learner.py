@@ -283,10 +283,9 @@ class OnlineLearner:
         self._ensure(histories.item_rows, histories)
         query = self._query(self._view.of(histories))
         parts = np.array_split(np.arange(len(query)), -(-len(query) // _SLATES_AT_A_TIME) or 1)
-        slates = [
-            self._slates(histories.take(some), query.take(some), size, self._explore_rng) for some in parts
-        ]
-        return Slates.joined(slates) if len(slates) > 1 else slates[0]
+        return Slates.joined(
+            [self._slates(histories.take(some), query.take(some), size, self._explore_rng) for some in parts]
+        )
 
     def preview(self, histories: Histories, size: int) -> Slates:
         """See `Learner`. Items without vectors yet are left out of histories: to draw them would change what comes."""

@@ -12,6 +12,7 @@ import torch
 from batches import TASKS, choices, histories, shop
 from models import neural
 
+from learners.embedding_table import EmbeddingTable
 from learners.encoders import ENCODERS
 from learners.event_batch import EventBatch, FloatArray, IntArray
 from learners.features import PAIR_FEATURES
@@ -75,6 +76,15 @@ def test_the_nearest_are_those_with_the_largest_products() -> None:
     assert model.nearest(users, known, 99).shape == (3, 6)
     assert model.nearest(users, known[:0], 3).shape == (3, 0)
     assert model.nearest(users, known, 0).shape == (3, 0)
+
+
+def test_the_nearest_of_nobody_are_not_sought(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step of impressions alone has nobody to rank for, and to take all items' vectors would be most of it."""
+    model = neural()
+    model.ensure(40)
+    users = model.user_vectors(histories([[1, 2]]))
+    monkeypatch.setattr(EmbeddingTable, "take", None)
+    assert len(model.nearest(users[:0], np.arange(40), 3)) == 0
 
 
 def test_scores_are_inner_products() -> None:

@@ -15,8 +15,8 @@ from benchmarks.faults.place import Place
 from benchmarks.faults.shop import Shop
 from benchmarks.faults.tally import Tally
 from stream.assembly import checkpoint_store
-from stream.checkpoints import manifest as manifests
-from stream.checkpoints.folder import Entry
+from stream.checkpoints.chains import Chains
+from stream.checkpoints.place import Place as CheckpointPlace
 
 _CHECKPOINTS = 3
 """So many more stand there before one of them is damaged."""
@@ -87,13 +87,8 @@ def _damaged(place: Place, how: Callable[[Path, random.Random], None], rng: rand
 
 def finished_folders(root: Path, number: int) -> list[Path]:
     """The folders of a checkpoint; not what a merge had begun to write when the worker was killed."""
-    return [
-        folder
-        for folder in sorted(root.iterdir())
-        if (entry := Entry.of(folder.name)) is not None
-        and entry.number == number
-        and (folder / manifests.NAME).is_file()
-    ]
+    finished = sorted(Chains(CheckpointPlace(root)).finished())
+    return [root / entry.folder for entry in finished if entry.number == number]
 
 
 def not_noticed(log: str, number: int) -> list[str]:

@@ -18,6 +18,7 @@ _SMALLEST = 1 << 10
 _FULL = 0.6  # share of slots in use at which the table grows or lets go of old pairs
 _KEPT = 0.75  # share of the pairs that stay when it lets go
 _USER_BITS = 32
+_ROW = (1 << _USER_BITS) - 1
 _SLOTS_A_MASK = 8
 _MIX = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio: Fibonacci hashing (Knuth, vol. 3, 6.4)
 
@@ -87,7 +88,7 @@ class OwnItems:
         if users is not None:
             gone |= np.isin(pairs.keys >> _USER_BITS, users)
         if items is not None:
-            gone |= np.isin(pairs.keys & ((1 << _USER_BITS) - 1), items)
+            gone |= np.isin(pairs.keys & _ROW, items)
         if gone.any():
             self._removed.append(pairs.keys[gone])
             self._fill(_some(pairs, np.flatnonzero(~gone)), 0)
@@ -143,10 +144,11 @@ def _some(pairs: Pairs, slots: IntArray) -> Pairs:
 
 
 @compiled
-def _masked(pairs: Pairs, user: int, row: int) -> tuple[np.int64, np.uint64]:
-    """A user's place among the masks, and an item's bit."""
-    place = np.int64(((np.uint64(user) * _MIX) >> np.uint64(32)) & np.uint64(len(pairs.masks) - 1))
-    return place, np.uint64(1) << ((np.uint64(row) * _MIX) >> np.uint64(58))
+def _masked(pairs: Pairs, key: np.int64) -> tuple[np.int64, np.uint64]:
+    """The place of a key's user among the masks, and its item's bit."""
+    user, row = np.uint64(key >> _USER_BITS), np.uint64(key & _ROW)
+    place = np.int64(((user * _MIX) >> np.uint64(32)) & np.uint64(len(pairs.masks) - 1))
+    return place, np.uint64(1) << ((row * _MIX) >> np.uint64(58))
 
 
 @compiled
@@ -163,10 +165,10 @@ def _slot(pairs: Pairs, key: np.int64) -> np.int64:
 @compiled
 def find_pair(pairs: Pairs, user: int, row: int) -> int:
     """The slot of a pair, negative where it is not there."""
-    place, bit = _masked(pairs, user, row)
+    key = np.int64(user) << _USER_BITS | np.int64(row)
+    place, bit = _masked(pairs, key)
     if pairs.masks[place] & bit == 0:
         return -1
-    key = np.int64(user) << _USER_BITS | np.int64(row)
     slot = _slot(pairs, key)
     return int(slot) if pairs.keys[slot] == key else -1
 
@@ -182,7 +184,7 @@ def remember_pair(pairs: Pairs, user: int, row: int, now_s: float) -> int:
         pairs.last_s[slot] = max(pairs.last_s[slot], now_s)
         return 0
     pairs.keys[slot], pairs.counts[slot], pairs.last_s[slot] = key, 1.0, now_s
-    place, bit = _masked(pairs, user, row)
+    place, bit = _masked(pairs, key)
     pairs.masks[place] |= bit
     return 1
 
@@ -193,6 +195,5 @@ def _insert(pairs: Pairs, others: Pairs) -> None:
         slot = _slot(pairs, others.keys[n])
         pairs.keys[slot], pairs.counts[slot] = others.keys[n], others.counts[n]
         pairs.last_s[slot], pairs.marks[slot] = others.last_s[n], others.marks[n]
-        key = others.keys[n]
-        place, bit = _masked(pairs, key >> _USER_BITS, key & ((1 << _USER_BITS) - 1))
+        place, bit = _masked(pairs, others.keys[n])
         pairs.masks[place] |= bit
