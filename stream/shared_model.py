@@ -10,9 +10,10 @@ when a worker dies is learned by whoever reads it next, from the worker's own la
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,7 @@ from stream.checkpoints import arrays_file
 logger = logging.getLogger(__name__)
 
 _REMEMBERED = 256  # writers
+_OVERHEARD = 64  # updates; a beginning lacks what others told in the seconds before it
 _COLUMNS = ("change", "accumulated", "weight", "accumulator")
 
 
@@ -46,6 +48,14 @@ class Told:
     def records(self) -> list[bytes]:
         """As it is published; some milliseconds for each ten megabytes."""
         return encode_update(self.update, arrays_file.encode(self.arrays))
+
+
+class _Overheard(NamedTuple):
+    """The dense part of an update that was merged before there was anything to begin with."""
+
+    writer: str
+    sequence: int
+    contribution: Contribution
 
 
 @dataclass(slots=True)
@@ -78,6 +88,7 @@ class SharedModel:
     _reader: UpdateReader = field(default_factory=UpdateReader)
     _share: float = 1.0
     _behind: bool = True
+    _overheard: deque[_Overheard] = field(default_factory=lambda: deque(maxlen=_OVERHEARD))
 
     @property
     def position(self) -> int:
@@ -105,7 +116,7 @@ class SharedModel:
         contribution = self.learner.contribute(self._share)
         if not contribution and not self._untold:
             return None
-        self._behind = False
+        self._catch_up()
         self._know(self.writer, self._known.get(self.writer, 0) + 1)
         self.learned |= self._untold
         update = ModelUpdate(
@@ -122,7 +133,7 @@ class SharedModel:
         self._untold.clear()
         arrays = _pack(contribution, self.items)
         if beginning:
-            arrays |= nest("beginning", self.learner.beginning())
+            arrays |= nest("beginning", self.learner.beginning()) | nest("heard", _pack_known(self._known))
         return Told(update, arrays)
 
     def merge(self, records: Sequence[RawRecord]) -> Merged:
@@ -150,13 +161,28 @@ class SharedModel:
         contribution = _unpack(arrays, self.items, update.share)
         beginning = unnest("beginning", arrays)
         self._know(update.writer, update.sequence)
-        if self._behind and beginning:
-            self.learner.begin_from(beginning)  # it holds the dense changes already
-            contribution = Contribution(update.share, {}, contribution.tables)
+        if self._behind:
+            dense = Contribution(update.share, contribution.dense, {})
+            self._overheard.append(_Overheard(update.writer, update.sequence, dense))
+            if beginning:
+                self._begin_from(beginning, unnest("heard", arrays))
+                contribution = Contribution(update.share, {}, contribution.tables)
         self.learner.merge(contribution, over=self._behind)
         if update.topic_id == self.topic_id:
             for partition, offset in update.learned.items():
                 self.learned[partition] = max(offset, self.learned.get(partition, 0))
+
+    def _begin_from(self, beginning: Arrays, heard: Arrays) -> None:
+        """Take over a writer's dense parameters, with what it had not heard yet when it told them."""
+        self.learner.begin_from(beginning)
+        known = _unpack_known(heard) if heard else self._known  # versions before this one did not say
+        for writer, sequence, contribution in self._overheard:
+            if sequence > known.get(writer, 0):
+                self.learner.merge(contribution)
+
+    def _catch_up(self) -> None:
+        self._behind = False
+        self._overheard.clear()
 
     def _know(self, writer: str, sequence: int) -> None:
         self._known.pop(writer, None)
@@ -178,20 +204,32 @@ class SharedModel:
         return {
             "learned": np.array(sorted(self.learned.items()), np.int64).reshape(-1, 2),
             "position": np.array([self.position]),
-            "sequences": np.array(list(self._known.values()), np.int64),
-            **nest("writers", pack_strings(list(self._known))),
+            **_pack_known(self._known),
         }
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The inverse of `state_dict`; empty of a worker that was alone."""
         self._untold.clear()
-        self._behind = False
+        self._catch_up()
         if not arrays:
             return
         self.learned = {int(partition): int(offset) for partition, offset in arrays["learned"]}
-        writers = unpack_strings(unnest("writers", arrays))
-        self._known = dict(zip(writers, arrays["sequences"].tolist(), strict=True))
+        self._known = _unpack_known(arrays)
         self._reader.seek(int(arrays["position"][0]))
+
+
+def _pack_known(known: Mapping[str, int]) -> Arrays:
+    """The newest update that was heard of each writer."""
+    return {
+        "sequences": np.array(list(known.values()), np.int64),
+        **nest("writers", pack_strings(list(known))),
+    }
+
+
+def _unpack_known(arrays: Mapping[str, NDArray[Any]]) -> dict[str, int]:
+    """The inverse of `_pack_known`."""
+    writers = unpack_strings(unnest("writers", arrays))
+    return dict(zip(writers, arrays["sequences"].tolist(), strict=True))
 
 
 def _pack(contribution: Contribution, items: RowIndex) -> Arrays:

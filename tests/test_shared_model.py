@@ -208,6 +208,41 @@ def test_a_new_worker_begins_where_the_others_are() -> None:
     assert scaled.any()
 
 
+def test_a_beginning_takes_nothing_away_that_its_writer_had_not_heard_yet() -> None:
+    """Two tell at once: what each tells stands on the topic before it hears the other."""
+    topic, workers = Topic(), [worker("ann"), worker("bea")]
+    for first in (0, 8):
+        step_both(workers, clicks(0, 8, first) + clicks(1, 8, first))
+        exchange(workers, topic)
+    ann, bea = workers
+    step_both(workers, clicks(0, 8, 16) + clicks(1, 8, 16))
+    topic.take(bea.tell(0.5))
+    topic.take(ann.tell(0.5, beginning=True))
+    new = worker("cleo", seed=3)
+    new.merge(topic.since(new))
+    for one in workers:
+        one.merge(topic.since(one))
+    alike(ann, bea)
+    np.testing.assert_allclose(dense(new), dense(ann), atol=2e-5)
+    assert shared(new).learned == {0: 24, 1: 24}
+
+
+def test_a_beginning_that_does_not_say_what_its_writer_had_heard_holds_everything() -> None:
+    """As versions told it that did not say."""
+    topic, (ann, bea) = Topic(), (worker("ann"), worker("bea"))
+    step_both((ann, bea), clicks(0, 8) + clicks(1, 8))
+    topic.take(bea.tell(0.5))
+    ann.merge(topic.since(ann))
+    told = ann.tell(0.5, beginning=True)
+    assert told is not None
+    arrays = {name: array for name, array in told.arrays.items() if not name.startswith("heard.")}
+    assert len(arrays) < len(told.arrays)
+    topic.take(Told(told.update, arrays))
+    new = worker("cleo", seed=3)
+    new.merge(topic.since(new))
+    np.testing.assert_allclose(dense(new), dense(ann), atol=2e-5)
+
+
 def test_a_new_worker_that_has_learned_keeps_what_it_learned() -> None:
     topic, (ann, bea) = Topic(), (worker("ann", seed=1), worker("bea", seed=2))
     ann.process(clicks(0, 8), NOW_MS, assignment=_HALF[0])
