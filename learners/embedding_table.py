@@ -99,9 +99,8 @@ class EmbeddingTable:
         return changes
 
     def merge(self, changes: RowChanges, *, over: bool) -> None:
-        """Add what changed of another worker's table, or take its rows over; `share` was called before."""
+        """Add what changed of another worker's table, or take its rows over; `share` and `ensure` came before."""
         assert self._changes is not None
-        self.ensure(int(changes.rows.max(initial=-1)) + 1)
         self._changes.merge(changes, self.weight, self._accumulator, over=over)
         self._marks[changes.rows] = CHANGED
 

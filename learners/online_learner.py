@@ -236,7 +236,10 @@ class OnlineLearner:
 
     def predict_many(self, batch: EventBatch) -> Predictions:
         """See `Learner`."""
-        self._ensure(batch.item_rows, batch.histories)
+        named = (
+            batch.item_rows if batch.happenings is None else batch.happenings.items
+        )  # a slate may try them
+        self._ensure(batch.histories, batch.item_rows, named)
         labelled = np.flatnonzero(batch.label_mask.any(axis=1) & batch.own)
         shown = self._shown(batch, labelled)
         # What was chosen from a list tells what was better than the rest of that list, which is the heads' to
@@ -280,7 +283,7 @@ class OnlineLearner:
     def recommend(self, histories: Histories, size: int) -> Slates:
         """See `Learner`."""
         # What is no choice and no label comes into histories unseen.
-        self._ensure(histories.item_rows, histories)
+        self._ensure(histories)
         query = self._query(self._view.of(histories))
         parts = np.array_split(np.arange(len(query)), -(-len(query) // _SLATES_AT_A_TIME) or 1)
         return Slates.joined(
@@ -369,7 +372,7 @@ class OnlineLearner:
 
         Of many at once a share is described: all that one user was shown at a moment, or nothing of it.
         """
-        self._ensure(items, histories)
+        self._ensure(histories, items)
         share = share_of(len(items), _DESCRIBED_AT_ONCE, self.config.share_under_load)
         if share == 1.0:
             return self._describe(histories, sequence, items, position)
@@ -659,6 +662,7 @@ class OnlineLearner:
         assert self._dense is not None, "share() comes first"
         self._dense.merge(contribution.dense, contribution.share)
         add_changes(self._shadow_modules(), contribution.dense, contribution.share)
+        self._make_room(0, *(changes.rows for changes in contribution.tables.values()))
         for name, changes in contribution.tables.items():
             self._neural.tables[name].merge(changes, over=over)
 
@@ -694,10 +698,15 @@ class OnlineLearner:
             shadows["ranker"] = self._ranker_shadow.network
         return shadows
 
-    def _ensure(self, rows: IntArray, histories: Histories) -> None:
-        largest = max(rows.max(initial=-1), histories.item_rows.max(initial=-1))
-        self._neural.ensure(int(largest) + 1)
-        self._counts.ensure(int(histories.users.max(initial=-1)) + 1, int(largest) + 1)
+    def _ensure(self, histories: Histories, *items: IntArray) -> None:
+        """Make room for users and items of histories, and for other items."""
+        self._make_room(int(histories.users.max(initial=-1)) + 1, histories.item_rows, *items)
+
+    def _make_room(self, users: int, *items: IntArray) -> None:
+        """Compiled loops do not look whether a row is there."""
+        rows = max((int(some.max(initial=-1)) for some in items), default=-1) + 1
+        self._neural.ensure(rows)
+        self._counts.ensure(users, rows)
 
     def forget_users(self, rows: IntArray) -> None:
         """See `Learner`."""
@@ -792,6 +801,7 @@ class OnlineLearner:
         self._filters.load_state_dict(unnest("filters", arrays))
         self._newcomers.load_state_dict(unnest("newcomers", arrays))
         self._counts.load_state_dict(unnest("counts", arrays))
+        self._make_room(0, self._newcomers.rows)  # earlier versions saved new items that had none yet
         self._backlog.load_state_dict(unnest("backlog", arrays))
         self._load_knobs({} if tasks.changed else unnest("knobs", arrays))
         self._positives = arrays["positives"].copy()

@@ -23,6 +23,10 @@ _CACHE_DIR = os.environ.get("FRESHET_CACHE_DIR")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Compiled loops write wherever they are told to, and a process dies of that much later. Here, and in the workers
+    # that tests start, they look first; what is compiled so lies in a folder of its own.
+    os.environ.setdefault("NUMBA_BOUNDSCHECK", "1")
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(config.rootpath / "build" / "numba-checked"))
     # kafka-python reads its message schemas by functions that Python 3.11 and 3.12 call deprecated (3.13 does not).
     config.addinivalue_line("filterwarnings", "ignore:(read|open)_text is deprecated:DeprecationWarning")
 

@@ -229,6 +229,20 @@ def test_slates_of_different_length_are_joined_with_empty_places() -> None:
 # --- exploration
 
 
+def test_there_is_room_for_what_others_learned_of_items_that_nobody_here_has_met() -> None:
+    ann, bob = learner(choices_per_step=1), learner(choices_per_step=1)
+    ann.share()
+    bob.share()
+    batch = choices([[39], [38]] * 8, [3, 4] * 8)
+    ann.learn_many(batch, ann.predict_many(batch))
+    told = ann.contribute(1.0)
+    inputs = told.tables["inputs"]
+    assert inputs.rows.max() == 39
+    bob.merge(replace(told, tables={"inputs": inputs}))
+    slates = bob.preview(histories([[39]]), 5)  # which makes no room itself
+    assert 39 in slates.item_rows
+
+
 def test_exploration_changes_slates_not_scores() -> None:
     calm, curious = learner(), learner(exploration=0.5)
     for model in (calm, curious):

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pytest
 from builders import NOW_MS, event
 
 from connectors.recommendation import Recommendation, decode_recommendation, encode_recommendation
 from learners.row_index import ABSENT
 from stream.assembly import build_pipeline, build_states
-from stream.pipeline import Pipeline, Step
+from stream.pipeline import Pipeline, Share, Step
 from stream.settings import load
 from stream.user_states import UserStates
 
@@ -33,8 +34,8 @@ class Shop:
         self.states: UserStates = build_states(settings)
         self.events = 0
 
-    def happen(self, *events: tuple[str, str, str]) -> Step:
-        """(user, type, item), one second after the other, in one step."""
+    def happen(self, *events: tuple[str, str, str], own: bool = True) -> Step:
+        """(user, type, item), one second after the other, in one step; of another worker's where not `own`."""
         made = []
         for user, kind, item in events:
             self.events += 1
@@ -48,7 +49,8 @@ class Shop:
                     position=self.events % 5 if kind == "impression" else None,
                 )
             )
-        return self.pipeline.step(made, self.states, NOW_MS)
+        share = Share(own=np.full(len(made), own), served=np.ones(len(made), np.bool_))
+        return self.pipeline.step(made, self.states, NOW_MS, share=share)
 
     def busy(self, steps: int = 40) -> None:
         """Ten users who are shown and click a few of eight items."""
@@ -153,6 +155,15 @@ def test_an_item_is_recommendable_from_its_first_event_on() -> None:
     tried = [item for item in found if item.placed == "new"]
     assert tried
     assert all(0.0 < item.propensity <= 0.5 for item in tried)
+
+
+def test_items_that_only_another_worker_was_asked_about_can_be_tried() -> None:
+    shop = Shop({"new_share": 0.5})
+    items = [f"i{n}" for n in range(40)]  # more than any table has room for at first
+    step = shop.happen(*(("ann", "impression", item) for item in items), own=False)
+    assert {item.item_id for item in slate_of(step, "ann").items} <= set(items)
+    saved = shop.pipeline.learner.state_dict()
+    assert len(saved["counts.popularity.last_s"]) >= len(items)
 
 
 def test_places_are_counted_by_why_their_items_stand_there() -> None:

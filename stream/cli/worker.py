@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import sys
 
@@ -27,6 +28,7 @@ def worker(ctx: click.Context, http: str | None) -> None:
     settings = effective_settings(ctx, overrides)
     client = kafka_client(settings)
     set_up_logs(settings.worker.log_level, settings.worker.log_format, worker_name())
+    faulthandler.enable()  # where each thread was, should compiled code bring the process down
 
     from stream.worker import WorkerError, run_worker
 
