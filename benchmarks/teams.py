@@ -25,7 +25,7 @@ from stream.evaluation.run import UNRANKED
 from stream.pipeline import Share
 from stream.processor import Processor
 
-_EVENTS, _QUICK_EVENTS = 16_000, 6_000
+_QUICK_EVENTS = 6_000
 _SIZES = (1, 2, 4)
 _NEVER = 0
 _TOLD_EVERY = (_NEVER, 100, 1_000)  # events of all
@@ -45,13 +45,13 @@ def measure(quick: bool, logs: Sequence[Path]) -> list[dict[str, Any]]:
     """One row for each log, number of workers, and number of events from one telling to the next.
 
     Args:
-        quick: Only the first 6,000 events of each log instead of 16,000.
+        quick: Only the first 6,000 events of each log.
         logs: Folders or files with event logs; their views or ratings are played, if they have some.
     """
     keep_temporaries()
     rows = []
     for path in logs:
-        log = read_choices(path, _QUICK_EVENTS if quick else _EVENTS)
+        log = read_choices(path, _QUICK_EVENTS if quick else None)
         alone = 0.0
         for workers in _SIZES:
             for told_every in _TOLD_EVERY if workers > 1 else (_NEVER,):

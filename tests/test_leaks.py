@@ -33,7 +33,7 @@ class CountsFirst(OnlineLearner):
 
     def predict_many(self, batch: EventBatch) -> Predictions:
         sequence = batch.sequence[batch.target]
-        self._ensure(batch.item_rows, batch.histories)
+        self._ensure(batch.histories, batch.item_rows)
         self._counts.learn_many(
             batch.histories.users[sequence],
             batch.item_rows[batch.target],

@@ -85,6 +85,13 @@ FAULTS: dict[str, Fault] = {
         times_quick=1,
         run=outages,
     ),
+    "outages_team": Fault(
+        what="the same with two workers",
+        required="clean; the same workers go on",
+        times=5,
+        times_quick=1,
+        run=partial(outages, workers=2),
+    ),
     "damage": Fault(
         what="newest checkpoint truncated, a bit flipped, a file deleted",
         required="clean; the log names it, the one before is used",

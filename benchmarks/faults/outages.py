@@ -1,4 +1,4 @@
-"""The broker is killed under a worker that is in mid-stream, and comes back some seconds later."""
+"""The broker is killed under one worker or several that are in mid-stream, and comes back some seconds later."""
 
 from __future__ import annotations
 
@@ -8,39 +8,37 @@ import time
 from benchmarks.faults.kills import AHEAD
 from benchmarks.faults.shop import Shop
 from benchmarks.faults.tally import Tally
-from benchmarks.faults.team import all_slates, stale, unanswered
+from benchmarks.faults.team import Team, stale, unanswered
 
 _LONGEST_S = 20.0
 _EVENTS = 1_000
+_NAMES = ("one", "two", "three")
 
 
-async def outages(shop: Shop, times: int, tally: Tally) -> None:
-    """Each trial: kill, start again, publish more; measured from the broker's answer until all is learned."""
-    place = shop.place()
-    async with place.worker() as worker:
-        await worker.wait_until_ready()
+async def outages(shop: Shop, times: int, tally: Tally, workers: int = 1) -> None:
+    """Each trial: kill, start again, publish more; measured from the broker's answer until all of it is learned.
+
+    A worker that did not live through it fails the trial: nobody starts one again.
+    """
+    async with Team(shop.client, shop.topics, shop.folder) as team:
+        for name in _NAMES[:workers]:
+            await team.join(name)
+        await team.until_shared()
         for _ in range(times):
-            learned = len(shop.events)
             await shop.publish(AHEAD)
-            await place.until(worker, lambda status: status["events_learned"] > learned)  # noqa: B023
-            await asyncio.sleep(shop.rng.random())
+            await asyncio.sleep(1.0 + shop.rng.random())
             shop.broker.kill()
             away_s = _LONGEST_S * shop.rng.random()
             await asyncio.sleep(away_s)
-            worker.check()
             await shop.broker.come_back()
             began = time.monotonic()
             await shop.publish(_EVENTS)
-            status = await place.until(worker, lambda status: status["lag"] == 0)
+            await team.until_told()
             seconds = time.monotonic() - began
-            wrong = []
-            if status["events_learned"] != len(shop.events):
-                wrong.append(f"{status['events_learned']} events learned, {len(shop.events)} published")
-            if status["worker"]["pid"] != worker.pid:
-                wrong.append("another process works there")
-            wrong += await place.differences()
-            tally.trial(wrong, seconds, f"{away_s:.0f} s without a broker")
-    tally.notes.append(f"{len(shop.events)} events, one worker process")
-    slates = await all_slates(shop.client, shop.topics)
-    wrong = await place.differences()
-    tally.end([*wrong, *stale(slates, shop.events), *unanswered(slates, shop.events)])
+            await team.until_shared()
+            tally.trial(await team.differences(), seconds, f"{away_s:.0f} s without a broker")
+        await team.until_answered(shop.events)
+        tally.notes.append(f"{len(shop.events)} events, no worker started again")
+        slates = await team.slates()
+        wrong = [*await team.differences(), *stale(slates, shop.events), *unanswered(slates, shop.events)]
+    tally.end(wrong)
