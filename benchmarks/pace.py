@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.logs import read_choices, settings_for
-from learners.online_learner import LearnerConfig, OnlineLearner
+from learners.learner_config import LearnerConfig
+from learners.online_learner import OnlineLearner
 from monitoring.paired_tests import block_bootstrap
 from monitoring.ranking_quality import hits, ranking_quality
 from stream.allocator import keep_temporaries

@@ -22,8 +22,9 @@ from connectors.simulator.world import World
 from learners.event_batch import FloatArray, Outcomes
 from learners.features import PAIR_FEATURES
 from learners.label_rates import LabelRates, rates_width
+from learners.learner_config import LearnerConfig
 from learners.multitask import TaskLabels
-from learners.online_learner import LearnerConfig, OnlineLearner
+from learners.online_learner import OnlineLearner
 from learners.row_index import RowIndex
 from learners.task import Task
 from stream.attribution import Attribution, LabelRows, LabelSource, nothing_settled

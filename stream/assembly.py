@@ -119,9 +119,10 @@ def build_pipeline(settings: Settings) -> Pipeline:
     from learners.compute import prepare
     from learners.exploration import ExplorationRules
     from learners.filters import FilterRules
+    from learners.learner_config import LearnerConfig
     from learners.multitask import MultiTaskConfig
     from learners.newcomers import NewnessRules
-    from learners.online_learner import LearnerConfig, OnlineLearner
+    from learners.online_learner import OnlineLearner
 
     prepare(settings.worker.torch_threads)
 

@@ -14,9 +14,10 @@ from learners.exploration import ExplorationRules
 from learners.features import PAIR_FEATURES
 from learners.filters import FilterRules
 from learners.learner import Lesson
+from learners.learner_config import LearnerConfig
 from learners.multitask import MultiTaskConfig
 from learners.neural import NeuralModel
-from learners.online_learner import LearnerConfig, OnlineLearner
+from learners.online_learner import OnlineLearner
 
 torch.set_num_threads(1)  # as the worker does; on a busy machine a second thread makes small products slower
 

@@ -120,7 +120,7 @@ def complaints(folder: Path, every: str, series: Series, expectations: list[dict
     """What promtool has against it; empty where it agrees."""
     test = {
         "rule_files": [str(path) for path in RULES],
-        "evaluation_interval": "1m",
+        "evaluation_interval": every,
         "tests": [
             {
                 "interval": every,

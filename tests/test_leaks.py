@@ -19,8 +19,9 @@ from models import SMALL, learner, taught
 from connectors.event import Event
 from learners.event_batch import EventBatch
 from learners.learner import Predictions
+from learners.learner_config import LearnerConfig
 from learners.multitask import MultiTaskConfig
-from learners.online_learner import LearnerConfig, OnlineLearner
+from learners.online_learner import OnlineLearner
 from learners.row_index import ABSENT
 from stream.pipeline import Step
 
