@@ -29,7 +29,7 @@ from stream.checkpoints import arrays_file
 logger = logging.getLogger(__name__)
 
 _REMEMBERED = 256  # writers
-_OVERHEARD = 64  # updates; a beginning lacks what others told in the seconds before it
+_OVERHEARD = 64  # updates; what a writer has lacks what others told in the seconds before it told
 _COLUMNS = ("change", "accumulated", "weight", "accumulator")
 
 
@@ -51,7 +51,7 @@ class Told:
 
 
 class _Overheard(NamedTuple):
-    """The dense part of an update that was merged before there was anything to begin with."""
+    """An update that was merged by a worker that only takes over what others have."""
 
     writer: str
     sequence: int
@@ -132,8 +132,9 @@ class SharedModel:
         )
         self._untold.clear()
         arrays = _pack(contribution, self.items)
+        arrays |= nest("heard", _pack_known(self._known))
         if beginning:
-            arrays |= nest("beginning", self.learner.beginning()) | nest("heard", _pack_known(self._known))
+            arrays |= nest("beginning", self.learner.beginning())
         return Told(update, arrays)
 
     def merge(self, records: Sequence[RawRecord]) -> Merged:
@@ -162,23 +163,30 @@ class SharedModel:
         beginning = unnest("beginning", arrays)
         self._know(update.writer, update.sequence)
         if self._behind:
-            dense = Contribution(update.share, contribution.dense, {})
-            self._overheard.append(_Overheard(update.writer, update.sequence, dense))
-            if beginning:
-                self._begin_from(beginning, unnest("heard", arrays))
-                contribution = Contribution(update.share, {}, contribution.tables)
-        self.learner.merge(contribution, over=self._behind)
+            self._overheard.append(_Overheard(update.writer, update.sequence, contribution))
+            self._take_over(contribution, beginning, unnest("heard", arrays))
+        else:
+            self.learner.merge(contribution)
         if update.topic_id == self.topic_id:
             for partition, offset in update.learned.items():
                 self.learned[partition] = max(offset, self.learned.get(partition, 0))
 
-    def _begin_from(self, beginning: Arrays, heard: Arrays) -> None:
-        """Take over a writer's dense parameters, with what it had not heard yet when it told them."""
-        self.learner.begin_from(beginning)
-        known = _unpack_known(heard) if heard else self._known  # versions before this one did not say
-        for writer, sequence, contribution in self._overheard:
+    def _take_over(self, told: Contribution, beginning: Arrays, heard: Arrays) -> None:
+        """Have what a writer has, its dense parameters where it told them, and what it had not heard yet."""
+        dense = told.dense
+        if beginning:
+            self.learner.begin_from(beginning)
+            dense = {}
+        self.learner.merge(Contribution(told.share, dense, told.tables), over=True)
+        known = _unpack_known(heard) if heard else self._known  # earlier versions did not say
+        for writer, sequence, other in self._overheard:
             if sequence > known.get(writer, 0):
-                self.learner.merge(contribution)
+                tables = {
+                    name: _of_rows(changes, told.tables[name])
+                    for name, changes in other.tables.items()
+                    if name in told.tables
+                }
+                self.learner.merge(Contribution(other.share, other.dense if beginning else {}, tables))
 
     def _catch_up(self) -> None:
         self._behind = False
@@ -260,6 +268,11 @@ def _unpack(arrays: Arrays, items: RowIndex, share: float) -> Contribution:
             raise ValueError(f"it lacks {error}") from error
         tables[name] = changes.take(rows != ABSENT)
     return Contribution(share, unnest("dense", arrays), tables)
+
+
+def _of_rows(changes: RowChanges, others: RowChanges) -> RowChanges:
+    """What changed of rows that others changed, too."""
+    return changes.take(np.isin(changes.rows, others.rows))
 
 
 def _rows(items: RowIndex, ids: list[str]) -> NDArray[np.int64]:
