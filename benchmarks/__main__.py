@@ -26,6 +26,7 @@ from stream.evaluation.surroundings import surroundings
 _NAMES = (
     "step",
     "ablations",
+    "alerts",
     "bounds",
     "checkpoint",
     "closed_loop",

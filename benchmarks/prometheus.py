@@ -47,10 +47,14 @@ class Prometheus:
         folder: An empty one, for its data.
         targets: `host:port` of the workers.
         every_s: Between two scrapes, and two evaluations of the rules.
+        rules: Where the rules lie, if they are not the shipped ones.
     """
 
-    def __init__(self, folder: Path, targets: Sequence[str], *, every_s: int = 1) -> None:
+    def __init__(
+        self, folder: Path, targets: Sequence[str], *, every_s: int = 1, rules: Path = SHIPPED
+    ) -> None:
         self._folder, self._targets, self._every_s = folder, list(targets), every_s
+        self._rules = rules
         self._process: subprocess.Popen[bytes] | None = None
         self.url = ""
         """Where it answers."""
@@ -91,7 +95,7 @@ class Prometheus:
         configuration = yaml.safe_load((SHIPPED / "prometheus.yml").read_text())
         every = f"{self._every_s}s"
         configuration["global"] = {"scrape_interval": every, "evaluation_interval": every}
-        configuration["rule_files"] = [str(SHIPPED / pattern) for pattern in configuration["rule_files"]]
+        configuration["rule_files"] = [str(self._rules / pattern) for pattern in configuration["rule_files"]]
         [freshet] = [job for job in configuration["scrape_configs"] if job["job_name"] == "freshet"]
         freshet["static_configs"] = [{"targets": self._targets}]
         configuration["scrape_configs"] = [freshet]
