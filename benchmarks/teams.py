@@ -13,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import click
 import numpy as np
 
 from benchmarks.logs import read_choices, settings_for
@@ -41,20 +42,26 @@ class _Record(NamedTuple):
     value: bytes | None
 
 
-def measure(quick: bool, logs: Sequence[Path]) -> list[dict[str, Any]]:
+def measure(quick: bool, logs: Sequence[Path], only: tuple[str, ...] = ()) -> list[dict[str, Any]]:
     """One row for each log, number of workers, and number of events from one telling to the next.
 
     Args:
         quick: Only the first 6,000 events of each log.
         logs: Folders or files with event logs; their views or ratings are played, if they have some.
+        only: Numbers of events between tellings; 0 for never.
     """
+    if unknown := set(only) - {str(events) for events in _TOLD_EVERY}:
+        raise click.UsageError(
+            f"Nobody tells every {', '.join(sorted(unknown))} events; {_TOLD_EVERY} are tried."
+        )
+    tried = [events for events in _TOLD_EVERY if not only or str(events) in only]
     keep_temporaries()
     rows = []
     for path in logs:
         log = read_choices(path, _QUICK_EVENTS if quick else None)
         alone = 0.0
         for workers in _SIZES:
-            for told_every in _TOLD_EVERY if workers > 1 else (_NEVER,):
+            for told_every in tried if workers > 1 else (_NEVER,):
                 quality = ranking_quality(play(log, workers, told_every))
                 alone = alone or quality.hr10
                 rows.append(

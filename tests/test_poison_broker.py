@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import textwrap
 from pathlib import Path
 
 import pytest
 from test_end_to_end import known_to_commands
 from test_verify_broker import verify
 
+from benchmarks.alerts.faults import CHOKING
+from benchmarks.alerts.stage import patched_by
 from benchmarks.faults.events import log, records
 from benchmarks.faults.place import Place, everything, publish
 from connectors.dead_letter import decode_dead_letter
@@ -17,20 +17,6 @@ from connectors.event import Event
 from connectors.kafka_client import KafkaClient
 from stream.settings import TopicSettings
 from stream.worker_process import WorkerProcess
-
-CHOKING = """
-    from stream.pipeline import Pipeline
-
-    step = Pipeline.step
-
-    def choke(self, events, *rest, **named):
-        made = step(self, events, *rest, **named)  # everything has changed by now
-        if any(event.item_id.startswith("poison") for event in events):
-            raise ZeroDivisionError("poison")
-        return made
-
-    Pipeline.step = choke
-"""
 
 
 @pytest.fixture
@@ -42,8 +28,7 @@ def place(
 
 def choking_worker(place: Place, folder: Path) -> WorkerProcess:
     """A worker that is patched as its interpreter starts."""
-    (folder / "sitecustomize.py").write_text(textwrap.dedent(CHOKING), encoding="utf-8")
-    path = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
+    path = patched_by(CHOKING, folder / "patch")
     return WorkerProcess(place.settings.state_dir, place.environment | {"PYTHONPATH": path})
 
 

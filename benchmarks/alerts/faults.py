@@ -38,6 +38,21 @@ CHOKING = """
 """
 """A learner that fails on some records."""
 
+_HANGING = """
+    import time
+
+    from stream.pipeline import Pipeline
+
+    step = Pipeline.step
+
+    def hang(self, events, *rest, **named):
+        if any(event.item_id == "hang" for event in events):
+            time.sleep(3_600.0)
+        return step(self, events, *rest, **named)
+
+    Pipeline.step = hang
+"""
+
 _NO_NUMBERS = """
     import os
 
@@ -97,6 +112,11 @@ async def _garbage(stage: Stage) -> None:
 
 async def _poison(stage: Stage) -> None:
     await _send(stage, [encode_event(_event("poison", "ann", "poison"))])
+    await asyncio.Event().wait()
+
+
+async def _hang(stage: Stage) -> None:
+    await _send(stage, [encode_event(_event("hang", "ann", "hang"))])
     await asyncio.Event().wait()
 
 
@@ -163,9 +183,10 @@ FAULTS: dict[str, Fault] = {
     "killed": Fault(what="kill -9 of the worker", alerts=("FreshetWorkerDown",), act=_kill),
     "outage": Fault(
         what="the broker is killed while records wait",
-        alerts=("FreshetWorkerNotReady", "FreshetStuck", "FreshetResultsUndelivered"),
+        alerts=("FreshetWorkerNotReady", "FreshetResultsUndelivered"),
         act=_outage,
     ),
+    "hang": Fault(what="a step that does not end", alerts=("FreshetStuck",), act=_hang, patch=_HANGING),
     "flood": Fault(
         what="more events than it can learn",
         alerts=(
