@@ -23,8 +23,8 @@ from benchmarks.alerts.hurried import hurried, hurry
             "bytes > 2e9 and bytes > 1.5 * (bytes offset 1080000ms)",
         ),
         (
-            "time() - last_timestamp_seconds > 120\nand lag > 0",
-            "time() - last_timestamp_seconds > 6\nand lag > 0",
+            "time() - last_timestamp_seconds > 120 and lag > 100",
+            "time() - last_timestamp_seconds > 6 and lag > 100",
         ),
         (
             "time() - min by (job) (caught_up_timestamp_seconds) > 300",

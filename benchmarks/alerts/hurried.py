@@ -12,7 +12,7 @@ from benchmarks.prometheus import SHIPPED
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _DURATION = r"(\d+)([smhd])\b"
 _RANGE = re.compile(rf"(\[|offset ){_DURATION}")
-_AGE = re.compile(r"(_seconds\)? > )(\d+)$", re.MULTILINE)
+_AGE = re.compile(r"(_seconds\)? > )(\d+)\b")
 _SHORTEST_RANGE_S = 5.0  # five scrapes
 
 
