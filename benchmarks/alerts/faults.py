@@ -229,7 +229,7 @@ FAULTS: dict[str, Fault] = {
         what="a new user and a new item with each event",
         alerts=("FreshetMemoryGrows",),
         act=_crowd,
-        faster=720.0,
+        faster=144.0,
     ),
     "restless": Fault(
         what="another worker comes and goes",
