@@ -6,8 +6,8 @@ import asyncio
 import os
 import textwrap
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,7 @@ class Fault:
 
     what: str
     alerts: tuple[str, ...]
-    act: Callable[[Stage], Awaitable[None]]
+    act: Callable[[Stage], Coroutine[Any, Any, None]]
     faster: float = 20.0
     environment: Mapping[str, str] = field(default_factory=dict)
     patch: str = ""
@@ -78,11 +78,11 @@ async def tried(fault: Fault, shop: Shop) -> list[dict[str, Any]]:
         assert worker.http is not None
         (shop.folder / "prometheus").mkdir()
         with Prometheus(shop.folder / "prometheus", [worker.http], rules=rules) as prometheus:
-            async with shopping(place, fault.rate) as simulation:
+            async with shopping(place, fault.rate, _HEALTHY_S + _PATIENCE_S) as simulation:
                 await asyncio.sleep(_HEALTHY_S)
                 too_early = await firing(prometheus.url)
                 began = time.monotonic()
-                acting = asyncio.create_task(_act(fault, Stage(shop, place, worker, simulation)))
+                acting = asyncio.create_task(fault.act(Stage(shop, place, worker, simulation)))
                 try:
                     fired = await _until_fired(prometheus.url, fault.alerts, began, acting)
                 finally:
@@ -106,19 +106,20 @@ def _wrong(before: bool, after: bool) -> str:
     return "" if after else "it did not fire"
 
 
-async def _act(fault: Fault, stage: Stage) -> None:
-    await fault.act(stage)
+@asynccontextmanager
+async def shopping(place: Place, rate: float, longest_s: float) -> AsyncIterator[Simulation]:
+    """Shoppers who shop as long as the block lasts, whatever becomes of the broker meanwhile.
 
-
-class shopping:  # noqa: N801
-    """Shoppers who shop inside `async with`, whatever becomes of the broker meanwhile."""
-
-    def __init__(self, place: Place, rate: float) -> None:
-        scenario = small_shop(0, _PATIENCE_S)
-        assert scenario.simulation is not None
-        assert scenario.clock is not None
-        self._simulation = scenario.simulation
-        self._running = run(
+    Args:
+        place: Whose topics are theirs.
+        rate: Events a second.
+        longest_s: The block is left before their time, which is faster than ours, has come to the present.
+    """
+    scenario = small_shop(0, longest_s)
+    assert scenario.simulation is not None
+    assert scenario.clock is not None
+    running = asyncio.create_task(
+        run(
             scenario.simulation,
             scenario.clock,
             place.client,
@@ -127,14 +128,12 @@ class shopping:  # noqa: N801
             rate=rate,
             stop=asyncio.Event(),
         )
-
-    async def __aenter__(self) -> Simulation:
-        self._task = asyncio.create_task(self._running)
-        return self._simulation
-
-    async def __aexit__(self, *error: object) -> None:
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+    )
+    try:
+        yield scenario.simulation
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
 
 def patched_by(code: str, folder: Path) -> str:
