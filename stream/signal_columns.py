@@ -16,7 +16,7 @@ from monitoring.signals import Signal
 from stream.pipeline import Step
 
 _OF_TASKS = (
-    Signal("loss", 256, worse=1),
+    Signal("loss", 256, worse=1, allowance=1.0),
     Signal("calibration", 256, worse=1, allowance=0.75, weight=0.5),
     Signal("labels", 256, allowance=1.0, weight=0.2),
     Signal("forecasts", 512, allowance=2.0, weight=0.2),
