@@ -10,8 +10,7 @@ from pathlib import Path
 from benchmarks.faults.events import GARBAGE
 from benchmarks.faults.place import Place, publish
 from benchmarks.prometheus import Prometheus
-from connectors.simulator.loop import run
-from stream.demo.scenario import shop
+from benchmarks.shoppers import shoppers
 
 _SCRAPED_ONCE_MORE_S = 3.0
 
@@ -35,20 +34,9 @@ async def observed(
         await worker.wait_until_ready()
         assert worker.http is not None
         with Prometheus(folder, [worker.http], every_s=every_s) as prometheus:
-            scenario = shop(0, duration_s)
-            assert scenario.simulation is not None
-            assert scenario.clock is not None
             refused = asyncio.create_task(_send_garbage(place, duration_s / 3.0))
-            await run(
-                scenario.simulation,
-                scenario.clock,
-                place.client,
-                events_topic=place.topics.events,
-                recommendations_topic=place.topics.recommendations,
-                rate=rate,
-                stop=asyncio.Event(),
-                duration_s=duration_s,
-            )
+            _, shopping = shoppers(place, rate=rate, duration_s=duration_s)
+            await shopping
             await refused
             await place.until(worker, lambda status: status["lag"] == 0)
             await asyncio.sleep(every_s * _SCRAPED_ONCE_MORE_S)

@@ -170,10 +170,9 @@ class OnlineLearner:
 
     def predict_many(self, batch: EventBatch) -> Predictions:
         """See `Learner`."""
-        named = (
-            batch.item_rows if batch.happenings is None else batch.happenings.items
-        )  # a slate may try them
-        self._ensure(batch.histories, batch.item_rows, named)
+        # A slate may try whatever was named, whether or not anything is learned of it.
+        named = () if batch.happenings is None else (batch.happenings.items,)
+        self._ensure(batch.histories, batch.item_rows, *named)
         labelled = np.flatnonzero(batch.label_mask.any(axis=1) & batch.own)
         shown = self._shown(batch, labelled)
         # What was chosen from a list tells what was better than the rest of that list, which is the heads' to

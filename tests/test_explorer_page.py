@@ -16,10 +16,9 @@ from playwright.async_api import Browser, Page, expect
 
 from benchmarks.faults.events import GARBAGE
 from benchmarks.faults.place import Place, publish
+from benchmarks.shoppers import shoppers
 from connectors.event import encode_event
 from connectors.kafka_client import KafkaClient
-from connectors.simulator.loop import run
-from stream.demo.scenario import shop
 from stream.settings import TopicSettings
 from stream.worker_process import WorkerProcess
 
@@ -53,27 +52,14 @@ async def shopping(place: Place) -> AsyncIterator[WorkerProcess]:
     """A worker with shoppers who come and go until the end."""
     async with place.worker() as worker:
         await worker.wait_until_ready()
-        scenario = shop(0, _SHOPPING_S)
-        assert scenario.simulation is not None
-        assert scenario.clock is not None
         stop = asyncio.Event()
-        shoppers = asyncio.create_task(
-            run(
-                scenario.simulation,
-                scenario.clock,
-                place.client,
-                events_topic=place.topics.events,
-                recommendations_topic=place.topics.recommendations,
-                rate=200.0,
-                stop=stop,
-                duration_s=_SHOPPING_S,
-            )
-        )
+        _, running = shoppers(place, rate=200.0, duration_s=_SHOPPING_S, stop=stop)
+        task = asyncio.create_task(running)
         await publish(place.client, place.topics.events, [(None, value) for value in GARBAGE])
         await place.until(worker, lambda status: status["events_learned"] > 2_000)
         yield worker
         stop.set()
-        await shoppers
+        await task
 
 
 @needs_chromium

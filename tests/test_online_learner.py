@@ -226,9 +226,6 @@ def test_slates_of_different_length_are_joined_with_empty_places() -> None:
     assert joined.trained.tolist() == parts[0].trained.tolist()
 
 
-# --- exploration
-
-
 def test_there_is_room_for_what_others_learned_of_items_that_nobody_here_has_met() -> None:
     ann, bob = learner(choices_per_step=1), learner(choices_per_step=1)
     ann.share()
@@ -241,6 +238,9 @@ def test_there_is_room_for_what_others_learned_of_items_that_nobody_here_has_met
     bob.merge(replace(told, tables={"inputs": inputs}))
     slates = bob.preview(histories([[39]]), 5)  # which makes no room itself
     assert 39 in slates.item_rows
+
+
+# --- exploration
 
 
 def test_exploration_changes_slates_not_scores() -> None:

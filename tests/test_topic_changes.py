@@ -128,9 +128,8 @@ async def test_what_retention_deletes_while_a_worker_is_away_is_said_and_counted
 async def test_what_retention_deletes_before_a_slow_worker_is_said_and_counted(place: Place) -> None:
     """The client jumps to where the topic begins now, and says nothing."""
     topic = place.topics.events
-    place.environment["FRESHET_WORKER__SESSION_TIMEOUT_S"] = (
-        "60"  # it stands still, but not for as long as that
-    )
+    # it stands still, but not for as long as that
+    place.environment |= {"FRESHET_WORKER__SESSION_TIMEOUT_S": "60"}
     async with place.worker() as worker:
         await worker.wait_until_ready()
         await publish(place.client, topic, records(log(100)))

@@ -88,7 +88,6 @@ _BLIND = """
 
 async def _kill(stage: Stage) -> None:
     os.kill(stage.worker.pid, signal.SIGKILL)
-    await asyncio.Event().wait()
 
 
 async def _outage(stage: Stage) -> None:
@@ -112,17 +111,14 @@ async def _garbage(stage: Stage) -> None:
 
 async def _poison(stage: Stage) -> None:
     await _send(stage, [encode_event(_event("poison", "ann", "poison"))])
-    await asyncio.Event().wait()
 
 
 async def _hang(stage: Stage) -> None:
     await _send(stage, [encode_event(_event("hang", "ann", "hang"))])
-    await asyncio.Event().wait()
 
 
 async def _no_numbers(stage: Stage) -> None:
     (stage.place.settings.state_dir / "broken").touch()
-    await asyncio.Event().wait()
 
 
 async def _retention(stage: Stage) -> None:
@@ -130,11 +126,13 @@ async def _retention(stage: Stage) -> None:
     client, topic = stage.shop.client, stage.shop.topics.events
     while True:
         os.kill(stage.worker.pid, signal.SIGSTOP)
-        await stage.shop.publish(_AT_ONCE)
-        ends = await asyncio.to_thread(end_offsets, client, topic)
-        with admin(client) as kafka:
-            kafka.delete_records({TopicPartition(topic, partition): end for partition, end in ends.items()})
-        os.kill(stage.worker.pid, signal.SIGCONT)
+        try:
+            await stage.shop.publish(_AT_ONCE)
+            ends = await asyncio.to_thread(end_offsets, client, topic)
+            with admin(client) as kafka:
+                kafka.delete_records({TopicPartition(topic, number): end for number, end in ends.items()})
+        finally:
+            os.kill(stage.worker.pid, signal.SIGCONT)
         await asyncio.sleep(_TURN_EVERY_S)
 
 
@@ -149,7 +147,6 @@ async def _full_disk(stage: Stage) -> None:
     """As where a quota is reached: no file may become larger than that."""
     _, most = resource.prlimit(stage.worker.pid, resource.RLIMIT_FSIZE)
     resource.prlimit(stage.worker.pid, resource.RLIMIT_FSIZE, (_LARGEST_FILE, most))
-    await asyncio.Event().wait()
 
 
 async def _crowd(stage: Stage) -> None:

@@ -15,15 +15,18 @@ from typing import Any
 from benchmarks.alerts.hurried import hurry
 from benchmarks.faults.place import Place
 from benchmarks.faults.shop import Shop
-from benchmarks.prometheus import Prometheus, ask
-from connectors.simulator.loop import run
+from benchmarks.prometheus import SHIPPED, Prometheus, ask
+from benchmarks.shoppers import shoppers
 from connectors.simulator.simulation import Simulation
-from stream.demo.scenario import shop as small_shop
 from stream.worker_process import WorkerProcess
 
 _HEALTHY_S = 20.0
 _PATIENCE_S = 300.0
-_RATE = 200.0  # events a second
+_MARGIN_S = 60.0
+_MOST = 0.9  # of the events that were meant to come
+
+RATE = 200.0
+"""Events a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +38,14 @@ class Stage:
         place: The worker's.
         worker: It.
         simulation: The shoppers.
+        url: Where Prometheus answers.
     """
 
     shop: Shop
     place: Place
     worker: WorkerProcess
     simulation: Simulation
+    url: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +55,7 @@ class Fault:
     Attributes:
         what: In words.
         alerts: Their names.
-        act: Does it; it is cancelled when all have fired.
+        act: Does it; what still goes on when all have fired is cancelled.
         faster: How many times as fast as they are shipped the rules are.
         environment: Settings of the worker.
         patch: Python that is run as the worker's interpreter starts, for what nobody can do to it from outside.
@@ -63,31 +68,65 @@ class Fault:
     faster: float = 20.0
     environment: Mapping[str, str] = field(default_factory=dict)
     patch: str = ""
-    rate: float = _RATE
+    rate: float = RATE
+
+
+@asynccontextmanager
+async def staged(
+    shop: Shop,
+    *,
+    longest_s: float,
+    rate: float = RATE,
+    environment: Mapping[str, str] | None = None,
+    rules: Path = SHIPPED,
+) -> AsyncIterator[Stage]:
+    """All of them at work, whatever becomes of the broker meanwhile.
+
+    Args:
+        shop: Whose topics and folder are theirs.
+        longest_s: The block is left before so many seconds have passed.
+        rate: The shoppers' events a second.
+        environment: Settings of the worker.
+        rules: Where those of Prometheus lie.
+    """
+    place = shop.place()
+    place.environment |= environment or {}
+    async with place.worker() as worker:
+        await worker.wait_until_ready()
+        assert worker.http is not None
+        folder = shop.folder / "prometheus"
+        folder.mkdir()
+        with Prometheus(folder, [worker.http], rules=rules) as prometheus:
+            simulation, shopping = shoppers(place, rate=rate, duration_s=longest_s)
+            task = asyncio.create_task(shopping)
+            try:
+                yield Stage(shop, place, worker, simulation, prometheus.url)
+            finally:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
 
 
 async def tried(fault: Fault, shop: Shop) -> list[dict[str, Any]]:
     """One row an alert: whether it was silent before, and how long after the fault it fired."""
-    place = shop.place()
-    place.environment |= fault.environment
+    environment = dict(fault.environment)
     if fault.patch:
-        place.environment |= {"PYTHONPATH": patched_by(fault.patch, shop.folder / "patch")}
-    rules = hurry(shop.folder / "hurried", fault.faster)
-    async with place.worker() as worker:
-        await worker.wait_until_ready()
-        assert worker.http is not None
-        (shop.folder / "prometheus").mkdir()
-        with Prometheus(shop.folder / "prometheus", [worker.http], rules=rules) as prometheus:
-            async with shopping(place, fault.rate, _HEALTHY_S + _PATIENCE_S) as simulation:
-                await asyncio.sleep(_HEALTHY_S)
-                too_early = await firing(prometheus.url)
-                began = time.monotonic()
-                acting = asyncio.create_task(fault.act(Stage(shop, place, worker, simulation)))
-                try:
-                    fired = await _until_fired(prometheus.url, fault.alerts, began, acting)
-                finally:
-                    acting.cancel()
-                    await asyncio.gather(acting, return_exceptions=True)
+        environment["PYTHONPATH"] = patched_by(fault.patch, shop.folder / "patch")
+    async with staged(
+        shop,
+        longest_s=_HEALTHY_S + _PATIENCE_S + _MARGIN_S,
+        rate=fault.rate,
+        environment=environment,
+        rules=hurry(shop.folder / "hurried", fault.faster),
+    ) as stage:
+        await asyncio.sleep(_HEALTHY_S)
+        too_early = await firing(stage.url)
+        began = time.monotonic()
+        acting = asyncio.create_task(fault.act(stage))
+        try:
+            fired = await _until_fired(stage.url, fault.alerts, began, acting)
+        finally:
+            acting.cancel()
+            await asyncio.gather(acting, return_exceptions=True)
     return [
         {
             "alert": alert,
@@ -100,40 +139,31 @@ async def tried(fault: Fault, shop: Shop) -> list[dict[str, Any]]:
     ]
 
 
+async def left_alone(shop: Shop, watched_s: float) -> dict[str, Any]:
+    """The row of a worker to which nothing is done, by the rules as they are shipped."""
+    fired: set[str] = set()
+    async with staged(shop, longest_s=watched_s + _MARGIN_S) as stage:
+        until = time.monotonic() + watched_s
+        while time.monotonic() < until:
+            await asyncio.sleep(1.0)
+            fired |= await firing(stage.url)
+        learned = (await stage.place.until(stage.worker, lambda status: status["lag"] == 0))["events_learned"]
+    wrong = [f"{alert} fired" for alert in sorted(fired)]
+    if learned < _MOST * RATE * watched_s:
+        wrong.append(f"only {learned} events were there to be learned")
+    return {
+        "alert": "any",
+        "fault": f"none, for {watched_s / 60.0:g} min",
+        "rules_faster": 1.0,
+        "fired_after_s": float("nan"),
+        "went_wrong": ", ".join(wrong),
+    }
+
+
 def _wrong(before: bool, after: bool) -> str:
     if before:
         return "it fired before anything was wrong"
     return "" if after else "it did not fire"
-
-
-@asynccontextmanager
-async def shopping(place: Place, rate: float, longest_s: float) -> AsyncIterator[Simulation]:
-    """Shoppers who shop as long as the block lasts, whatever becomes of the broker meanwhile.
-
-    Args:
-        place: Whose topics are theirs.
-        rate: Events a second.
-        longest_s: The block is left before their time, which is faster than ours, has come to the present.
-    """
-    scenario = small_shop(0, longest_s)
-    assert scenario.simulation is not None
-    assert scenario.clock is not None
-    running = asyncio.create_task(
-        run(
-            scenario.simulation,
-            scenario.clock,
-            place.client,
-            events_topic=place.topics.events,
-            recommendations_topic=place.topics.recommendations,
-            rate=rate,
-            stop=asyncio.Event(),
-        )
-    )
-    try:
-        yield scenario.simulation
-    finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
 
 
 def patched_by(code: str, folder: Path) -> str:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import shutil
-import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,7 +18,7 @@ from benchmarks.faults.kills import kills
 from benchmarks.faults.mixture import mixture
 from benchmarks.faults.outages import outages
 from benchmarks.faults.pauses import pauses
-from benchmarks.faults.shop import Broker, Shop, opened
+from benchmarks.faults.shop import Broker, Shop, opened, own_broker
 from benchmarks.faults.soak import soak
 from benchmarks.faults.tally import Tally
 
@@ -131,15 +129,8 @@ def measure(quick: bool, only: tuple[str, ...] = (), minutes: float | None = Non
     click.echo(f"The seed is {_SEED}.", err=True)
     # Whoever verifies beside a worker meets what it has not finished yet, and damage is the worker's to tell.
     logging.getLogger("stream.checkpoints").setLevel(logging.CRITICAL)
-    folder = Path(tempfile.mkdtemp(prefix="freshet-faults-"))
-    try:
-        broker = Broker(folder / "broker")
-        try:
-            return asyncio.run(_measured(broker, folder, _faults(minutes), quick, only or tuple(FAULTS)))
-        finally:
-            broker.stop()
-    finally:
-        shutil.rmtree(folder)
+    with own_broker("faults") as (broker, folder):
+        return asyncio.run(_measured(broker, folder, _faults(minutes), quick, only or tuple(FAULTS)))
 
 
 def _faults(minutes: float | None) -> dict[str, Fault]:

@@ -7,9 +7,8 @@ import time
 
 from benchmarks.faults.shop import Shop
 from benchmarks.faults.tally import Tally
-from benchmarks.faults.team import Team, stale, unanswered
+from benchmarks.faults.team import NAMES, Team, stale, unanswered
 
-_NAMES = ("one", "two", "three")
 _EVENTS = 1_500
 
 
@@ -24,7 +23,7 @@ async def changes(shop: Shop, times: int, tally: Tally) -> None:
             publishing = asyncio.create_task(shop.publish(_EVENTS))
             await asyncio.sleep(shop.rng.random())
             began = time.monotonic()
-            if len(team.workers) == len(_NAMES):
+            if len(team.workers) == len(NAMES):
                 name = shop.rng.choice(sorted(team.workers))
                 what = "killed" if done["killed"] <= done["leaves"] else "leaves"
                 if what == "killed":
@@ -32,7 +31,7 @@ async def changes(shop: Shop, times: int, tally: Tally) -> None:
                 else:
                     await team.leave(name)
             else:
-                [name] = set(_NAMES) - team.workers.keys()
+                [name] = set(NAMES) - team.workers.keys()
                 what = "joins"
                 await team.join(name)
             await team.until_shared()

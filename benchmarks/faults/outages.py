@@ -8,11 +8,10 @@ import time
 from benchmarks.faults.kills import AHEAD
 from benchmarks.faults.shop import Shop
 from benchmarks.faults.tally import Tally
-from benchmarks.faults.team import Team, stale, unanswered
+from benchmarks.faults.team import NAMES, Team, stale, unanswered
 
 _LONGEST_S = 20.0
 _EVENTS = 1_000
-_NAMES = ("one", "two", "three")
 
 
 async def outages(shop: Shop, times: int, tally: Tally, workers: int = 1) -> None:
@@ -21,7 +20,7 @@ async def outages(shop: Shop, times: int, tally: Tally, workers: int = 1) -> Non
     A worker that did not live through it fails the trial: nobody starts one again.
     """
     async with Team(shop.client, shop.topics, shop.folder) as team:
-        for name in _NAMES[:workers]:
+        for name in NAMES[:workers]:
             await team.join(name)
         await team.until_shared()
         for _ in range(times):
@@ -36,7 +35,11 @@ async def outages(shop: Shop, times: int, tally: Tally, workers: int = 1) -> Non
             await team.until_told()
             seconds = time.monotonic() - began
             await team.until_shared()
-            tally.trial(await team.differences(), seconds, f"{away_s:.0f} s without a broker")
+            wrong = await team.differences()
+            for name in team.workers:  # each counts its own and those that it followed
+                if (counted := (await team.status(name))["events_learned"]) != len(shop.events):
+                    wrong.append(f"{name} has {counted} events, {len(shop.events)} were published")
+            tally.trial(wrong, seconds, f"{away_s:.0f} s without a broker")
         await team.until_answered(shop.events)
         tally.notes.append(f"{len(shop.events)} events, no worker started again")
         slates = await team.slates()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import shutil
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from itertools import islice
 from pathlib import Path
 
@@ -49,6 +51,20 @@ class Broker:
     def stop(self) -> None:
         """For good."""
         self._local.stop()
+
+
+@contextmanager
+def own_broker(name: str) -> Iterator[tuple[Broker, Path]]:
+    """A broker and a folder for a drill of this name, which go when it ends."""
+    folder = Path(tempfile.mkdtemp(prefix=f"freshet-{name}-"))
+    try:
+        broker = Broker(folder / "broker")
+        try:
+            yield broker, folder
+        finally:
+            broker.stop()
+    finally:
+        shutil.rmtree(folder)
 
 
 class Shop:

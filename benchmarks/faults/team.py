@@ -17,6 +17,9 @@ from connectors.topics import committed_offsets, end_offsets
 from stream.settings import TopicSettings
 from stream.worker_process import WorkerProcess
 
+NAMES = ("one", "two", "three")
+"""Of workers."""
+
 
 class Team:
     """Workers of one group, each with a state folder of its own; those that are left stop at the end of `async with`.
