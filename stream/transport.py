@@ -61,7 +61,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
 
 class Consumer(driver.Consumer):
-    """The driver's consumer; partitions of batched topics go another way at six seams."""
+    """The driver's consumer; partitions of batched topics go another way at seven seams."""
 
     logger = _logger
 
@@ -134,6 +134,14 @@ class Consumer(driver.Consumer):
         acked.clear()
         self._acked_index[tp].clear()
         return last + 1
+
+    # Faust commits once at a time, and who comes meanwhile waits for that commit and goes without one of its own: the
+    # last acknowledgements would stay uncommitted where the timer's commit is under way when the worker stops.
+
+    async def on_stop(self) -> None:
+        """Commit for the last time, and after any commit that is under way."""
+        await self.maybe_wait_for_commit_to_finish()
+        await super().on_stop()
 
     # Back-pressure is the bounded queue: a full one blocks the fetcher. To pause partitions instead makes the
     # fetcher sleep a whole second when all are paused.

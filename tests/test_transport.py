@@ -55,6 +55,8 @@ def record(offset: int) -> Any:
         (driver.Consumer, "_to_message", ["self", "tp", "record"]),
         (driver.Consumer, "_add_gap", ["self", "tp", "offset_from", "offset_to"]),
         (driver.Consumer, "_new_offset", ["self", "tp"]),
+        (driver.Consumer, "on_stop", ["self"]),
+        (driver.Consumer, "maybe_wait_for_commit_to_finish", ["self"]),
         (driver.Consumer, "on_buffer_full", ["self", "tp"]),
         (driver.Consumer, "seek_to_committed", ["self"]),
         (driver.Consumer, "_new_consumer_thread", ["self"]),
@@ -99,18 +101,21 @@ def test_an_ordinary_topic_stays_with_the_driver() -> None:
 
 
 class StubEngine:
-    """Takes lists of records and acknowledges them at once, or never."""
+    """Takes lists of records and acknowledges them at once, or when told."""
 
-    def __init__(self, applied: dict[int, int], acknowledges: bool = True) -> None:
+    def __init__(self, applied: dict[int, int]) -> None:
         self.config = EngineConfig(topic="events")
         self.processor = SimpleNamespace(states=SimpleNamespace(applied=applied))
         self.lists: list[Any] = []
-        self._acknowledges = acknowledges
+        self.acknowledges = True
+        self.waiting: list[Callable[[], None]] = []
 
     async def offer(self, records: Any, ack: Callable[[], None]) -> None:
         self.lists.append(records)
-        if self._acknowledges:
+        if self.acknowledges:
             ack()
+        else:
+            self.waiting.append(ack)
 
     async def take_over(
         self, committed: Mapping[int, int | None], ends: Mapping[int, int]
@@ -180,6 +185,34 @@ async def test_records_arrive_in_lists_in_order_and_acknowledged_ones_are_commit
         assert isinstance(thread, ConsumerThread)
         assert thread._ensure_consumer()._fetch_max_wait_ms == FETCH_MAX_WAIT_MS
     ends = {partition: offsets[-1] + 1 for partition, offsets in expected.items()}
+    assert committed_offsets(broker, topics.events, topics.events) == ends
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+async def test_what_is_acknowledged_during_a_commit_is_committed_when_the_worker_stops(
+    broker: KafkaClient, topics: TopicSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, committing, may_go_on = StubEngine(applied={}), asyncio.Event(), asyncio.Event()
+    commit = Consumer._commit
+
+    async def slow(self: Consumer, offsets: Mapping[TP, int]) -> bool:
+        committing.set()
+        await may_go_on.wait()
+        return await commit(self, offsets)
+
+    monkeypatch.setattr(Consumer, "_commit", slow)
+    expected = await published(broker, topics.events, 50)
+    async with running(broker, topics, engine, tmp_path):
+        await until(lambda: engine.offsets == expected)
+        await asyncio.wait_for(committing.wait(), 30.0)
+        engine.acknowledges = False
+        later = await published(broker, topics.events, 50)
+        both = {partition: offsets + later[partition] for partition, offsets in expected.items()}
+        await until(lambda: engine.offsets == both)
+        for acknowledge in engine.waiting:
+            acknowledge()
+        asyncio.get_running_loop().call_later(0.5, may_go_on.set)
+    ends = {partition: offsets[-1] + 1 for partition, offsets in both.items()}
     assert committed_offsets(broker, topics.events, topics.events) == ends
 
 
