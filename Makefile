@@ -29,7 +29,7 @@ demo: setup ## Watch events become recommendations on a real broker (DEMO="--dur
 
 test: setup ## Run the tests; starts its own Apache Kafka
 	@echo "==> Running the tests (a real Kafka broker is started for some of them)"
-	@$(BIN)/python -m pytest $(TESTS)
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup $(TESTS)
 
 check: setup ## Format, lint, types, import contracts, scripts, and the tests
 	@echo "==> ruff format"; $(BIN)/ruff format --check .

@@ -31,11 +31,14 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("filterwarnings", "ignore:(read|open)_text is deprecated:DeprecationWarning")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whoever asks for the broker needs a real one: `-m "not broker"` leaves them out."""
-    for item in items:
-        if "broker" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.broker)
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Whoever asks for the broker needs a real one: `-m "not broker"` leaves them out.
+
+    Where tests run in several processes, one of them has all of these, so one broker is enough.
+    """
+    if "broker" in getattr(item, "fixturenames", ()):
+        item.add_marker(pytest.mark.broker)
+        item.add_marker(pytest.mark.xdist_group("broker"))
 
 
 @pytest.fixture(autouse=True)

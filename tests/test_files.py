@@ -237,7 +237,7 @@ def test_context_must_have_a_row_for_each_event(tmp_path: Path) -> None:
     ("name", "content", "complaint"),
     [
         ("log.csv.gz", b"not gzip", "damaged or not gzip"),
-        ("log.csv.gz", gzip.compress(HEADER.encode() * 1000)[:60], "damaged or not gzip"),
+        ("log.csv.gz", gzip.compress(HEADER.encode() * 1000, mtime=0)[:60], "damaged or not gzip"),
         ("log.csv", b"timestamp,user_id,item_id,event_type\n1,\xff,i,view\n", "not UTF-8"),
         ("log.parquet", b"not parquet", "not a parquet file"),
     ],
