@@ -6,7 +6,7 @@ says which of them were met before.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ from learners.counts.counts import (
 )
 from learners.counts.neighbours import share_factors
 from learners.counts.own_items import find_pair
-from learners.event_batch import FloatArray, Histories, IntArray
+from learners.event_batch import BoolArray, FloatArray, Histories, IntArray
 from learners.row_index import ABSENT
 
 SOURCES: tuple[str, ...] = ("repeat", "transition", "together", "neural", "popularity", "new")
@@ -87,6 +87,22 @@ class Candidates:
             rest=self.rest[index],
         )
 
+    def divided(self, order: IntArray, most: int) -> Candidates:
+        """The first `most` of them by (S, C) columns in order; the others come before the rest."""
+        S, C = order.shape
+        kept = (order[:, :most] + C * np.arange(S)[:, None]).ravel()
+        return Candidates(
+            rows=self.rows.ravel()[kept].reshape(S, most),
+            evidence=self.evidence.reshape(S * C, -1).take(kept, axis=0).reshape(S, most, -1),
+            sources=self.sources.ravel()[kept].reshape(S, most),
+            rest=np.concatenate([np.take_along_axis(self.rows, order[:, most:], axis=1), self.rest], axis=1),
+            seen=self.seen,
+        )
+
+    def without(self, barred: BoolArray) -> Candidates:
+        """But for some (S, C) of them, whose places are empty."""
+        return replace(self, rows=np.where(barred, ABSENT, self.rows))
+
     def with_rest(self, scores: FloatArray) -> tuple[IntArray, FloatArray]:
         """(S, C + W) everything retrieved, and scores: the rest has one score, below all (S, C) of the candidates."""
         lowest = np.where(np.isfinite(scores), scores, np.inf).min(axis=1, initial=0.0, keepdims=True) - 1.0
@@ -146,10 +162,10 @@ class CandidateRetrieval:
             others,
         )
         width = max(width, 1)
-        return Candidates(
-            rows=rows[:, :width],
-            evidence=evidence[:, :width],
-            sources=sources[:, :width],
+        return Candidates(  # what is contiguous where there are fewer, too, takes the same compiled loops
+            rows=np.ascontiguousarray(rows[:, :width]),
+            evidence=np.ascontiguousarray(evidence[:, :width]),
+            sources=np.ascontiguousarray(sources[:, :width]),
             rest=others[:, :spare],
             seen=seen,
         )

@@ -17,7 +17,9 @@ from learners.counts.popularity import DECAYS, TIMED, popularity_of
 from learners.event_batch import FloatArray, Histories, IntArray
 from learners.row_index import ABSENT
 
-_FLOOR = np.float32(1e-3)
+FLOOR = np.float32(1e-3)
+"""Added to shares and counts before their logarithm."""
+
 _SESSION_GAP_S = 1_800.0
 _FADE = 0.8  # of a repeat, for each event since
 
@@ -75,11 +77,16 @@ PAIR_FEATURES = len(NAMES) - 1
 """How many of them, from the first, say something of a user and an item alone, whatever else is a candidate."""
 
 _LOGS = len(_LOG_NAMES)
-_EVIDENCE_0 = DECAYS
+EVIDENCE_0 = DECAYS
+"""Where the columns of `Candidates.evidence` begin, those before `WAYS`."""
+
 _COMPANIONS_0 = NAMES.index("companions_1w")
 _WAYS_0 = NAMES.index("transition_ways")
-_OWN_0 = NAMES.index("own_count")
+OWN_0 = NAMES.index("own_count")
+"""Where `tell_own` fills in `OWN` columns."""
+
 _AGES_0 = NAMES.index("first_age")
+OWN = _AGES_0 - OWN_0
 _SINCE_0 = NAMES.index("first_after_last")
 _CHOOSERS_0 = NAMES.index("choosers")
 _HABITS_0 = NAMES.index("newer_than_habit")
@@ -132,8 +139,8 @@ def ranking_features(
         histories.lengths,
         features,
     )
-    logs = features[:, :, _EVIDENCE_0:_LOGS]
-    np.log(logs + _FLOOR, out=logs)
+    logs = features[:, :, EVIDENCE_0:_LOGS]
+    np.log(logs + FLOOR, out=logs)
     features[:, :, _NEURAL] = neural
     filled = candidates.rows != ABSENT
     peak = np.where(filled, neural, -np.inf).max(axis=1, keepdims=True)
@@ -197,12 +204,12 @@ def _describe(
             for n in range(_CHOSEN):
                 x[_CHOOSERS_0 + n] = of_item[_FACT_CHOSEN + n]
             for e in range(WAYS.start):
-                x[_EVIDENCE_0 + e] = evidence[s, c, e]
+                x[EVIDENCE_0 + e] = evidence[s, c, e]
             if has_company:
                 _tell_company(counts.companions, row, x[_COMPANIONS_0:_WAYS_0])
             x[_WAYS_0] = np.log1p(evidence[s, c, WAYS.start])
             x[_WAYS_0 + 1] = np.log1p(evidence[s, c, WAYS.start + 1])
-            _tell_own(counts.own, user, row, history, now, x[_OWN_0:_AGES_0])
+            tell_own(counts.own, user, row, history, now, x[OWN_0:_AGES_0])
             if history[-1] != ABSENT:
                 _tell_since(of_item, last_ago, x[_SINCE_0:_CHOOSERS_0])
             if user < len(counts.habits):
@@ -219,7 +226,7 @@ def _tell_item(
     popularity = counts.popularity
     for decay in range(DECAYS):
         count = popularity_of(popularity, row, decay, now_s, events)
-        out[decay] = np.log(np.float32(count) + _FLOOR)
+        out[decay] = np.log(np.float32(count) + FLOOR)
         if decay == _LASTING:
             out[_FACT_LASTING] = np.log1p(count)
     ago = out[_FACT_EVENTS_AGO:]
@@ -307,7 +314,7 @@ def _tell_company(companions: CompanionArrays, row: int, out: FloatArray) -> Non
 
 
 @compiled
-def _tell_own(own: Pairs, user: int, row: int, history: IntArray, now_s: float, out: FloatArray) -> None:
+def tell_own(own: Pairs, user: int, row: int, history: IntArray, now_s: float, out: FloatArray) -> None:
     """The user's choices of the item: how often, how long ago, whether, whether last, and where in the history."""
     H = len(history)
     out[3] = 1.0 if row == history[H - 1] else 0.0

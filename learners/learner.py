@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from learners.candidates import Candidates
 from learners.event_batch import BoolArray, EventBatch, FloatArray, Histories, IntArray
 from learners.known_item import KnownItem
+from learners.prerank import Brief
 from learners.row_index import ABSENT
 from learners.state_arrays import Arrays
 from learners.state_changes import LiveState
@@ -39,7 +40,8 @@ class Predictions:
         ranks: (T,) zero-based rank of the chosen item among everything retrieved, ties against it; -1 where
             it was not retrieved.
         known: (T,) whether the chosen item had ever been chosen before.
-        candidates: Of the T choices.
+        brief: What was briefly seen of everything that was a candidate for the T choices.
+        candidates: The most promising of it, which were ranked.
         features: (T, C, F) of these candidates.
         scores: (T, C) the ranker's scores, -inf where there is no candidate.
         shadow_scores: (T, C) those of its shadow, where there is one.
@@ -52,6 +54,7 @@ class Predictions:
     targets: IntArray
     ranks: IntArray
     known: BoolArray
+    brief: Brief
     candidates: Candidates
     features: FloatArray
     scores: FloatArray

@@ -26,7 +26,8 @@ class LearnerConfig:
         learning_rate: Of dense parameters.
         embedding_learning_rate: Of item vectors.
         negatives: Shared negatives a step.
-        candidates: C, most candidates of a sequence that are ranked; the most promising of what is retrieved.
+        candidates: C, most candidates of a sequence; those of what is retrieved for which most speaks.
+        ranked: Most of them that the ranker compares: the most promising ones at a brief look.
         max_pairs: Bound of the (user, item) pairs that are remembered.
         neighbours: Items kept of what goes with an item.
         nearest: How many of them the neural model brings.
@@ -58,6 +59,7 @@ class LearnerConfig:
     embedding_learning_rate: float = 0.2
     negatives: int = 256
     candidates: int = 400
+    ranked: int = 128
     max_pairs: int = 4_000_000
     neighbours: int = 80
     nearest: int = 100

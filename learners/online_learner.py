@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,7 @@ from learners.neural import NeuralLesson, NeuralModel
 from learners.newcomers import Newcomers
 from learners.pace import share_of, spread
 from learners.pair_inputs import PairInputs
+from learners.prerank import BRIEF, Brief, Preranker
 from learners.random_state import generator_array, restore_generator
 from learners.ranker import Ranker, RankerLesson
 from learners.reasons import reasons
@@ -58,7 +59,7 @@ from learners.weightings.weighting import Explanation
 VERSION = "2"
 """Layout of the model; part of every recommendation."""
 
-_SCORED_BY_TASKS = 50
+_SCORED_BY_TASKS = 32
 _SLATES_AT_A_TIME = 32  # what they are made of stays near the processor, and no temporary is large
 _NEW_ITEMS = 4  # that are tried are candidates of a slate
 _FEWEST_ROWS = 32
@@ -89,6 +90,28 @@ class _Query:
     def take(self, index: IntArray) -> _Query:
         """What is sought for the sequences at `index`."""
         return _Query(self.histories.take(index), self.users[index], self.nearest[index])
+
+
+class _Ranked(NamedTuple):
+    """Candidates of S sequences, and what was found of them.
+
+    Attributes:
+        brief: What the brief look saw of all of them.
+        candidates: The most promising ones.
+        features: (S, C, F) of these.
+        scores: (S, C) the ranker's.
+    """
+
+    brief: Brief
+    candidates: Candidates
+    features: FloatArray
+    scores: FloatArray
+
+    def take(self, index: IntArray) -> _Ranked:
+        """Those of the sequences at `index`."""
+        return _Ranked(
+            self.brief.take(index), self.candidates.take(index), self.features[index], self.scores[index]
+        )
 
 
 class OnlineLearner:
@@ -134,6 +157,7 @@ class OnlineLearner:
         self._blend = Blend(self.tasks, PAIR_FEATURES + rates_width(len(self.tasks)))
         self._filters = Filters(config.filters)
         self._newcomers = Newcomers(config.newness)
+        self._preranker = Preranker(self._counts, config.ranked)
         self._ranker = Ranker(
             PRIOR,
             self._standardiser,
@@ -180,8 +204,7 @@ class OnlineLearner:
         targets = self._ranked(np.flatnonzero(batch.target & (batch.position < 0) & batch.own))
         sequences, sequence = np.unique(batch.sequence[targets], return_inverse=True)
         histories = batch.histories.take(sequences)
-        candidates, features, scores = self._rank(self._query(histories), rest=True)
-        candidates, features, scores = candidates.take(sequence), features[sequence], scores[sequence]
+        brief, candidates, features, scores = self._ranked_candidates(self._query(histories)).take(sequence)
         chosen = batch.item_rows[targets]
         own = ranks = pessimistic_ranks(*candidates.with_rest(scores), chosen)
         beside: dict[str, FloatArray] = {}
@@ -200,6 +223,7 @@ class OnlineLearner:
             targets=targets,
             ranks=ranks,
             known=self._counts.popularity.is_known(chosen),
+            brief=brief,
             candidates=candidates,
             features=features,
             scores=scores,
@@ -209,9 +233,8 @@ class OnlineLearner:
 
     def _served_ranks(self, histories: Histories, sequence: IntArray, chosen: IntArray) -> IntArray:
         """(T,) ranks of chosen items as a slate would have them, of S histories of which something is hidden."""
-        candidates, _, scores = self._rank(self._query(self._view.of(histories)), rest=True)
-        candidates, scores = candidates.take(sequence), scores[sequence]
-        return pessimistic_ranks(*candidates.with_rest(scores), chosen)
+        ranked = self._ranked_candidates(self._query(self._view.of(histories))).take(sequence)
+        return pessimistic_ranks(*ranked.candidates.with_rest(ranked.scores), chosen)
 
     def recommend(self, histories: Histories, size: int) -> Slates:
         """See `Learner`."""
@@ -235,9 +258,9 @@ class OnlineLearner:
         new = None
         if self.config.slates.exploration.new_share > 0.0:
             new = self._newcomers.draw(len(query), _NEW_ITEMS, rng)
-        candidates, features, scores = self._rank(query, new)
-        barred = self._filters.barred(candidates.rows, histories)
-        scores = np.where(barred >= 0, -np.inf, scores).astype(np.float32)
+        retrieved = self._retrieval.retrieve(query.histories, query.nearest, new)
+        barred = self._filters.barred(retrieved.rows, histories)
+        _, candidates, features, scores = self._rank(query, retrieved.without(barred >= 0))
         top = shortlist(scores, candidates.sources, max(_SCORED_BY_TASKS, size))
         ranked = np.take_along_axis(scores, top, axis=1)
         rows = np.where(np.isfinite(ranked), np.take_along_axis(candidates.rows, top, axis=1), ABSENT)
@@ -250,7 +273,7 @@ class OnlineLearner:
         )
         composed = compose(scored, size, self.config.slates, rng)
         removed = np.bincount(barred[barred >= 0], minlength=len(FILTERS))
-        removed[FILTERS.index("seen")] += candidates.seen
+        removed[FILTERS.index("seen")] += retrieved.seen
         return Slates(
             item_rows=composed.rows,
             scores=composed.scores,
@@ -286,17 +309,25 @@ class OnlineLearner:
         nearest = self._neural.nearest(users, self._counts.popularity.known_rows, self.config.nearest)
         return _Query(histories, users, nearest)
 
-    def _rank(
-        self, query: _Query, new: IntArray | None = None, *, rest: bool = False
-    ) -> tuple[Candidates, FloatArray, FloatArray]:
-        """Candidates of S sequences, their features (S, C, F) and the ranker's scores (S, C)."""
+    def _ranked_candidates(self, query: _Query) -> _Ranked:
+        """See `_rank`, of everything that is retrieved."""
         if not len(query):  # a step of impressions alone: no need to ask a network about nobody
-            nobody = no_candidates(0)
-            return nobody, np.zeros((0, 1, len(NAMES)), np.float32), np.zeros((0, 1), np.float32)
-        candidates = self._retrieval.retrieve(query.histories, query.nearest, new, rest=rest)
+            return _Ranked(
+                Brief(np.zeros((0, 1), np.int64), np.zeros((0, 1, len(BRIEF)), np.float32)),
+                no_candidates(0),
+                np.zeros((0, 1, len(NAMES)), np.float32),
+                np.zeros((0, 1), np.float32),
+            )
+        return self._rank(query, self._retrieval.retrieve(query.histories, query.nearest, rest=True))
+
+    def _rank(self, query: _Query, candidates: Candidates) -> _Ranked:
+        """A brief look at candidates of S sequences, and the ranker's at the most promising of them."""
         neural = self._neural.scores(query.users, candidates.rows)
+        brief = self._preranker.look(candidates, query.histories, neural)
+        candidates, neural = self._preranker.most_promising(candidates, neural, brief)
         features = ranking_features(candidates, query.histories, self._counts, neural)
-        return candidates, features, self._ranker.score(features, candidates.rows != ABSENT)
+        scores = self._ranker.score(features, candidates.rows != ABSENT)
+        return _Ranked(brief, candidates, features, scores)
 
     def describe(
         self, histories: Histories, sequence: IntArray, items: IntArray, position: IntArray
@@ -473,6 +504,7 @@ class OnlineLearner:
         """Learn from the choices that were among the candidates."""
         candidates, scores = predictions.candidates, predictions.scores
         chosen = batch.item_rows[predictions.targets]
+        self._preranker.learn_many(predictions.brief, chosen)
         self._counts.expectations.learn_many(candidates.rows, scores, chosen)
         hit = candidates.rows == chosen[:, None]
         found = np.flatnonzero(hit.any(axis=1))
@@ -603,6 +635,7 @@ class OnlineLearner:
         """See `Learner`."""
         return {
             **nest("neural", self._neural.beginning()),
+            **nest("preranker", self._preranker.state_dict()),
             **nest("ranker", self._ranker.beginning()),
             **nest("standardiser", self._standardiser.state_dict()),
             **nest("blend", self._blend.state_dict()),
@@ -613,6 +646,7 @@ class OnlineLearner:
     def begin_from(self, beginning: Mapping[str, NDArray[Any]]) -> None:
         """See `Learner`."""
         self._neural.begin_from(unnest("neural", beginning))
+        self._preranker.load_state_dict(unnest("preranker", beginning))
         self._ranker.begin_from(unnest("ranker", beginning))
         self._standardiser.load_state_dict(unnest("standardiser", beginning))
         self._blend.load_state_dict(unnest("blend", beginning))
@@ -665,6 +699,7 @@ class OnlineLearner:
             **nest("counts", self._counts.live_state()),
             **nest("backlog", self._backlog.state_dict()),
             **nest("neural", self._neural.live_state()),
+            **nest("preranker", self._preranker.state_dict()),
             **nest("ranker", self._ranker.live_state()),
             **nest("standardiser", self._standardiser.state_dict()),
             **nest("pairs", self._pairs.live_state()),
@@ -726,6 +761,7 @@ class OnlineLearner:
         if tasks.changed:
             arrays = carried_over(arrays, self.state_dict(), self.task_axes, tasks)
         self._neural.load_state_dict(unnest("neural", arrays))
+        self._preranker.load_state_dict(unnest("preranker", arrays))
         self._ranker.load_state_dict(unnest("ranker", arrays))
         self._standardiser.load_state_dict(unnest("standardiser", arrays))
         self._related.load_state_dict(unnest("related", arrays))

@@ -146,6 +146,7 @@ def build_pipeline(settings: Settings) -> Pipeline:
         embedding_learning_rate=learner.embedding_learning_rate,
         negatives=learner.negatives,
         candidates=recommend.candidates,
+        ranked=max(recommend.ranked, recommend.slate_size),
         ranker_share=learner.ranker_share,
         share_under_load=learner.share_under_load,
         slates=SlateRules(

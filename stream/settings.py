@@ -330,6 +330,7 @@ class RecommendSettings(_Section):
 
     slate_size: Annotated[int, Field(ge=1, le=200)] = 20
     candidates: Annotated[int, Field(ge=10, le=5_000)] = 400
+    ranked: Annotated[int, Field(ge=10, le=5_000)] = 128
     exploration: Annotated[float, Field(ge=0.0, le=0.5)] = 0.03
     exploration_temperature: Annotated[float, Field(gt=0.0)] = 1.0
     new_share: Annotated[float, Field(ge=0.0, le=0.5)] = 0.02

@@ -25,7 +25,11 @@ def warm_up(settings: Settings) -> float:
     sources, or in Numba's cache folder of the user where these cannot be written.
     """
     began = time.perf_counter()
-    pipeline, states = build_pipeline(settings), build_states(settings)
+    # So few candidates would all be ranked, without the brief look that others are chosen by.
+    few = settings.model_copy(
+        update={"recommend": settings.recommend.model_copy(update={"ranked": 2, "slate_size": 2})}
+    )
+    pipeline, states = build_pipeline(few), build_states(few)
     for step in range(3):
         events = [
             Event(

@@ -22,6 +22,7 @@ from learners.event_batch import BoolArray, EventBatch, FloatArray, Histories, I
 from learners.filters import FILTERS
 from learners.known_item import KnownItem, known_item
 from learners.learner import EVICTED, Lesson, Predictions, Slates
+from learners.prerank import BRIEF, Brief
 from learners.row_index import ABSENT
 from learners.state_changes import LiveState
 from learners.task import Task
@@ -101,6 +102,7 @@ class CountingLearner:
                 [self._best().index(row) if row in self.counts else -1 for row in chosen.tolist()], np.int64
             ),
             known=np.array([row in self.counts for row in chosen.tolist()], np.bool_),
+            brief=Brief(np.zeros((T, 0), np.int64), np.zeros((T, 0, len(BRIEF)), np.float32)),
             candidates=_candidates(np.tile(np.array(rows, np.int64), (T, 1))),
             features=np.zeros((T, len(rows), 0), np.float32),
             scores=np.tile(np.array([self.counts.get(row, -np.inf) for row in rows], np.float32), (T, 1)),

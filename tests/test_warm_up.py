@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from builders import event
 
-from learners import candidates, features, reasons, standardiser
+from learners import candidates, features, prerank, reasons, standardiser
 from learners.counts import counts, expectations, neighbours, popularity
 from stream.assembly import build_pipeline, build_states
 from stream.settings import load
@@ -17,6 +17,8 @@ def test_nothing_is_left_to_be_compiled_for_the_first_events() -> None:
         candidates._retrieve,
         candidates._describe,
         features._describe,
+        prerank._look,
+        prerank._learn_many,
         reasons._reasons,
         standardiser._transform,
         counts._learn_pairwise,
@@ -27,8 +29,9 @@ def test_nothing_is_left_to_be_compiled_for_the_first_events() -> None:
     warm_up(load())
     compiled = [list(loop.signatures) for loop in loops]
     assert all(compiled), "each is reached"
-    pipeline, states = build_pipeline(load()), build_states(load())
-    for n in range(3):
-        pipeline.step([event(f"u{user}", f"i{n}", "click") for user in range(4)], states, 0)
+    settings = load(overrides={"recommend": {"ranked": 10, "slate_size": 5}})
+    pipeline, states = build_pipeline(settings), build_states(settings)
+    for n in range(4):
+        pipeline.step([event(f"u{user}", f"i{n}-{user}", "click") for user in range(4)], states, 0)
     pipeline.learner.forget_items(np.array([1]))
     assert [list(loop.signatures) for loop in loops] == compiled, "and with the types that events bring"
