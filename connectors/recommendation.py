@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
@@ -24,7 +25,7 @@ class RecommendedItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
         rank: Zero-based place.
         score: The ranker's final score; comparable within one slate only.
         parts: What the score is the sum of: `ranker`, a part for each task, `counts` (what else is known of user and
-            item), and `diversity` (what it lost for being like the items above). Parts that are 0 are left out.
+            item), and `diversity` (what it lost for being like the items above). What is left out is 0.
         placed: Why it stands here: `ranked` by its score, `explored`, or `new` (tried because it is new).
         scores: Per task: probability of a binary task, expected value of a regression.
         source: Candidate source that brought the item (`transition`, `popularity`, ...).
@@ -38,8 +39,8 @@ class RecommendedItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     source: str
     placed: Literal["ranked", "explored", "new"] = "ranked"
     propensity: float = 1.0
-    parts: dict[str, float] = {}
-    scores: dict[str, float] = {}
+    parts: Mapping[str, float] = {}
+    scores: Mapping[str, float] = {}
     because: str | None = None
 
 

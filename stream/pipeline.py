@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from connectors.event import Event
+from connectors.named_numbers import numbers_named
 from connectors.recommendation import ModelVersion, Recommendation, RecommendedItem
 from learners.candidates import SOURCES, Candidates
 from learners.event_batch import BoolArray, FloatArray, IntArray, described_only
@@ -285,8 +286,8 @@ class Pipeline:
         names |= {row: self.items.id(row) for row in np.unique(slates.because).tolist() if row != ABSENT}
         trained = slates.trained.tolist()
         tasks = [task.name for task, known in zip(self.learner.tasks, trained, strict=True) if known]
-        places = _Columns.of(slates)
-        return (places.items(n, names, tasks) for n in range(len(slates.item_rows)))
+        places = _Places.of(slates, tasks)
+        return (places.items(n, names) for n in range(len(slates.item_rows)))
 
     def _recommend(
         self, triggers: Sequence[Event], touched: IntArray, states: UserStates, now_ms: int
@@ -344,52 +345,50 @@ class _Served:
 
 
 @dataclass(frozen=True, slots=True)
-class _Columns:
-    """Slates as Python lists: one conversion for all of them."""
+class _Places:
+    """The places of slates as Python lists, one list of places a slate: one conversion for all of them."""
 
-    rows: list[list[int]]
-    scores: list[list[float]]
-    task_scores: list[list[list[float]]]
-    parts: list[list[list[float]]]
-    sources: list[list[int]]
-    because: list[list[int]]
-    placed: list[list[int]]
-    propensity: list[list[float]]
+    columns: tuple[list[list[Any]], ...]
+    scores_of: Callable[..., Mapping[str, float]]
+    parts_of: Callable[..., Mapping[str, float]]
 
     @classmethod
-    def of(cls, slates: Slates) -> _Columns:
-        known = slates.task_scores[:, :, slates.trained]
+    def of(cls, slates: Slates, tasks: Sequence[str]) -> _Places:
+        """Of slates whose trained tasks have these names. Parts that are nothing anywhere are not told."""
+        part_names = np.array(["ranker", *tasks, "counts", "diversity"])
+        parts = slates.parts[:, :, np.concatenate([[True], slates.trained, [True, True]])]
+        told = parts.any(axis=(0, 1))
         return cls(
-            slates.item_rows.tolist(),
-            _rounded(slates.scores),
-            _rounded(known),
-            _rounded(slates.parts[:, :, _told(slates)]),
-            slates.sources.tolist(),
-            slates.because.tolist(),
-            slates.placed.tolist(),
-            _rounded(slates.propensity),
+            (
+                slates.item_rows.tolist(),
+                _rounded(slates.scores),
+                _rounded(slates.task_scores[:, :, slates.trained]),
+                slates.sources.tolist(),
+                _rounded(parts[:, :, told]),
+                slates.placed.tolist(),
+                _rounded(slates.propensity),
+                slates.because.tolist(),
+            ),
+            numbers_named(tuple(tasks)),
+            numbers_named(tuple(part_names[told].tolist())),
         )
 
-    def items(self, n: int, names: Mapping[int, str], tasks: Sequence[str]) -> list[RecommendedItem]:
-        """The filled places of slate `n`; parts that are nothing are not told."""
-        names_of_parts = ("ranker", *tasks, "counts", "diversity")
+    def items(self, n: int, names: Mapping[int, str]) -> list[RecommendedItem]:
+        """The filled places of slate `n`, whose items and reasons have `names` by row."""
+        places = zip(*(column[n] for column in self.columns), strict=True)
         return [
             RecommendedItem(
                 item_id=names[row],
                 rank=rank,
-                score=self.scores[n][rank],
-                scores=dict(zip(tasks, self.task_scores[n][rank], strict=True)),
-                source=SOURCES[self.sources[n][rank]],
-                parts={
-                    part: value
-                    for part, value in zip(names_of_parts, self.parts[n][rank], strict=True)
-                    if value != 0.0
-                },
-                placed=cast(Placed, PLACED[self.placed[n][rank]]),
-                propensity=self.propensity[n][rank],
-                because=names.get(self.because[n][rank]),
+                score=score,
+                scores=self.scores_of(*scores),
+                source=SOURCES[source],
+                parts=self.parts_of(*parts),
+                placed=cast(Placed, PLACED[placed]),
+                propensity=propensity,
+                because=names.get(because),
             )
-            for rank, row in enumerate(self.rows[n])
+            for rank, (row, score, scores, source, parts, placed, propensity, because) in enumerate(places)
             if row != ABSENT
         ]
 
@@ -399,11 +398,6 @@ def _contained(item_rows: NDArray[np.integer], others: NDArray[np.integer]) -> B
     found: BoolArray = (item_rows[:, :, None] == others[:, None, :]).any(axis=2)
     found &= item_rows != ABSENT
     return found
-
-
-def _told(slates: Slates) -> BoolArray:
-    """(P,) which parts of a score are told: the tasks' where they are trained, all others."""
-    return np.concatenate([[True], slates.trained, [True, True]])
 
 
 def _rounded(numbers: FloatArray) -> list[Any]:
