@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from learners.candidates import NEW, WAYS, Candidates
 from learners.compiled import compiled
 from learners.counts.counts import CountArrays, Counts
-from learners.counts.popularity import popularity_of
+from learners.counts.popularity import PopularityArrays, popularity_of
 from learners.event_batch import FloatArray, Histories, IntArray
 from learners.features import EVIDENCE_0, FLOOR, NAMES, OWN, OWN_0, PRIOR, tell_own
 from learners.row_index import ABSENT
@@ -40,6 +40,7 @@ COLUMNS: IntArray = np.array([NAMES.index(name) for name in BRIEF])
 _DECAYS = COLUMNS[: len(_POPULARITY)]
 _SHARES = np.array([NAMES.index(name) - EVIDENCE_0 for name in _EVIDENCE])
 _OWN_COLUMNS = np.array([NAMES.index(name) - OWN_0 for name in _OWN])
+_FACTS = len(_POPULARITY) + len(_AGES)
 _NEW_ALONE = 1 << NEW
 _RATE = 0.05
 _KEPT = 0.9995  # of the sums of squared gradients, at each choice
@@ -82,6 +83,9 @@ class Preranker:
         _look(
             self._counts.arrays,
             self._counts.popularity.events,
+            np.argsort(histories.now_s, kind="stable"),
+            *self._counts.stamps(len(features)),
+            np.empty((candidates.rows.size, _FACTS), np.float32),
             candidates.rows,
             candidates.evidence,
             histories.users,
@@ -131,6 +135,11 @@ class Preranker:
 def _look(
     counts: CountArrays,
     events: int,
+    order: IntArray,
+    stamps: IntArray,
+    places: IntArray,
+    first_stamp: int,
+    facts: FloatArray,
     rows: IntArray,
     evidence: FloatArray,
     users: IntArray,
@@ -139,30 +148,37 @@ def _look(
     neural: FloatArray,
     out: FloatArray,
 ) -> None:
-    """Fill (S, C, P); `features.ranking_features` says the same of each feature."""
-    popularity = counts.popularity
+    """Fill (S, C, P); `features.ranking_features` says the same of each feature.
+
+    What is said of an item alone is found out once a second of the events' time, as there. `facts` (S C, FACTS) is room
+    for it.
+    """
     nothing = np.log(FLOOR)
     own = np.empty(OWN, np.float32)
-    for s in range(len(rows)):
-        second = np.floor(now_s[s])
+    stamp, found, second = first_stamp - 1, 0, -np.inf
+    for s in order:
+        if np.floor(now_s[s]) != second:
+            second = np.floor(now_s[s])
+            stamp += 1
         for c in range(rows.shape[1]):
             row = rows[s, c]
             if row == ABSENT:
                 continue
-            x, p = out[s, c], 0
-            for decay in _DECAYS:
-                x[p] = np.log(np.float32(popularity_of(popularity, row, decay, second, events)) + FLOOR)
-                p += 1
-            if popularity.last_s[row] != -np.inf:
-                x[p] = np.log1p(max(second - popularity.last_s[row], 0.0) / 60.0) / 10.0
-            x[p + 1] = np.log1p(np.float32(events - popularity.last_n[row])) / 8.0
-            p += 2
+            if stamps[row] != stamp:
+                stamps[row], places[row] = stamp, found
+                _tell_item(counts.popularity, row, second, events, facts[found])
+                found += 1
+            x, of_item = out[s, c], facts[places[row]]
+            for p in range(_FACTS):
+                x[p] = of_item[p]
+            p = _FACTS
             for e in _SHARES:
                 share = evidence[s, c, e]
                 x[p] = np.log(share + FLOOR) if share > 0.0 else nothing
                 p += 1
             for way in range(WAYS.start, WAYS.stop):
-                x[p] = np.log1p(evidence[s, c, way])
+                if evidence[s, c, way] > 0.0:
+                    x[p] = np.log1p(evidence[s, c, way])
                 p += 1
             own[:] = 0.0
             tell_own(counts.own, users[s], row, histories[s], now_s[s], own)
@@ -170,6 +186,19 @@ def _look(
                 x[p] = own[n]
                 p += 1
             x[p] = neural[s, c]
+
+
+@compiled
+def _tell_item(popularity: PopularityArrays, row: int, now_s: float, events: int, out: FloatArray) -> None:
+    """What is the same for all users: popularity, and how long the item was not chosen."""
+    for p in range(len(_DECAYS)):
+        count = popularity_of(popularity, row, _DECAYS[p], now_s, events)
+        out[p] = np.log(np.float32(count) + FLOOR)
+    p = len(_DECAYS)
+    out[p] = 0.0
+    if popularity.last_s[row] != -np.inf:
+        out[p] = np.log1p(max(now_s - popularity.last_s[row], 0.0) / 60.0) / 10.0
+    out[p + 1] = np.log1p(np.float32(events - popularity.last_n[row])) / 8.0
 
 
 @compiled

@@ -168,6 +168,9 @@ def test_compiled_and_interpreted_agree(seed: int) -> None:
     module._look.py_func(  # type: ignore[attr-defined]
         counts.arrays,
         counts.popularity.events,
+        np.argsort(given_histories.now_s, kind="stable"),
+        *counts.stamps(len(features)),
+        np.empty((features.size, 4), np.float32),
         candidates.rows,
         candidates.evidence,
         given_histories.users,
