@@ -25,6 +25,7 @@ PHASES: Mapping[str, tuple[str, ...]] = {
 
 PIECES: Mapping[str, tuple[str, ...]] = {
     "candidates": ("(learners/candidates.py:",),
+    "brief look": ("(learners/prerank.py:",),
     "nearest items": ("NeuralModel.nearest ",),
     "features": ("(learners/features.py:",),
     "ranker": ("(learners/ranker.py:",),
