@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from learners.contribution import RowChanges
-from learners.event_batch import IntArray
+from learners.event_batch import BoolArray, IntArray
 from learners.state_arrays import Arrays
 from learners.state_changes import CHANGED, LiveState, Marks, Taken, changed_rows, whole
 from learners.untold_changes import TableChanges
@@ -43,6 +43,7 @@ class EmbeddingTable:
         self.weight = self._fresh(16, dimension)
         self._accumulator = torch.zeros(16, device=device)
         self._marks: Marks = np.zeros(16, np.uint8)
+        self._written = np.ones(16, np.bool_)
         self._changes: TableChanges | None = None
 
     def ensure(self, rows: int) -> None:
@@ -55,6 +56,7 @@ class EmbeddingTable:
         self._accumulator = torch.cat([self._accumulator, torch.zeros(more, device=self._device)])
         drawn = np.full(more, CHANGED, np.uint8)  # new rows are not what fills a table
         self._marks = np.concatenate([self._marks, drawn])
+        self._written = np.concatenate([self._written, np.ones(more, np.bool_)])
 
     def take(self, rows: Tensor) -> Tensor:
         """(..., D) the vectors of rows (...): a copy, and a twentieth of the time that indexing takes."""
@@ -75,7 +77,7 @@ class EmbeddingTable:
             self._changes.note(unique, self.weight, self._accumulator)
         accumulated = self._accumulator[unique] + summed.square().mean(dim=1)
         self._accumulator[unique] = accumulated
-        self._marks[unique.cpu().numpy()] = CHANGED
+        self._mark(unique.cpu().numpy())
         self.weight[unique] -= learning_rate * summed / (accumulated.sqrt() + _EPSILON).unsqueeze(1)
 
     def forget(self, rows: IntArray) -> None:
@@ -83,7 +85,7 @@ class EmbeddingTable:
         index = torch.from_numpy(rows[rows < len(self.weight)]).to(self._device)
         self.weight[index] = self._fresh(len(index), self.weight.shape[1])
         self._accumulator[index] = 0.0
-        self._marks[rows[rows < len(self.weight)]] = CHANGED
+        self._mark(rows[rows < len(self.weight)])
         if self._changes is not None:
             self._changes.forget(index)
 
@@ -95,14 +97,27 @@ class EmbeddingTable:
         """What changed since the last call; `share` was called before."""
         assert self._changes is not None
         changes = self._changes.cut(self.weight, self._accumulator)
-        self._marks[changes.rows] = CHANGED
+        self._mark(changes.rows)
         return changes
 
     def merge(self, changes: RowChanges, *, over: bool) -> None:
         """Add what changed of another worker's table, or take its rows over; `share` and `ensure` came before."""
         assert self._changes is not None
         self._changes.merge(changes, self.weight, self._accumulator, over=over)
-        self._marks[changes.rows] = CHANGED
+        self._mark(changes.rows)
+
+    def written(self, rows: IntArray) -> BoolArray:
+        """(R,) which rows were written since somebody who keeps copies has `seen` them."""
+        written: BoolArray = self._written[rows]
+        return written
+
+    def seen(self, rows: IntArray) -> None:
+        """Rows were copied by whoever keeps copies; there may be one who does."""
+        self._written[rows] = False
+
+    def _mark(self, rows: IntArray) -> None:
+        self._marks[rows] = CHANGED
+        self._written[rows] = True
 
     def _fresh(self, rows: int, dimension: int) -> Tensor:
         return (torch.randn(rows, dimension, generator=self._generator) * self._scale).to(self._device)
@@ -131,6 +146,7 @@ class EmbeddingTable:
         self.weight = torch.tensor(arrays["weight"], device=self._device)
         self._accumulator = torch.tensor(arrays["accumulator"], device=self._device)
         self._marks = np.zeros(len(self.weight), np.uint8)
+        self._written = np.ones(len(self.weight), np.bool_)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from learners.multitask import MultiTask, MultiTaskConfig, TaskLabels
 from learners.nearest import nearest
 from learners.negatives import NegativeSampler
 from learners.parameters import adam, load_optimised, optimised_arrays
+from learners.recent_vectors import RecentVectors
 from learners.state_arrays import Arrays, nest, unnest
 from learners.state_changes import LiveState, whole
 from learners.task import Task
@@ -99,6 +100,7 @@ class NeuralModel:
         table = {"scale": _ITEM_SCALE, "generator": self._generator, "device": device}
         self._inputs = EmbeddingTable(dimension, **table)  # type: ignore[arg-type]
         self._outputs = EmbeddingTable(dimension, **table)  # type: ignore[arg-type]
+        self._recent = RecentVectors(self._outputs, _EXACT_SEARCH)
         self._sampler = NegativeSampler(negatives, np.random.default_rng(seed + 1))
         self.multitask = MultiTask(
             self.tasks,
@@ -145,9 +147,8 @@ class NeuralModel:
         """The items nearest to each user: exact among `known` (N,) rows, (S, min(count, N)) of them."""
         if not len(users) or not len(known) or not count:
             return np.zeros((len(users), 0), np.int64)
-        known = known[-_EXACT_SEARCH:]
         with torch.no_grad():
-            items = self._outputs.take(self._tensor(known))
+            known, items = self._recent.take(known)
             found = [nearest(some, items, count) for some in torch.split(users, _SEARCHED_AT_ONCE)]
         rows: IntArray = known[torch.cat(found).cpu().numpy()]
         return rows
