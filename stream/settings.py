@@ -261,6 +261,7 @@ class WorkerSettings(_Section):
     refused_per_hour: Annotated[int, Field(ge=0)] = 20
     """Records that the learner fails on and that are passed over, before the worker stops."""
     session_timeout_s: Annotated[float, Field(ge=6.0)] = 12.0
+    stop_within_s: Annotated[float, Field(gt=0.0)] = 25.0
     torch_threads: Positive = 1
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] = "text"

@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
 import time
 import uuid
 from collections.abc import Coroutine
 from typing import Any
 
-import faust
 from mode import Service
 
 from connectors.file_lock import LockTimeoutError, locked
@@ -37,6 +35,7 @@ from stream.observer import WorkerObserver, worker_metrics
 from stream.processor import Processor
 from stream.recovery import Recovery, RecoveryError
 from stream.settings import Settings
+from stream.stopping import StoppableWorker
 from stream.topic_watch import TopicWatch
 from stream.user_view import user_view
 from stream.warm_up import warm_up
@@ -224,7 +223,8 @@ class _Worker:
         self._metrics.compute(self._metrics.undelivered, lambda: self._engine.undelivered_s)
         self._watch = TopicWatch(lambda: topic_shape(client, topics.events), shape)
         self._fenced = False
-        self.again = False
+        self.again = self._told_to_stop = False
+        self._process: StoppableWorker | None = None
         """Whether the worker stopped to be started again at once."""
 
     def run(self) -> None:
@@ -232,9 +232,11 @@ class _Worker:
         leave_alone()
         self._app.on_partitions_revoked.connect(self._on_revoked)
         self._app.on_rebalance_complete.connect(self._on_assigned)
-        worker = faust.Worker(
+        worker = self._process = StoppableWorker(
             self._app,
             _Surroundings(self),
+            within_s=self._settings.worker.stop_within_s,
+            told=self._on_signal,
             loop=self._loop,
             quiet=True,
             override_logging=False,
@@ -328,8 +330,12 @@ class _Worker:
             self._start_again()
 
     def _start_again(self) -> None:
-        self.again = True
-        os.kill(os.getpid(), signal.SIGTERM)
+        assert self._process is not None, "it runs"
+        self.again = not self._told_to_stop
+        self._process.stop_by_itself()
+
+    def _on_signal(self) -> None:
+        self._told_to_stop, self.again = True, False
 
     async def drain(self, working: asyncio.Task[None]) -> None:
         """Finish the step at hand and write the last checkpoint, before Faust commits for the last time."""

@@ -75,3 +75,28 @@ async def test_the_broker_is_killed_and_comes_back(
     code, found = await verify()
     assert (code, found["clean"], found["complete"], found["events"]) == (0, True, True, 6_000)
     assert len(during) < 40, "\n".join(during[:100])
+
+
+async def test_a_worker_that_is_told_to_stop_while_the_broker_is_away_ends_and_nothing_is_lost(
+    place: Place, mortal: LocalBroker, jars_cache: Path | None
+) -> None:
+    events = log(3_000)
+    port = int(place.client.bootstrap.rpartition(":")[2])
+    place.environment |= {"FRESHET_WORKER__STOP_WITHIN_S": "3"}
+    async with place.worker() as worker:
+        await worker.wait_until_ready()
+        await publish(place.client, place.topics.events, records(events))
+        await place.until(worker, lambda s: s["events_learned"] > 200)
+        pid = mortal.status().pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        told = time.monotonic()
+    assert time.monotonic() - told < 15.0
+    assert "not stopped within 3 s (worker.stop_within_s)" in worker.log.read_text()
+
+    await asyncio.to_thread(mortal.start, port=port, cache_dir=jars_cache)
+    async with place.worker() as again:
+        await again.wait_until_ready()
+        await place.until(again, lambda s: s["lag"] == 0)
+    code, found = await verify()
+    assert (code, found["clean"], found["complete"], found["events"]) == (0, True, True, 3_000)
