@@ -8,7 +8,8 @@ choice.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +47,8 @@ _RATE = 0.05
 _KEPT = 0.9995  # of the sums of squared gradients, at each choice
 
 
-class Brief(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Brief:
     """What the brief look saw.
 
     Attributes:
