@@ -82,10 +82,11 @@ class EmbeddingTable:
 
     def forget(self, rows: IntArray) -> None:
         """Start rows anew whose items are gone."""
-        index = torch.from_numpy(rows[rows < len(self.weight)]).to(self._device)
+        rows = rows[rows < len(self.weight)]
+        index = torch.from_numpy(rows).to(self._device)
         self.weight[index] = self._fresh(len(index), self.weight.shape[1])
         self._accumulator[index] = 0.0
-        self._mark(rows[rows < len(self.weight)])
+        self._mark(rows)
         if self._changes is not None:
             self._changes.forget(index)
 

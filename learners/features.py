@@ -219,6 +219,24 @@ def _describe(
 
 
 @compiled
+def scaled_age(elapsed_s: float) -> float:
+    """How long ago, on a logarithmic scale."""
+    return float(np.log1p(max(elapsed_s, 0.0) / 60.0) / 10.0)
+
+
+@compiled
+def scaled_events(count: float) -> float:
+    """How many events ago, on a logarithmic scale."""
+    return float(np.log1p(count) / 8.0)
+
+
+@compiled
+def scaled_count(count: float) -> float:
+    """A decayed count, on a logarithmic scale."""
+    return float(np.log(np.float32(count) + FLOOR))
+
+
+@compiled
 def _tell_item(
     counts: CountArrays, row: int, now_s: float, events: int, ranked: int, out: FloatArray
 ) -> None:
@@ -226,7 +244,7 @@ def _tell_item(
     popularity = counts.popularity
     for decay in range(DECAYS):
         count = popularity_of(popularity, row, decay, now_s, events)
-        out[decay] = np.log(np.float32(count) + FLOOR)
+        out[decay] = scaled_count(count)
         if decay == _LASTING:
             out[_FACT_LASTING] = np.log1p(count)
     ago = out[_FACT_EVENTS_AGO:]
@@ -234,10 +252,9 @@ def _tell_item(
     ages = out[_FACT_AGES:_FACT_CHOSEN]
     ages[:] = 0.0
     if popularity.last_s[row] != -np.inf:
-        ages[0] = np.log1p(max(now_s - popularity.first_s[row], 0.0) / 60.0) / 10.0
-        ages[1] = np.log1p(max(now_s - popularity.last_s[row], 0.0) / 60.0) / 10.0
-    ages[2] = np.log1p(ago[0]) / 8.0
-    ages[3] = np.log1p(ago[1]) / 8.0
+        ages[0] = scaled_age(now_s - popularity.first_s[row])
+        ages[1] = scaled_age(now_s - popularity.last_s[row])
+    ages[2], ages[3] = scaled_events(ago[0]), scaled_events(ago[1])
     out[_FACT_CHOSEN] = np.log1p(float(counts.companions.chosen[row])) / 3.0
     for h in range(len(HALF_LIVES_CHOICES)):
         out[_FACT_CHOSEN + 1 + h] = np.log(over_expectation(counts.expectations, row, h, ranked))
@@ -322,7 +339,7 @@ def tell_own(own: Pairs, user: int, row: int, history: IntArray, now_s: float, o
     if pair < 0:  # as most candidates are
         return
     out[0] = np.log1p(own.counts[pair])
-    out[1] = np.log1p(max(now_s - own.last_s[pair], 0.0) / 60.0) / 10.0
+    out[1] = scaled_age(now_s - own.last_s[pair])
     out[2] = 1.0
     fade = 1.0
     for slot in range(H - 1, -1, -1):
@@ -337,10 +354,10 @@ def tell_own(own: Pairs, user: int, row: int, history: IntArray, now_s: float, o
 def _tell_since(of_item: FloatArray, last_ago: FloatArray, out: FloatArray) -> None:
     """What lies between an item and the user's last one, by first and by last choices, in events."""
     between = last_ago[0] - of_item[_FACT_EVENTS_AGO]
-    out[1] = np.log1p(abs(between)) / 8.0
+    out[1] = scaled_events(abs(between))
     out[0] = out[1] if between > 0.0 else -out[1]
     between = last_ago[1] - of_item[_FACT_EVENTS_AGO + 1]
-    out[2] = np.log1p(abs(between)) / 8.0 * (1.0 if between > 0.0 else -1.0)
+    out[2] = scaled_events(abs(between)) * (1.0 if between > 0.0 else -1.0)
 
 
 @compiled

@@ -19,7 +19,18 @@ from learners.compiled import compiled
 from learners.counts.counts import CountArrays, Counts
 from learners.counts.popularity import PopularityArrays, popularity_of
 from learners.event_batch import FloatArray, Histories, IntArray
-from learners.features import EVIDENCE_0, FLOOR, NAMES, OWN, OWN_0, PRIOR, tell_own
+from learners.features import (
+    EVIDENCE_0,
+    FLOOR,
+    NAMES,
+    OWN,
+    OWN_0,
+    PRIOR,
+    scaled_age,
+    scaled_count,
+    scaled_events,
+    tell_own,
+)
 from learners.row_index import ABSENT
 from learners.state_arrays import Arrays
 
@@ -194,13 +205,12 @@ def _look(
 def _tell_item(popularity: PopularityArrays, row: int, now_s: float, events: int, out: FloatArray) -> None:
     """What is the same for all users: popularity, and how long the item was not chosen."""
     for p in range(len(_DECAYS)):
-        count = popularity_of(popularity, row, _DECAYS[p], now_s, events)
-        out[p] = np.log(np.float32(count) + FLOOR)
+        out[p] = scaled_count(popularity_of(popularity, row, _DECAYS[p], now_s, events))
     p = len(_DECAYS)
     out[p] = 0.0
     if popularity.last_s[row] != -np.inf:
-        out[p] = np.log1p(max(now_s - popularity.last_s[row], 0.0) / 60.0) / 10.0
-    out[p + 1] = np.log1p(np.float32(events - popularity.last_n[row])) / 8.0
+        out[p] = scaled_age(now_s - popularity.last_s[row])
+    out[p + 1] = scaled_events(float(events - popularity.last_n[row]))
 
 
 @compiled

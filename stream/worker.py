@@ -223,8 +223,9 @@ class _Worker:
         self._metrics.compute(self._metrics.undelivered, lambda: self._engine.undelivered_s)
         self._watch = TopicWatch(lambda: topic_shape(client, topics.events), shape)
         self._fenced = False
-        self.again = self._told_to_stop = False
+        self._told_to_stop = False
         self._process: StoppableWorker | None = None
+        self.again = False
         """Whether the worker stopped to be started again at once."""
 
     def run(self) -> None:

@@ -45,6 +45,12 @@ def place(mortal: LocalBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     return known_to_commands(here, monkeypatch)
 
 
+def kill(mortal: LocalBroker) -> None:
+    pid = mortal.status().pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+
+
 async def test_the_broker_is_killed_and_comes_back(
     place: Place, mortal: LocalBroker, jars_cache: Path | None
 ) -> None:
@@ -55,9 +61,7 @@ async def test_the_broker_is_killed_and_comes_back(
         await publish(place.client, place.topics.events, records(events[:4_000]))
         await place.until(worker, lambda s: s["events_learned"] > 200)
         before = len(worker.log.read_text().splitlines())
-        pid = mortal.status().pid
-        assert pid is not None
-        os.kill(pid, signal.SIGKILL)
+        kill(mortal)
         killed = time.monotonic()
         while time.monotonic() < killed + OUTAGE_S:
             worker.check()
@@ -87,9 +91,7 @@ async def test_a_worker_that_is_told_to_stop_while_the_broker_is_away_ends_and_n
         await worker.wait_until_ready()
         await publish(place.client, place.topics.events, records(events))
         await place.until(worker, lambda s: s["events_learned"] > 200)
-        pid = mortal.status().pid
-        assert pid is not None
-        os.kill(pid, signal.SIGKILL)
+        kill(mortal)
         told = time.monotonic()
     assert time.monotonic() - told < 15.0
     assert "not stopped within 3 s (worker.stop_within_s)" in worker.log.read_text()
