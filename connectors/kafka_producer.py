@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaProducer
 from connectors.kafka_client import KafkaClient
 
 _BACKOFF_S = 0.2
+_BATCH_BYTES = 256 * 1024
 _FOR_EVER_S = 10 * 365 * 86_400.0  # an event loop cannot wait for infinity
 
 
@@ -27,7 +28,10 @@ def create_producer(client: KafkaClient, *, patient: bool = False, **options: An
             or waits for a partition without a leader, fails after `request_timeout_ms`.
         options: Further arguments of `AIOKafkaProducer`.
     """
-    producer = AIOKafkaProducer(**client.options(), acks="all", enable_idempotence=True, **options)
+    # By default a batch is 16 KiB, a handful of slates, and a partition has one on its way at a time.
+    producer = AIOKafkaProducer(
+        **client.options(), acks="all", enable_idempotence=True, max_batch_size=_BATCH_BYTES, **options
+    )
     if patient:
         # Requests keep their timeout, and are sent again: the sender has a copy of it.
         producer._request_timeout_ms = _FOR_EVER_S * 1000.0

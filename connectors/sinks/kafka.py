@@ -18,7 +18,6 @@ from connectors.kafka_client import KafkaClient
 from connectors.kafka_producer import create_producer
 from connectors.topics import end_offsets
 
-_BATCH_BYTES = 256 * 1024
 _MAX_IN_FLIGHT = 20_000
 _PATIENCE_MS = 20_000
 
@@ -62,7 +61,7 @@ class KafkaSink:
         # Asked first, since a producer's own question could make a broker create the topic, with its defaults.
         offsets = await asyncio.to_thread(end_offsets, self._client, self._topic)
         self._partitions = sorted(offsets)
-        producer = create_producer(self._client, max_batch_size=_BATCH_BYTES, request_timeout_ms=_PATIENCE_MS)
+        producer = create_producer(self._client, request_timeout_ms=_PATIENCE_MS)
         try:
             await producer.start()
         except BaseException:
