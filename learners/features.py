@@ -9,16 +9,24 @@ from learners.candidates import WAYS, Candidates
 from learners.compiled import compiled
 from learners.counts.companions import CompanionArrays
 from learners.counts.counts import CountArrays, Counts
-from learners.counts.expectations import HALF_LIVES_CHOICES, over_expectation
 from learners.counts.habits import AGE, POPULARITY, REPEATS, SILENCE
 from learners.counts.neighbours import share_factors
 from learners.counts.own_items import Pairs, find_pair
-from learners.counts.popularity import DECAYS, TIMED, popularity_of
+from learners.counts.popularity import DECAYS
 from learners.event_batch import FloatArray, Histories, IntArray
+from learners.item_facts import (
+    AGES,
+    CHOSEN,
+    FACT_AGES,
+    FACT_CHOSEN,
+    FACT_EVENTS_AGO,
+    FACT_LASTING,
+    FLOOR,
+    ItemFacts,
+    scaled_age,
+    scaled_events,
+)
 from learners.row_index import ABSENT
-
-FLOOR = np.float32(1e-3)
-"""Added to shares and counts before their logarithm."""
 
 _SESSION_GAP_S = 1_800.0
 _FADE = 0.8  # of a repeat, for each event since
@@ -85,6 +93,7 @@ _WAYS_0 = NAMES.index("transition_ways")
 OWN_0 = NAMES.index("own_count")
 """Where `tell_own` fills in `OWN` columns."""
 
+_OWN_AGE = NAMES.index("own_age")
 _AGES_0 = NAMES.index("first_age")
 OWN = _AGES_0 - OWN_0
 _SINCE_0 = NAMES.index("first_after_last")
@@ -93,27 +102,16 @@ _HABITS_0 = NAMES.index("newer_than_habit")
 _USER_0 = NAMES.index("user_gap")
 _USERS = len(_USER_NAMES)
 _NEURAL = COUNTS
-_LASTING = TIMED - 1
-
-_AGES = _SINCE_0 - _AGES_0
-_CHOSEN = _HABITS_0 - _CHOOSERS_0
-
-_FACT_AGES = DECAYS
-_FACT_CHOSEN = _FACT_AGES + _AGES
-_FACT_LASTING = _FACT_CHOSEN + _CHOSEN
-_FACT_EVENTS_AGO = _FACT_LASTING + 1
-_FACTS = _FACT_EVENTS_AGO + 2
-"""What is said of an item alone: `popularity_*`, the four ages, `choosers` and what follows; then what is compared with
-habits and with other items: its lasting popularity, and how many events ago it was first and last chosen."""
 
 
 def ranking_features(
-    candidates: Candidates, histories: Histories, counts: Counts, neural: FloatArray
+    candidates: Candidates, facts: ItemFacts, histories: Histories, counts: Counts, neural: FloatArray
 ) -> FloatArray:
     """The ranker's input.
 
     Args:
         candidates: S sequences with C candidates each.
+        facts: Of the candidates.
         histories: The same S sequences.
         counts: As of before the events that are being predicted.
         neural: (S, C) the neural model's scores.
@@ -123,13 +121,11 @@ def ranking_features(
     """
     S, C = candidates.rows.shape
     features = np.zeros((S, C, len(NAMES)), np.float32)
-    _describe(
+    _collect(
         counts.arrays,
         counts.popularity.events,
-        counts.expectations.ranked,
-        np.argsort(histories.now_s, kind="stable"),
-        *counts.stamps(S),
-        np.empty((S * C, _FACTS), np.float32),
+        facts.values,
+        facts.places,
         candidates.rows,
         candidates.evidence,
         histories.users,
@@ -139,8 +135,7 @@ def ranking_features(
         histories.lengths,
         features,
     )
-    logs = features[:, :, EVIDENCE_0:_LOGS]
-    np.log(logs + FLOOR, out=logs)
+    _scale(features)
     features[:, :, _NEURAL] = neural
     filled = candidates.rows != ABSENT
     peak = np.where(filled, neural, -np.inf).max(axis=1, keepdims=True)
@@ -150,16 +145,23 @@ def ranking_features(
     return features
 
 
+def _scale(features: FloatArray) -> None:
+    """Take the logarithms of what `_collect` has left as counts, seconds and numbers of events."""
+    shares = features[:, :, EVIDENCE_0:_LOGS]
+    np.log(shares + FLOOR, out=shares)
+    counts = features[:, :, _WAYS_0:_OWN_AGE]
+    np.log1p(counts, out=counts)
+    features[:, :, _OWN_AGE] = scaled_age(features[:, :, _OWN_AGE])
+    between = features[:, :, _SINCE_0:_CHOOSERS_0]
+    between[...] = np.copysign(scaled_events(np.abs(between)), between)
+
+
 @compiled
-def _describe(
+def _collect(
     counts: CountArrays,
     events: int,
-    ranked: int,
-    order: IntArray,
-    stamps: IntArray,
-    places: IntArray,
-    first_stamp: int,
     facts: FloatArray,
+    places: IntArray,
     rows: IntArray,
     evidence: FloatArray,
     users: IntArray,
@@ -169,19 +171,11 @@ def _describe(
     lengths: IntArray,
     out: FloatArray,
 ) -> None:
-    """Fill (S, C, F) but for the logarithms of evidence and company, and the neural columns.
-
-    Many sequences have the same candidates: what is said of an item alone is found out once a second of the events'
-    time, for which `order` brings together the sequences of a second. `facts` (S C, FACTS) is room for it.
-    """
-    C = rows.shape[1]
+    """Fill (S, C, F) but for the neural columns; `_scale` takes the logarithms."""
+    S, C = rows.shape
     of_user, last_ago = np.zeros(_USERS, np.float32), np.zeros(2, np.float32)
-    stamp, found, second = first_stamp - 1, 0, -np.inf
-    for s in order:
+    for s in range(S):
         user, now, history = users[s], now_s[s], histories[s]
-        if np.floor(now) != second:
-            second = np.floor(now)
-            stamp += 1
         _tell_user(counts.habits, user, history, ages_s[s], lengths[s], of_user)
         if history[-1] != ABSENT:
             last_ago[0] = events - counts.popularity.first_n[history[-1]]
@@ -191,24 +185,19 @@ def _describe(
             row = rows[s, c]
             if row == ABSENT:
                 continue
-            x = out[s, c]
-            if stamps[row] != stamp:
-                stamps[row], places[row] = stamp, found
-                _tell_item(counts, row, second, events, ranked, facts[found])
-                found += 1
-            of_item = facts[places[row]]
+            x, of_item = out[s, c], facts[places[s, c]]
             for decay in range(DECAYS):  # an assignment of slices takes longer than all the rest
                 x[decay] = of_item[decay]
-            for n in range(_AGES):
-                x[_AGES_0 + n] = of_item[_FACT_AGES + n]
-            for n in range(_CHOSEN):
-                x[_CHOOSERS_0 + n] = of_item[_FACT_CHOSEN + n]
+            for n in range(AGES):
+                x[_AGES_0 + n] = of_item[FACT_AGES + n]
+            for n in range(CHOSEN):
+                x[_CHOOSERS_0 + n] = of_item[FACT_CHOSEN + n]
             for e in range(WAYS.start):
                 x[EVIDENCE_0 + e] = evidence[s, c, e]
             if has_company:
                 _tell_company(counts.companions, row, x[_COMPANIONS_0:_WAYS_0])
-            x[_WAYS_0] = np.log1p(evidence[s, c, WAYS.start])
-            x[_WAYS_0 + 1] = np.log1p(evidence[s, c, WAYS.start + 1])
+            x[_WAYS_0] = evidence[s, c, WAYS.start]
+            x[_WAYS_0 + 1] = evidence[s, c, WAYS.start + 1]
             tell_own(counts.own, user, row, history, now, x[OWN_0:_AGES_0])
             if history[-1] != ABSENT:
                 _tell_since(of_item, last_ago, x[_SINCE_0:_CHOOSERS_0])
@@ -216,48 +205,6 @@ def _describe(
                 _compare_habit(counts.habits[user], of_item, x[_HABITS_0:_USER_0])
             x[_USER_0:_NEURAL] = of_user
         _send_away(counts.companions, user)
-
-
-@compiled
-def scaled_age(elapsed_s: float) -> float:
-    """How long ago, on a logarithmic scale."""
-    return float(np.log1p(max(elapsed_s, 0.0) / 60.0) / 10.0)
-
-
-@compiled
-def scaled_events(count: float) -> float:
-    """How many events ago, on a logarithmic scale."""
-    return float(np.log1p(count) / 8.0)
-
-
-@compiled
-def scaled_count(count: float) -> float:
-    """A decayed count, on a logarithmic scale."""
-    return float(np.log(np.float32(count) + FLOOR))
-
-
-@compiled
-def _tell_item(
-    counts: CountArrays, row: int, now_s: float, events: int, ranked: int, out: FloatArray
-) -> None:
-    """What is the same for all users: popularity, ages in time and in events, how often it is chosen, in `_FACTS`."""
-    popularity = counts.popularity
-    for decay in range(DECAYS):
-        count = popularity_of(popularity, row, decay, now_s, events)
-        out[decay] = scaled_count(count)
-        if decay == _LASTING:
-            out[_FACT_LASTING] = np.log1p(count)
-    ago = out[_FACT_EVENTS_AGO:]
-    ago[0], ago[1] = events - popularity.first_n[row], events - popularity.last_n[row]
-    ages = out[_FACT_AGES:_FACT_CHOSEN]
-    ages[:] = 0.0
-    if popularity.last_s[row] != -np.inf:
-        ages[0] = scaled_age(now_s - popularity.first_s[row])
-        ages[1] = scaled_age(now_s - popularity.last_s[row])
-    ages[2], ages[3] = scaled_events(ago[0]), scaled_events(ago[1])
-    out[_FACT_CHOSEN] = np.log1p(float(counts.companions.chosen[row])) / 3.0
-    for h in range(len(HALF_LIVES_CHOICES)):
-        out[_FACT_CHOSEN + 1 + h] = np.log(over_expectation(counts.expectations, row, h, ranked))
 
 
 @compiled
@@ -332,14 +279,14 @@ def _tell_company(companions: CompanionArrays, row: int, out: FloatArray) -> Non
 
 @compiled
 def tell_own(own: Pairs, user: int, row: int, history: IntArray, now_s: float, out: FloatArray) -> None:
-    """The user's choices of the item: how often, how long ago, whether, whether last, and where in the history."""
+    """The user's choices of the item: how often, how many seconds ago, whether, whether last, where in the history."""
     H = len(history)
     out[3] = 1.0 if row == history[H - 1] else 0.0
     pair = find_pair(own, user, row)
     if pair < 0:  # as most candidates are
         return
-    out[0] = np.log1p(own.counts[pair])
-    out[1] = scaled_age(now_s - own.last_s[pair])
+    out[0] = own.counts[pair]
+    out[1] = max(now_s - own.last_s[pair], 0.0)
     out[2] = 1.0
     fade = 1.0
     for slot in range(H - 1, -1, -1):
@@ -353,16 +300,14 @@ def tell_own(own: Pairs, user: int, row: int, history: IntArray, now_s: float, o
 @compiled
 def _tell_since(of_item: FloatArray, last_ago: FloatArray, out: FloatArray) -> None:
     """What lies between an item and the user's last one, by first and by last choices, in events."""
-    between = last_ago[0] - of_item[_FACT_EVENTS_AGO]
-    out[1] = scaled_events(abs(between))
-    out[0] = out[1] if between > 0.0 else -out[1]
-    between = last_ago[1] - of_item[_FACT_EVENTS_AGO + 1]
-    out[2] = scaled_events(abs(between)) * (1.0 if between > 0.0 else -1.0)
+    out[0] = last_ago[0] - of_item[FACT_EVENTS_AGO]
+    out[1] = abs(out[0])
+    out[2] = last_ago[1] - of_item[FACT_EVENTS_AGO + 1]
 
 
 @compiled
 def _compare_habit(habit: FloatArray, of_item: FloatArray, out: FloatArray) -> None:
     """How an item differs from what the user usually chooses."""
-    out[0] = of_item[_FACT_AGES + 2] - habit[AGE] / 8.0
-    out[1] = of_item[_FACT_AGES + 3] - habit[SILENCE] / 8.0
-    out[2] = (of_item[_FACT_LASTING] - habit[POPULARITY]) / 4.0
+    out[0] = of_item[FACT_AGES + 2] - habit[AGE] / 8.0
+    out[1] = of_item[FACT_AGES + 3] - habit[SILENCE] / 8.0
+    out[2] = (of_item[FACT_LASTING] - habit[POPULARITY]) / 4.0

@@ -69,11 +69,11 @@ def known_item(counts: Counts, row: int, now_s: float, most: int) -> KnownItem:
     chosen = bool(popularity.is_known(rows)[0])
     choices = np.zeros(TIMED + len(HALF_LIVES_EVENTS), np.float32)
     first_s = last_s = 0.0
-    ages = np.zeros(4)
+    ages = np.zeros(4, np.float32)
     if chosen:
-        choices = popularity.scores(rows, np.array([now_s]))[0]
+        choices = popularity.scores(rows, np.array([now_s]))[:, 0]
         first_s, last_s = float(popularity.arrays.first_s[row]), float(popularity.arrays.last_s[row])
-        ages = popularity.ages(rows, np.array([now_s]))[0]
+        ages = popularity.ages(rows, np.array([now_s]))[:, 0]
     return KnownItem(
         chosen=chosen,
         half_lives_s=HALF_LIVES_S,

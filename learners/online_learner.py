@@ -31,6 +31,7 @@ from learners.event_batch import (
 from learners.features import NAMES, PAIR_FEATURES, PRIOR, ranking_features
 from learners.filters import FILTERS, Filters
 from learners.history_view import HistoryView
+from learners.item_facts import ItemFacts
 from learners.knobs import PIECES, Piece, Turn
 from learners.known_item import KnownItem, known_item
 from learners.label_rates import RATES, rates_width
@@ -322,10 +323,12 @@ class OnlineLearner:
 
     def _rank(self, query: _Query, candidates: Candidates) -> _Ranked:
         """A brief look at candidates of S sequences, and the ranker's at the most promising of them."""
+        histories = query.histories
         neural = self._neural.scores(query.users, candidates.rows)
-        brief = self._preranker.look(candidates, query.histories, neural)
-        candidates, neural = self._preranker.most_promising(candidates, neural, brief)
-        features = ranking_features(candidates, query.histories, self._counts, neural)
+        facts = ItemFacts.of(candidates.rows, histories.now_s, self._counts)
+        brief = self._preranker.look(candidates, facts, histories, neural)
+        candidates, facts, neural = self._preranker.most_promising(candidates, facts, neural, brief)
+        features = ranking_features(candidates, facts, histories, self._counts, neural)
         scores = self._ranker.score(features, candidates.rows != ABSENT)
         return _Ranked(brief, candidates, features, scores)
 

@@ -15,6 +15,7 @@ from learners.candidates import CandidateRetrieval
 from learners.counts.counts import Counts
 from learners.event_batch import EventBatch, FloatArray, Histories, IntArray
 from learners.features import NAMES, PAIR_FEATURES, ranking_features
+from learners.item_facts import ItemFacts
 from learners.label_rates import LabelRates, rates_width
 from learners.standardiser import Standardiser
 from learners.state_arrays import Arrays
@@ -51,7 +52,9 @@ class PairInputs:
         if not len(items):
             return np.zeros((0, self.width), np.float32)
         described = self._retrieval.describe(histories, sequence, items)
-        features = ranking_features(described, histories.take(sequence), self._of, neural[:, None])[:, 0]
+        rows = histories.take(sequence)
+        facts = ItemFacts.of(described.rows, rows.now_s, self._of)
+        features = ranking_features(described, facts, rows, self._of, neural[:, None])[:, 0]
         return self.with_rates(histories, sequence, items, features)
 
     def with_rates(

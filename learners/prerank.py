@@ -16,21 +16,11 @@ from numpy.typing import NDArray
 
 from learners.candidates import NEW, WAYS, Candidates
 from learners.compiled import compiled
-from learners.counts.counts import CountArrays, Counts
-from learners.counts.popularity import PopularityArrays, popularity_of
+from learners.counts.counts import Counts
+from learners.counts.own_items import Pairs
 from learners.event_batch import FloatArray, Histories, IntArray
-from learners.features import (
-    EVIDENCE_0,
-    FLOOR,
-    NAMES,
-    OWN,
-    OWN_0,
-    PRIOR,
-    scaled_age,
-    scaled_count,
-    scaled_events,
-    tell_own,
-)
+from learners.features import EVIDENCE_0, NAMES, OWN, OWN_0, PRIOR, tell_own
+from learners.item_facts import FACT_AGES, FLOOR, ItemFacts
 from learners.row_index import ABSENT
 from learners.state_arrays import Arrays
 
@@ -49,10 +39,9 @@ BRIEF: tuple[str, ...] = (*_POPULARITY, *_AGES, *_EVIDENCE, *_WAYS, *_OWN, "neur
 COLUMNS: IntArray = np.array([NAMES.index(name) for name in BRIEF])
 """(P,) where they stand among all."""
 
-_DECAYS = COLUMNS[: len(_POPULARITY)]
+_FACTS = np.array([*COLUMNS[: len(_POPULARITY)], FACT_AGES + 1, FACT_AGES + 3])
 _SHARES = np.array([NAMES.index(name) - EVIDENCE_0 for name in _EVIDENCE])
 _OWN_COLUMNS = np.array([NAMES.index(name) - OWN_0 for name in _OWN])
-_FACTS = len(_POPULARITY) + len(_AGES)
 _NEW_ALONE = 1 << NEW
 _RATE = 0.05
 _KEPT = 0.9995  # of the sums of squared gradients, at each choice
@@ -90,15 +79,15 @@ class Preranker:
         self._weights: FloatArray = PRIOR[COLUMNS]
         self._squares: FloatArray = np.full(len(BRIEF), 1e-6, np.float32)
 
-    def look(self, candidates: Candidates, histories: Histories, neural: FloatArray) -> Brief:
-        """What is briefly seen of S sequences' candidates, given neural scores (S, C)."""
+    def look(
+        self, candidates: Candidates, facts: ItemFacts, histories: Histories, neural: FloatArray
+    ) -> Brief:
+        """What is briefly seen of S sequences' candidates, given their facts and neural scores (S, C)."""
         features = np.zeros((*candidates.rows.shape, len(BRIEF)), np.float32)
         _look(
-            self._counts.arrays,
-            self._counts.popularity.events,
-            np.argsort(histories.now_s, kind="stable"),
-            *self._counts.stamps(len(features)),
-            np.empty((candidates.rows.size, _FACTS), np.float32),
+            self._counts.own.arrays,
+            facts.values,
+            facts.places,
             candidates.rows,
             candidates.evidence,
             histories.users,
@@ -110,20 +99,24 @@ class Preranker:
         return Brief(candidates.rows, features)
 
     def most_promising(
-        self, candidates: Candidates, neural: FloatArray, brief: Brief
-    ) -> tuple[Candidates, FloatArray]:
-        """The candidates that promise most and their neural scores (S, most).
+        self, candidates: Candidates, facts: ItemFacts, neural: FloatArray, brief: Brief
+    ) -> tuple[Candidates, ItemFacts, FloatArray]:
+        """The candidates that promise most, their facts, and their neural scores (S, most).
 
         What nobody has chosen yet and is there to be tried stays. The others join the rest, ahead of what was there.
         """
         if candidates.rows.shape[1] <= self._most:
-            return candidates, neural
+            return candidates, facts, neural
         promises = self.promises(brief)
         promises[candidates.sources == _NEW_ALONE] = np.inf
         promises[candidates.rows == ABSENT] = -np.inf
         order = np.argpartition(-promises, self._most - 1, axis=1)
         kept = order[:, : self._most]
-        return candidates.divided(order, self._most), np.take_along_axis(neural, kept, axis=1)
+        return (
+            candidates.divided(order, self._most),
+            facts.take(kept),
+            np.take_along_axis(neural, kept, axis=1),
+        )
 
     def promises(self, brief: Brief) -> FloatArray:
         """(S, C)."""
@@ -146,13 +139,9 @@ class Preranker:
 
 @compiled
 def _look(
-    counts: CountArrays,
-    events: int,
-    order: IntArray,
-    stamps: IntArray,
-    places: IntArray,
-    first_stamp: int,
+    pairs: Pairs,
     facts: FloatArray,
+    places: IntArray,
     rows: IntArray,
     evidence: FloatArray,
     users: IntArray,
@@ -161,30 +150,19 @@ def _look(
     neural: FloatArray,
     out: FloatArray,
 ) -> None:
-    """Fill (S, C, P); `features.ranking_features` says the same of each feature.
-
-    What is said of an item alone is found out once a second of the events' time, as there. `facts` (S C, FACTS) is room
-    for it.
-    """
+    """Fill (S, C, P); `features.ranking_features` says the same of each feature."""
     nothing = np.log(FLOOR)
     own = np.empty(OWN, np.float32)
-    stamp, found, second = first_stamp - 1, 0, -np.inf
-    for s in order:
-        if np.floor(now_s[s]) != second:
-            second = np.floor(now_s[s])
-            stamp += 1
+    for s in range(len(rows)):
         for c in range(rows.shape[1]):
             row = rows[s, c]
             if row == ABSENT:
                 continue
-            if stamps[row] != stamp:
-                stamps[row], places[row] = stamp, found
-                _tell_item(counts.popularity, row, second, events, facts[found])
-                found += 1
-            x, of_item = out[s, c], facts[places[row]]
-            for p in range(_FACTS):
-                x[p] = of_item[p]
-            p = _FACTS
+            x, of_item = out[s, c], facts[places[s, c]]
+            p = 0
+            for fact in _FACTS:
+                x[p] = of_item[fact]
+                p += 1
             for e in _SHARES:
                 share = evidence[s, c, e]
                 x[p] = np.log(share + FLOOR) if share > 0.0 else nothing
@@ -194,23 +172,11 @@ def _look(
                     x[p] = np.log1p(evidence[s, c, way])
                 p += 1
             own[:] = 0.0
-            tell_own(counts.own, users[s], row, histories[s], now_s[s], own)
+            tell_own(pairs, users[s], row, histories[s], now_s[s], own)
             for n in _OWN_COLUMNS:
                 x[p] = own[n]
                 p += 1
             x[p] = neural[s, c]
-
-
-@compiled
-def _tell_item(popularity: PopularityArrays, row: int, now_s: float, events: int, out: FloatArray) -> None:
-    """What is the same for all users: popularity, and how long the item was not chosen."""
-    for p in range(len(_DECAYS)):
-        out[p] = scaled_count(popularity_of(popularity, row, _DECAYS[p], now_s, events))
-    p = len(_DECAYS)
-    out[p] = 0.0
-    if popularity.last_s[row] != -np.inf:
-        out[p] = scaled_age(now_s - popularity.last_s[row])
-    out[p + 1] = scaled_events(float(events - popularity.last_n[row]))
 
 
 @compiled

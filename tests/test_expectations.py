@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from laws import law
 
 from learners.counts import expectations as module
-from learners.counts.expectations import HALF_LIVES_CHOICES, Expectations, over_expectation
+from learners.counts.expectations import HALF_LIVES_CHOICES, Expectations
 from learners.row_index import ABSENT
 
 PRIOR = 0.5
@@ -37,10 +37,8 @@ def learned(rows: np.ndarray, scores: np.ndarray, chosen: np.ndarray, cut: int |
 
 
 def ratios(expectations: Expectations) -> list[list[float]]:
-    return [
-        [over_expectation(expectations.arrays, row, h, expectations.ranked) for h in range(2)]
-        for row in range(ITEMS)
-    ]
+    found: list[list[float]] = expectations.exceeded(np.arange(ITEMS)).T.tolist()
+    return found
 
 
 @given(st.integers(0, 10_000), st.integers(1, 12))
@@ -105,9 +103,9 @@ def test_scores_that_differ_by_a_constant_say_the_same() -> None:
 def test_a_memory_fades_with_what_is_ranked_after_it() -> None:
     rows = np.zeros((1, 2), np.int64) + np.arange(2)
     expectations = learned(rows, np.zeros((1, 2), np.float32), np.array([0]))
-    assert over_expectation(expectations.arrays, 0, 0, 0) == pytest.approx(1.5)
-    assert over_expectation(expectations.arrays, 0, 0, 300) == pytest.approx((0.5 + PRIOR) / (0.25 + PRIOR))
-    assert over_expectation(expectations.arrays, 0, 0, 10**6) == 1.0
+    for ranked, expected in ((0, 1.5), (300, (0.5 + PRIOR) / (0.25 + PRIOR)), (10**6, 1.0)):
+        expectations.ranked = ranked
+        assert expectations.exceeded(np.array([0]))[0, 0] == pytest.approx(expected)
 
 
 def test_a_forgotten_item_is_as_if_nothing_was_known() -> None:
@@ -141,5 +139,3 @@ def test_compiled_and_interpreted_agree(seed: int) -> None:
     module._learn_many.py_func(interpreted.arrays, rows, scores, chosen, 0)
     for one, other in zip(compiled.arrays, interpreted.arrays, strict=True):
         assert one == pytest.approx(other, rel=1e-5, abs=1e-9)
-    asked = (compiled.arrays, 0, 1, 40)
-    assert over_expectation(*asked) == pytest.approx(over_expectation.py_func(*asked), rel=1e-6)

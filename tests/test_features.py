@@ -15,11 +15,11 @@ from laws import law
 from learners import features as module
 from learners.candidates import EVENLY, FROM_LAST, FROM_RECENT, TOGETHER, WAYS, CandidateRetrieval, Candidates
 from learners.counts.counts import Counts
-from learners.counts.expectations import over_expectation
 from learners.counts.habits import AGE, POPULARITY, REPEATS, SILENCE
 from learners.counts.popularity import DECAYS, TIMED
-from learners.event_batch import Histories
+from learners.event_batch import FloatArray, Histories
 from learners.features import COUNTS, NAMES, PAIR_FEATURES, PRIOR, ranking_features
+from learners.item_facts import ItemFacts
 from learners.row_index import ABSENT
 
 HOUR = 3_600.0
@@ -39,6 +39,13 @@ def small_counts() -> Counts:
     return counts
 
 
+def full_features(
+    candidates: Candidates, moments: Histories, counts: Counts, neural: FloatArray
+) -> FloatArray:
+    facts = ItemFacts.of(candidates.rows, moments.now_s, counts)
+    return ranking_features(candidates, facts, moments, counts, neural)
+
+
 def features_of(
     history: list[int],
     neural: float = 0.0,
@@ -54,7 +61,7 @@ def features_of(
     retrieval = CandidateRetrieval(counts, 20, exclude_seen=False)
     candidates = retrieval.retrieve(given_histories, np.array([[9]]))
     scores = np.full(candidates.rows.shape, neural, np.float32)
-    found = ranking_features(candidates, given_histories, counts, scores)
+    found = full_features(candidates, given_histories, counts, scores)
     assert found.dtype == np.float32
     return {
         row: dict(zip(NAMES, found[0, c].tolist(), strict=True))
@@ -225,7 +232,7 @@ def test_nobody_has_no_features() -> None:
         moments, np.zeros((0, 0), np.int64)
     )
     scores = np.zeros(candidates.rows.shape, np.float32)
-    assert ranking_features(candidates, moments, counts, scores).shape == (0, 1, len(NAMES))
+    assert full_features(candidates, moments, counts, scores).shape == (0, 1, len(NAMES))
 
 
 # --- against a naive reference
@@ -236,7 +243,7 @@ def naive_features(candidates: Candidates, moments: Histories, counts: Counts, s
     row, user, now = int(candidates.rows[s, c]), int(moments.users[s]), float(moments.now_s[s])
     of, evidence = counts.popularity.arrays, candidates.evidence[s, c].tolist()
     history = moments.item_rows[s].tolist()
-    scores = counts.popularity.scores(np.array([row]), np.array([now]))[0].tolist()
+    scores = counts.popularity.scores(np.array([row]), np.array([now]))[:, 0].tolist()
     close = {
         int(other): share
         for other, share in zip(*counts.companions._users.shares(user, now), strict=True)
@@ -279,10 +286,7 @@ def naive_features(candidates: Candidates, moments: Histories, counts: Counts, s
         abs(signed[0]),
         signed[1],
         math.log1p(chosen) / 3,
-        *(
-            math.log(over_expectation(counts.expectations.arrays, row, h, counts.expectations.ranked))
-            for h in range(2)
-        ),
+        *(math.log(ratio) for ratio in counts.expectations.exceeded(np.array([row]))[:, 0].tolist()),
         (math.log1p(since[0]) - habit[AGE]) / 8,
         (math.log1p(since[1]) - habit[SILENCE]) / 8,
         (math.log1p(scores[TIMED - 1]) - habit[POPULARITY]) / 4,
@@ -326,7 +330,7 @@ def surroundings(items: list[list[int]], seed: int, gap_s: float) -> tuple[Count
 @law(25)
 def test_features_are_those_of_the_reference(items: list[list[int]], seed: int, gap_s: float) -> None:
     counts, moments, candidates = surroundings(items, seed, gap_s)
-    found = ranking_features(candidates, moments, counts, np.zeros(candidates.rows.shape, np.float32))
+    found = full_features(candidates, moments, counts, np.zeros(candidates.rows.shape, np.float32))
     for s, c in zip(*np.nonzero(candidates.rows != ABSENT), strict=True):
         expected = dict(zip(NAMES, naive_features(candidates, moments, counts, s, c), strict=False))
         assert len(expected) == COUNTS
@@ -349,16 +353,15 @@ def test_the_names_are_in_the_order_of_the_evidence() -> None:
 @law(15)
 def test_compiled_and_interpreted_agree(items: list[list[int]], seed: int) -> None:
     counts, moments, candidates = surroundings(items, seed, 60.0)
+    facts = ItemFacts.of(candidates.rows, moments.now_s, counts)
 
     def described(describe: Any) -> np.ndarray:
         out = np.zeros((*candidates.rows.shape, len(NAMES)), np.float32)
         describe(
             counts.arrays,
             counts.popularity.events,
-            counts.expectations.ranked,
-            np.argsort(moments.now_s, kind="stable"),
-            *counts.stamps(len(candidates.rows)),
-            np.empty((candidates.rows.size, module._FACTS), np.float32),
+            facts.values,
+            facts.places,
             candidates.rows,
             candidates.evidence,
             moments.users,
@@ -370,6 +373,4 @@ def test_compiled_and_interpreted_agree(items: list[list[int]], seed: int) -> No
         )
         return out
 
-    assert described(module._describe) == pytest.approx(
-        described(module._describe.py_func), rel=1e-4, abs=1e-6
-    )
+    assert described(module._collect) == pytest.approx(described(module._collect.py_func), rel=1e-4, abs=1e-6)

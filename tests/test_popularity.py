@@ -71,8 +71,8 @@ def test_scores_and_ages_are_those_of_a_list_of_choices(steps: list[tuple[int, f
         assert popularity.is_known(asked)[0] == bool(times[row])
         if not times[row]:
             continue
-        assert popularity.scores(asked, moment)[0] == pytest.approx(expected, rel=1e-3, abs=1e-6)
-        assert popularity.ages(asked, moment)[0] == pytest.approx(
+        assert popularity.scores(asked, moment)[:, 0] == pytest.approx(expected, rel=1e-3, abs=1e-6)
+        assert popularity.ages(asked, moment)[:, 0] == pytest.approx(
             [
                 later - times[row][0],
                 later - max(times[row]),
@@ -106,11 +106,11 @@ def test_leaders_are_the_best_of_all(steps: list[tuple[int, float]], cut: int) -
     expected = min(n, len(known))
     for half_life in range(TIMED):
         found = popularity.arrays.leaders.best_first(half_life)
-        mine = popularity.scores(found, later[: len(found)])[:, half_life]
-        best = np.sort(scores[:, half_life])[::-1][:expected]
+        mine = popularity.scores(found, later[: len(found)])[half_life]
+        best = np.sort(scores[half_life])[::-1][:expected]
         assert mine == pytest.approx(best, rel=1e-3), "best first, and none better left out"
-    by_recency = known[np.argsort(ages[:, 3], kind="stable")][:expected]
-    by_novelty = known[np.argsort(ages[:, 2], kind="stable")][:expected]
+    by_recency = known[np.argsort(ages[3], kind="stable")][:expected]
+    by_novelty = known[np.argsort(ages[2], kind="stable")][:expected]
     assert popularity.arrays.leaders.best_first(TIMED).tolist() == by_recency.tolist()
     assert popularity.arrays.leaders.best_first(TIMED + 1).tolist() == by_novelty.tolist()
     assert set(by_recency.tolist()) | set(by_novelty.tolist()) <= set(popularity.leaders().tolist())
@@ -120,8 +120,8 @@ def test_leaders_are_the_best_of_all(steps: list[tuple[int, float]], cut: int) -
 def test_an_item_that_nobody_chose_is_not_known() -> None:
     popularity = learned([(3, 0.0)])
     assert popularity.is_known(np.array([3, 2, 9_999])).tolist() == [True, False, False]
-    assert popularity.scores(np.array([2]), np.array([START_S])).tolist() == [[0.0] * DECAYS]
-    assert popularity.ages(np.array([2]), np.array([START_S]))[0, :2].tolist() == [0.0, 0.0]
+    assert popularity.scores(np.array([2]), np.array([START_S])).tolist() == [[0.0]] * DECAYS
+    assert popularity.ages(np.array([2]), np.array([START_S]))[:2, 0].tolist() == [0.0, 0.0]
 
 
 def test_nothing_learned_means_no_leaders() -> None:
@@ -142,7 +142,7 @@ def test_a_forgotten_item_is_as_if_it_had_never_been() -> None:
     now = np.array([START_S + 20.0])
     assert (popularity.scores(np.array([1]), now) == fresh.scores(np.array([1]), now)).all()
     assert popularity.leaders().tolist() == [1, 2, 3]
-    assert popularity.ages(np.array([1]), now)[0].tolist() == [10.0, 10.0, 1.0, 1.0]
+    assert popularity.ages(np.array([1]), now)[:, 0].tolist() == [10.0, 10.0, 1.0, 1.0]
 
 
 @given(simultaneous, simultaneous, st.integers(1, 9))
@@ -168,9 +168,9 @@ def test_a_restored_one_goes_on_alike(
 def test_an_event_out_of_order_counts_as_much_as_is_left_of_it() -> None:
     popularity, hour = Popularity(), HALF_LIVES_S.tolist().index(3_600.0)
     popularity.learn_many(np.array([1, 1]), START_S + np.array([3_600.0, 0.0]))
-    found = popularity.scores(np.array([1]), np.array([START_S + 3_600.0]))[0]
+    found = popularity.scores(np.array([1]), np.array([START_S + 3_600.0]))[:, 0]
     assert found[hour] == pytest.approx(1.5), "one now, and one of an hour ago"
-    assert popularity.ages(np.array([1]), np.array([START_S + 3_600.0]))[0].tolist()[:2] == [0.0, 0.0]
+    assert popularity.ages(np.array([1]), np.array([START_S + 3_600.0]))[:2, 0].tolist() == [0.0, 0.0]
 
 
 def test_half_lives_in_events_know_no_clock() -> None:
@@ -178,8 +178,8 @@ def test_half_lives_in_events_know_no_clock() -> None:
         learned([(1, 0.0), *[(2, gap)] * 20, (1, gap), *[(3, gap)] * 100]) for gap in (1.0, 86_400.0)
     )
     asked, moment = np.array([1, 2, 3]), np.full(3, START_S + 1e9)
-    assert (quick.scores(asked, moment)[:, TIMED:] == slow.scores(asked, moment)[:, TIMED:]).all()
-    assert quick.scores(asked, moment)[0, TIMED] == pytest.approx(2**-5 + 2 ** (-121 / 20), rel=1e-4)
+    assert (quick.scores(asked, moment)[TIMED:] == slow.scores(asked, moment)[TIMED:]).all()
+    assert quick.scores(asked, moment)[TIMED, 0] == pytest.approx(2**-5 + 2 ** (-121 / 20), rel=1e-4)
 
 
 def test_another_number_of_leaders_is_refused() -> None:

@@ -16,6 +16,7 @@ from learners.candidates import NEW, CandidateRetrieval, Candidates
 from learners.counts.counts import Counts
 from learners.event_batch import FloatArray, Histories
 from learners.features import NAMES, ranking_features
+from learners.item_facts import ItemFacts
 from learners.prerank import BRIEF, COLUMNS, Brief, Preranker
 from learners.row_index import ABSENT
 
@@ -35,6 +36,10 @@ def stage(seed: int, users: int = 3) -> tuple[Counts, Histories, Candidates, Flo
     return counts, given_histories, candidates, rng.normal(size=candidates.rows.shape).astype(np.float32)
 
 
+def facts_of(candidates: Candidates, moments: Histories, counts: Counts) -> ItemFacts:
+    return ItemFacts.of(candidates.rows, moments.now_s, counts)
+
+
 def test_its_features_are_some_of_all() -> None:
     assert [NAMES[column] for column in COLUMNS] == list(BRIEF)
     assert len(set(BRIEF)) == len(BRIEF)
@@ -44,8 +49,9 @@ def test_its_features_are_some_of_all() -> None:
 @law(40)
 def test_it_sees_what_the_full_features_say(seed: int) -> None:
     counts, given_histories, candidates, neural = stage(seed)
-    found = Preranker(counts, 5).look(candidates, given_histories, neural)
-    full = ranking_features(candidates, given_histories, counts, neural)[:, :, COLUMNS]
+    facts = facts_of(candidates, given_histories, counts)
+    found = Preranker(counts, 5).look(candidates, facts, given_histories, neural)
+    full = ranking_features(candidates, facts, given_histories, counts, neural)[:, :, COLUMNS]
     filled = candidates.rows != ABSENT
     assert found.features[filled] == pytest.approx(full[filled], abs=1e-5)
     assert not found.features[~filled].any()
@@ -55,10 +61,11 @@ def test_it_sees_what_the_full_features_say(seed: int) -> None:
 @law(60)
 def test_the_most_promising_stay_with_all_that_belongs_to_them(seed: int, most: int) -> None:
     counts, given_histories, candidates, neural = stage(seed)
+    facts = facts_of(candidates, given_histories, counts)
     preranker = Preranker(counts, most)
-    brief = preranker.look(candidates, given_histories, neural)
+    brief = preranker.look(candidates, facts, given_histories, neural)
     promises = preranker.promises(brief)
-    kept, scores = preranker.most_promising(candidates, neural, brief)
+    kept, kept_facts, scores = preranker.most_promising(candidates, facts, neural, brief)
     S, C = candidates.rows.shape
     assert kept.rows.shape == scores.shape == (S, min(most, C))
     for s in range(S):
@@ -73,21 +80,24 @@ def test_the_most_promising_stay_with_all_that_belongs_to_them(seed: int, most: 
                 assert (kept.evidence[s, place] == candidates.evidence[s, column[row]]).all()
                 assert kept.sources[s, place] == candidates.sources[s, column[row]]
                 assert scores[s, place] == neural[s, column[row]]
+                assert kept_facts.places[s, place] == facts.places[s, column[row]]
         behind = {int(row) for row in kept.rest[s] if row != ABSENT}
         assert behind == fall | {int(row) for row in candidates.rest[s] if row != ABSENT}
 
 
 def kept_of(candidates: Candidates, seed: int, most: int, users: int) -> Candidates:
     counts, given_histories, _, neural = stage(seed, users)
+    facts = facts_of(candidates, given_histories, counts)
     preranker = Preranker(counts, most)
-    brief = preranker.look(candidates, given_histories, neural)
-    return preranker.most_promising(candidates, neural, brief)[0]
+    brief = preranker.look(candidates, facts, given_histories, neural)
+    return preranker.most_promising(candidates, facts, neural, brief)[0]
 
 
 def test_what_is_there_to_be_tried_stays_whatever_it_promises() -> None:
     counts, given_histories, candidates, neural = stage(0, users=1)
     preranker = Preranker(counts, 2)
-    promises = preranker.promises(preranker.look(candidates, given_histories, neural))
+    facts = facts_of(candidates, given_histories, counts)
+    promises = preranker.promises(preranker.look(candidates, facts, given_histories, neural))
     least = int(np.where(candidates.rows[0] == ABSENT, np.inf, promises[0]).argmin())
     assert candidates.rows[0, least] not in kept_of(candidates, 0, 2, 1).rows[0]
     sources = candidates.sources.copy()
@@ -162,15 +172,14 @@ def test_it_goes_on_where_it_was_and_without_a_past_from_the_prior() -> None:
 @law(15)
 def test_compiled_and_interpreted_agree(seed: int) -> None:
     counts, given_histories, candidates, neural = stage(seed)
+    facts = facts_of(candidates, given_histories, counts)
     preranker = Preranker(counts, 5)
-    compiled = preranker.look(candidates, given_histories, neural)
+    compiled = preranker.look(candidates, facts, given_histories, neural)
     features = np.zeros_like(compiled.features)
     module._look.py_func(  # type: ignore[attr-defined]
-        counts.arrays,
-        counts.popularity.events,
-        np.argsort(given_histories.now_s, kind="stable"),
-        *counts.stamps(len(features)),
-        np.empty((features.size, 4), np.float32),
+        counts.own.arrays,
+        facts.values,
+        facts.places,
         candidates.rows,
         candidates.evidence,
         given_histories.users,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from builders import event
 
-from learners import candidates, features, prerank, reasons, standardiser
+from learners import candidates, features, item_facts, prerank, reasons, standardiser
 from learners.counts import counts, expectations, neighbours, popularity
 from stream.assembly import build_pipeline, build_states
 from stream.settings import load
@@ -16,7 +16,8 @@ def test_nothing_is_left_to_be_compiled_for_the_first_events() -> None:
     loops = [
         candidates._retrieve,
         candidates._describe,
-        features._describe,
+        features._collect,
+        item_facts._find,
         prerank._look,
         prerank._learn_many,
         reasons._reasons,

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learners.compiled import compiled
-from learners.counts.decay import left
+from learners.counts.decay import left, left_of
 from learners.event_batch import FloatArray, IntArray
 from learners.row_index import ABSENT
 from learners.state_arrays import Arrays, grown
@@ -67,6 +67,14 @@ class Expectations:
             _learn_many(self.arrays, rows, scores, chosen, self.ranked)
             self.ranked += len(rows)
 
+    def exceeded(self, rows: IntArray) -> FloatArray:
+        """(2, N) choices over expected choices of items (N,); around 1, and 1 where nothing is known."""
+        of = self.arrays
+        kept = left_of(self.ranked - of.touched_n[rows], HALF_LIVES_CHOICES)
+        chosen, expected = of.chosen.take(rows, axis=0).T, of.expected.take(rows, axis=0).T
+        ratios: FloatArray = (chosen * kept + _PRIOR) / (expected * kept + _PRIOR)
+        return ratios
+
     def ensure(self, rows: int) -> None:
         """Make room for item rows 0 .. rows - 1."""
         if rows > len(self.arrays.touched_n):
@@ -102,13 +110,6 @@ class Expectations:
             marks=np.zeros(len(arrays["touched_n"]), np.uint8),
         )
         self.ranked = int(arrays["ranked"][0])
-
-
-@compiled
-def over_expectation(of: ExpectationArrays, row: int, half_life: int, ranked: int) -> float:
-    """Choices over expected choices of an item, by the half-life number; around 1, and 1 where nothing is known."""
-    kept = left(float(ranked - of.touched_n[row]), HALF_LIVES_CHOICES[half_life])
-    return float((of.chosen[row, half_life] * kept + _PRIOR) / (of.expected[row, half_life] * kept + _PRIOR))
 
 
 @compiled

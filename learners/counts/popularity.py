@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learners.compiled import compiled
-from learners.counts.decay import left
+from learners.counts.decay import left, left_of
 from learners.counts.leaders import Leaders, lead
 from learners.event_batch import BoolArray, FloatArray, IntArray
 from learners.state_arrays import Arrays, grown, nest, unnest
@@ -100,13 +100,19 @@ class Popularity:
             self._known_count = count
 
     def scores(self, rows: IntArray, now_s: NDArray[np.float64]) -> FloatArray:
-        """(N, DECAYS) decayed counts of `rows` at the moments `now_s` (N,): as of now in number of events."""
-        scores = np.empty((len(rows), DECAYS), np.float32)
-        _scores(self.arrays, rows, now_s, self.events, scores)
+        """(DECAYS, N) decayed counts of `rows` at the moments `now_s` (N,): as of now in number of events."""
+        of = self.arrays
+        scores = np.concatenate(
+            [
+                left_of(now_s - of.last_s[rows], HALF_LIVES_S),
+                left_of(self.events - 1 - of.last_n[rows], HALF_LIVES_EVENTS),
+            ]
+        )
+        scores *= of.weights.take(rows, axis=0).T
         return scores
 
     def ages(self, rows: IntArray, now_s: NDArray[np.float64]) -> FloatArray:
-        """(N, 4) seconds since the first and the last choice, events since the first and the last."""
+        """(4, N) seconds since the first and the last choice, events since the first and the last."""
         of = self.arrays
         ages = np.stack(
             [
@@ -114,10 +120,10 @@ class Popularity:
                 now_s - of.last_s[rows],
                 self.events - of.first_n[rows],
                 self.events - of.last_n[rows],
-            ],
-            axis=1,
-        )
-        finite: FloatArray = np.maximum(np.nan_to_num(ages, posinf=0.0, neginf=0.0), 0.0).astype(np.float32)
+            ]
+        ).astype(np.float32)
+        ages[np.isinf(ages)] = 0.0
+        finite: FloatArray = np.maximum(ages, 0.0, out=ages)
         return finite
 
     def leaders(self) -> IntArray:
@@ -208,15 +214,6 @@ def popularity_of(counts: PopularityArrays, row: int, decay: int, now_s: float, 
         return float(counts.weights[row, decay] * left(now_s - counts.last_s[row], HALF_LIVES_S[decay]))
     elapsed = float(events - 1 - counts.last_n[row])
     return float(counts.weights[row, decay] * left(elapsed, HALF_LIVES_EVENTS[decay - TIMED]))
-
-
-@compiled
-def _scores(
-    counts: PopularityArrays, rows: IntArray, now_s: NDArray[np.float64], events: int, out: FloatArray
-) -> None:
-    for n in range(len(rows)):
-        for decay in range(DECAYS):
-            out[n, decay] = popularity_of(counts, rows[n], decay, now_s[n], events)
 
 
 @compiled
