@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,14 +24,21 @@ def largest(scores: Tensor, count: int) -> Tensor:
     S, N = scores.shape
     height = int((N / max(count, 1)) ** 0.5)
     if height < _BLOCKS_WORTH_IT**0.5:
-        return scores.topk(min(count, N), dim=1, sorted=False).indices
+        return _largest(scores, min(count, N))
     piles = N // height
     dealt = scores[:, : height * piles].view(S, height, piles)
-    best = dealt.amax(dim=1).topk(count, dim=1, sorted=False).indices  # (S, count)
+    best = _largest(dealt.amax(dim=1), count)  # (S, count)
     columns = (best[:, None, :] + torch.arange(height, device=scores.device)[None, :, None] * piles).flatten(
         1
     )
     rest = torch.arange(height * piles, N, device=scores.device).expand(S, -1)
     columns = torch.cat([columns, rest], dim=1)
-    found = scores.gather(1, columns).topk(count, dim=1, sorted=False).indices
-    return columns.gather(1, found)
+    return columns.gather(1, _largest(scores.gather(1, columns), count))
+
+
+def _largest(scores: Tensor, count: int) -> Tensor:
+    """The same by a search of everything; NumPy's takes a third of torch's time."""
+    if scores.device.type != "cpu":
+        return scores.topk(count, dim=1, sorted=False).indices
+    others = scores.shape[1] - count
+    return torch.from_numpy(np.argpartition(scores.numpy(), others, axis=1)[:, others:])

@@ -14,6 +14,7 @@ from mode import CrashingSupervisor
 from connectors.kafka_client import KafkaClient
 from connectors.topics import TopicShape
 from stream.engine import Engine
+from stream.follower import Lull
 from stream.transport import BatchSchema, OnLoss, TakeOver
 
 _QUEUED_LISTS = 8  # between fetcher and agent; a small bound is the back-pressure
@@ -28,6 +29,7 @@ class FreshetApp(faust.App):
     logger = logging.getLogger("faust.app")  # its own lines are the framework's, not ours
     take_over: TakeOver
     on_loss: OnLoss
+    lull: Lull
 
 
 def create_app(
@@ -80,6 +82,7 @@ def create_app(
     )
     app.take_over = take_over
     app.on_loss = on_loss
+    app.lull = engine.lull
     events_topic = app.topic(topic, schema=BatchSchema())
 
     @app.agent(events_topic, name="learn", concurrency=1, supervisor_strategy=CrashingSupervisor)

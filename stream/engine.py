@@ -9,6 +9,7 @@ caused is published. For a checkpoint the stream waits while what changed is cop
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 import time
@@ -37,6 +38,7 @@ Ack = Callable[[], None]
 _PUBLISHING = 4  # batches on their way to the broker at a time
 _BUFFERED_BATCHES = 4
 _SETTLING_S = 0.01
+_LULL_S = 0.01
 _FIRST_CHECKPOINT_S = 1.0
 _BEGINNING_EVERY_S = 60.0
 
@@ -179,6 +181,7 @@ class Engine:
     progressed_at: float = field(default_factory=time.monotonic)
     _waiting: deque[_Waiting] = field(default_factory=deque)
     _buffered: int = 0
+    _between_steps: asyncio.Event = field(default_factory=asyncio.Event)
     _changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     _thread: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="step")
@@ -248,6 +251,7 @@ class Engine:
     async def run(self) -> None:
         """Work until `stop`; raises what the publisher raises, and what a step raises that nothing helps against."""
         self._checkpoint_due = time.monotonic()
+        self._between_steps.set()
         self.started.set()
         while not self._stopping:
             await self._fill()
@@ -267,6 +271,16 @@ class Engine:
         async with self._changed:
             self._stopping = True
             self._changed.notify_all()
+
+    async def lull(self) -> None:
+        """Wait until no step is under way, but no longer than a moment.
+
+        Reading takes the interpreter from the step's thread, most of it by the poll and not by the record: who polls
+        whenever a record has come leaves it half of the time.
+        """
+        if not self._between_steps.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._between_steps.wait(), _LULL_S)
 
     async def settle(self, patience_s: float) -> bool:
         """Wait until everything that was offered is stepped and published; returns whether it is by then."""
@@ -335,7 +349,11 @@ class Engine:
             self._changed.notify_all()  # there is room again
         self.observer.buffered(self._buffered)
         step = Stepped(records, self.now_ms(), assignment=self.assignment)
-        outcomes = await self._process(step)
+        self._between_steps.clear()
+        try:
+            outcomes = await self._process(step)
+        finally:
+            self._between_steps.set()
         self._consumed += consumed
         self._unsaved = True
         self._progressed()

@@ -21,6 +21,9 @@ _PAUSE_S = 1.0
 Offer = Callable[[Sequence[RawRecord]], Awaitable[None]]
 """Takes records of one partition, in order; waits while too many are waiting."""
 
+Lull = Callable[[], Awaitable[None]]
+"""Waits for a moment in which to poll disturbs nobody."""
+
 
 class Follower:
     """Hands over what is published to some partitions; which ones may change at any time.
@@ -34,6 +37,7 @@ class Follower:
         offer: Where records go.
         on_loss: Told how many records were deleted before they were read.
         most_records: Of one poll.
+        lull: Waited for before each poll.
     """
 
     def __init__(
@@ -44,9 +48,10 @@ class Follower:
         *,
         on_loss: Callable[[int], None] = lambda _: None,
         most_records: int = 2_000,
+        lull: Lull | None = None,
     ) -> None:
         self._client, self._topic, self._offer, self._on_loss = client, topic, offer, on_loss
-        self._most_records = most_records
+        self._most_records, self._lull = most_records, lull
         self._next: dict[int, int] = {}
         self._assigned = asyncio.Event()
         self._changed = True
@@ -88,6 +93,8 @@ class Follower:
                 await self._assigned.wait()
                 self._position(consumer)
                 await self._look_for_end(consumer)
+                if self._lull is not None:
+                    await self._lull()
                 polled = await consumer.getmany(timeout_ms=2 * _WAIT_MS, max_records=self._most_records)
                 for tp, records in polled.items():
                     await self._hand_over(consumer, tp, records)

@@ -6,6 +6,7 @@ when the buffer is full (counted, never labelled).
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from typing import Any
 
@@ -157,12 +158,13 @@ class PendingImpressions:
         The window's last millisecond is inside: closing by it would make the labels of events with equal times
         depend on which of them share a step.
         """
-        start = max(self.closed.get(window_ms, 0), self.first)
-        numbers = np.arange(start, self.next)
-        slots = numbers % len(self.user)
-        done = int(np.searchsorted(self.order_ms[slots], now_ms - window_ms, side="left"))
-        self.closed[window_ms] = start + done
-        return slots[:done]
+        start, size = max(self.closed.get(window_ms, 0), self.first), len(self.user)
+        waiting = range(start, self.next)
+        end = start + bisect_left(
+            waiting, now_ms - window_ms, key=lambda number: self.order_ms[number % size]
+        )
+        self.closed[window_ms] = end
+        return np.arange(start, end) % size
 
     def release(self, windows_ms: tuple[int, ...]) -> None:
         """Let go of the impressions that all windows have closed."""

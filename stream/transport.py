@@ -20,6 +20,8 @@ from faust.exceptions import ImproperlyConfigured
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
+from stream.follower import Lull
+
 _logger = logging.getLogger("faust.transport")
 
 FETCH_MAX_WAIT_MS = 100
@@ -89,6 +91,9 @@ class Consumer(driver.Consumer):
         return known[topic]
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:
+        lull: Lull | None = getattr(self.app, "lull", None)
+        if lull is not None:
+            await lull()
         records = await super()._getmany(active_partitions, timeout)
         for tp, found in records.items():
             if found and self._is_batched(tp.topic):

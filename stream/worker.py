@@ -177,9 +177,17 @@ class _Worker:
             require_lease=self._lease.require,
             recovery=Recovery(rebuild, settings.worker.refused_per_hour, held=dict(processor.states.applied)),
         )
-        self._follower = Follower(client, topics.events, self._engine.follow, on_loss=self._observer.lost)
+        lull = self._engine.lull
+        self._follower = Follower(
+            client, topics.events, self._engine.follow, on_loss=self._observer.lost, lull=lull
+        )
         self._listener = Follower(
-            client, topics.model, self._engine.hear, on_loss=self._engine.fall_behind, most_records=_HEARD
+            client,
+            topics.model,
+            self._engine.hear,
+            on_loss=self._engine.fall_behind,
+            most_records=_HEARD,
+            lull=lull,
         )
         self._listener.follow({0: shared.position})
         self._handover = Handover(

@@ -664,6 +664,29 @@ async def test_it_is_busy_until_everything_has_arrived() -> None:
     assert not stage.engine.busy
 
 
+async def test_who_reads_waits_for_the_end_of_a_step_and_no_longer_than_a_moment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    moment_s = engine_module._LULL_S
+    async with Stage(batch_max_events=1).run() as stage:
+        stage.permits = threading.Semaphore(0)
+        before = time.monotonic()
+        await stage.engine.lull()
+        assert time.monotonic() - before < moment_s, "nothing is under way"
+        await stage.offer(*some(1))
+        while stage.engine._between_steps.is_set():
+            await asyncio.sleep(0.001)
+        before = time.monotonic()
+        await stage.engine.lull()
+        assert time.monotonic() - before >= 0.9 * moment_s, "a long step holds nobody up for long"
+        monkeypatch.setattr(engine_module, "_LULL_S", SOON_S)
+        reader = asyncio.create_task(stage.engine.lull())
+        await asyncio.sleep(0)
+        assert not reader.done()
+        stage.permits.release()
+        await asyncio.wait_for(reader, SOON_S / 2)
+
+
 async def test_a_restarted_engine_goes_on_from_the_checkpoint(tmp_path: Path) -> None:
     store = CheckpointStore(tmp_path)
     async with Stage(store, batch_max_events=2).run() as stage:

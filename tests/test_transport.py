@@ -109,6 +109,10 @@ class StubEngine:
         self.lists: list[Any] = []
         self.acknowledges = True
         self.waiting: list[Callable[[], None]] = []
+        self.lulls = 0
+
+    async def lull(self) -> None:
+        self.lulls += 1
 
     async def offer(self, records: Any, ack: Callable[[], None]) -> None:
         self.lists.append(records)
@@ -180,6 +184,7 @@ async def test_records_arrive_in_lists_in_order_and_acknowledged_ones_are_commit
     async with running(broker, topics, engine, tmp_path) as app:
         await until(lambda: engine.offsets == expected)
         assert all(isinstance(records, RecordBatch) for records in engine.lists)
+        assert engine.lulls >= len(engine.lists) / topics.partitions, "before each poll"
         assert len(engine.lists) < 100
         thread = app.consumer._thread
         assert isinstance(thread, ConsumerThread)
