@@ -182,6 +182,7 @@ class Engine:
     _waiting: deque[_Waiting] = field(default_factory=deque)
     _buffered: int = 0
     _between_steps: asyncio.Event = field(default_factory=asyncio.Event)
+    _step_s: float = 0.0
     _changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     _thread: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="step")
@@ -273,14 +274,14 @@ class Engine:
             self._changed.notify_all()
 
     async def lull(self) -> None:
-        """Wait until no step is under way, but no longer than a moment.
+        """Wait until no step is under way, but no longer than a moment, or than half as long as the last one took.
 
         Reading takes the interpreter from the step's thread, most of it by the poll and not by the record: who polls
         whenever a record has come leaves it half of the time.
         """
         if not self._between_steps.is_set():
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._between_steps.wait(), _LULL_S)
+                await asyncio.wait_for(self._between_steps.wait(), max(_LULL_S, self._step_s / 2.0))
 
     async def settle(self, patience_s: float) -> bool:
         """Wait until everything that was offered is stepped and published; returns whether it is by then."""
@@ -350,9 +351,11 @@ class Engine:
         self.observer.buffered(self._buffered)
         step = Stepped(records, self.now_ms(), assignment=self.assignment)
         self._between_steps.clear()
+        before = time.monotonic()
         try:
             outcomes = await self._process(step)
         finally:
+            self._step_s = time.monotonic() - before
             self._between_steps.set()
         self._consumed += consumed
         self._unsaved = True
