@@ -295,7 +295,7 @@ class _Replay:
         neural = self._learner._neural.scores(users, columns.items[:, None])[:, 0]
         known = self._learner._pairs.describe(histories, sequence, columns.items, neural)
         known[:, PAIR_FEATURES:] = self._rates.describe(
-            columns.users, columns.items, columns.times_ms / 1000.0
+            columns.users, columns.items, columns.times_ms / 1000.0, np.arange(len(columns.users))
         )
         pairs = self._learner._neural.pairs(users, columns.items, self._learner._pairs.scaled(known)).numpy()
         self._learner._pairs.learn_scale(known)

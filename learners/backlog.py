@@ -14,6 +14,7 @@ from learners.event_batch import EventBatch, Histories, IntArray
 from learners.pace import gradient_steps
 from learners.row_index import ABSENT
 from learners.state_arrays import Arrays, nest, unnest
+from learners.take_columns import take_columns
 from learners.task_axes import COUNTED, Axis, TaskAxes
 
 _OF_HISTORIES = tuple(Histories.__dataclass_fields__)
@@ -150,10 +151,10 @@ def _without(histories: Histories, rows: IntArray) -> Histories:
     order = np.argsort(items != ABSENT, axis=1, kind="stable")
     return replace(
         histories,
-        item_rows=np.take_along_axis(items, order, axis=1),
-        types=np.take_along_axis(histories.types, order, axis=1),
-        age_s=np.take_along_axis(histories.age_s, order, axis=1),
-        context=np.take_along_axis(histories.context, order[:, :, None], axis=1),
+        item_rows=take_columns(items, order),
+        types=take_columns(histories.types, order),
+        age_s=take_columns(histories.age_s, order),
+        context=take_columns(histories.context, order),
     )
 
 

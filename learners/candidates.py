@@ -26,6 +26,7 @@ from learners.counts.neighbours import share_factors
 from learners.counts.own_items import find_pair
 from learners.event_batch import BoolArray, FloatArray, Histories, IntArray
 from learners.row_index import ABSENT
+from learners.take_columns import take_columns
 
 SOURCES: tuple[str, ...] = ("repeat", "transition", "together", "neural", "popularity", "new")
 """Candidate sources; where several bring an item, the first of them is named."""
@@ -89,13 +90,12 @@ class Candidates:
 
     def divided(self, order: IntArray, most: int) -> Candidates:
         """The first `most` of them by (S, C) columns in order; the others come before the rest."""
-        S, C = order.shape
-        kept = (order[:, :most] + C * np.arange(S)[:, None]).ravel()
+        kept = order[:, :most]
         return Candidates(
-            rows=self.rows.ravel()[kept].reshape(S, most),
-            evidence=self.evidence.reshape(S * C, -1).take(kept, axis=0).reshape(S, most, -1),
-            sources=self.sources.ravel()[kept].reshape(S, most),
-            rest=np.concatenate([np.take_along_axis(self.rows, order[:, most:], axis=1), self.rest], axis=1),
+            rows=take_columns(self.rows, kept),
+            evidence=take_columns(self.evidence, kept),
+            sources=take_columns(self.sources, kept),
+            rest=np.concatenate([take_columns(self.rows, order[:, most:]), self.rest], axis=1),
             seen=self.seen,
         )
 

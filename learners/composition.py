@@ -13,6 +13,7 @@ from learners.diversity import Diversity, choose
 from learners.event_batch import BoolArray, FloatArray, IntArray
 from learners.exploration import PLACED, ExplorationRules, explore
 from learners.row_index import ABSENT
+from learners.take_columns import take_columns
 
 _NEW_PLACE = PLACED.index("new")
 
@@ -113,18 +114,18 @@ def compose(scored: Scored, size: int, rules: SlateRules, rng: np.random.Generat
     )
     parts = np.concatenate(
         [
-            np.take_along_axis(scored.parts, order[:, :, None], axis=1),
+            take_columns(scored.parts, order),
             np.where(placed == 0, adjustment, 0.0)[:, :, None],
         ],
         axis=2,
     )
-    there = np.take_along_axis(filled, order, axis=1)
+    there = take_columns(filled, order)
     return Composed(
         columns=order,
-        rows=np.where(there, np.take_along_axis(scored.rows, order, axis=1), ABSENT),
+        rows=np.where(there, take_columns(scored.rows, order), ABSENT),
         scores=np.where(there, parts.sum(axis=2), -np.inf).astype(np.float32),
         parts=np.where(there[:, :, None], parts, 0.0).astype(np.float32),
-        sources=np.where(placed == _NEW_PLACE, NEW, np.take_along_axis(sources, order, axis=1)),
+        sources=np.where(placed == _NEW_PLACE, NEW, take_columns(sources, order)),
         placed=placed,
         propensity=propensity,
     )

@@ -13,6 +13,7 @@ from learners.counts.expectations import HALF_LIVES_CHOICES
 from learners.counts.popularity import DECAYS, TIMED
 from learners.event_batch import FloatArray, IntArray
 from learners.row_index import ABSENT
+from learners.take_columns import take_columns
 
 FLOOR = np.float32(1e-3)
 """Added to shares and counts before their logarithm."""
@@ -58,7 +59,7 @@ class ItemFacts:
 
     def take(self, index: IntArray) -> ItemFacts:
         """Those of the candidates in columns (S, N)."""
-        return ItemFacts(self.values, np.take_along_axis(self.places, index, axis=1))
+        return ItemFacts(self.values, take_columns(self.places, index))
 
 
 def scaled_age(elapsed_s: FloatArray) -> FloatArray:

@@ -40,27 +40,36 @@ class LabelRates:
         self._items = _Counts(tasks, half_life_s)
         self._common = np.full((2, tasks), [[0.5], [1.0]])
 
-    def describe(self, users: IntArray, items: IntArray, now_s: NDArray[np.float64]) -> FloatArray:
+    def describe(
+        self, users: IntArray, items: IntArray, now_s: NDArray[np.float64], sequence: IntArray
+    ) -> FloatArray:
         """(B, R): log lifts of user (K) and item (K), both over all tasks, and logs of how many labels there are.
 
         A rare task learns more from what a user does with all others than from its own few positives.
 
         Args:
-            users: (B,) user rows.
+            users: (S,) user rows.
             items: (B,) item rows.
-            now_s: (B,) moments.
+            now_s: (S,) the users' moments.
+            sequence: (B,) whose items these are.
         """
-        rate = self._common[0] / self._common[1]
-        columns: list[NDArray[Any]] = []
-        pooled, sizes = [], []
-        for counts, rows in ((self._users, users), (self._items, items)):
-            positives, known = counts.at(rows, now_s)
-            lift = np.log((positives / rate + _SHRINKAGE) / (known + _SHRINKAGE))
-            columns.append(np.clip(lift, -_MOST_LIFT, _MOST_LIFT))
-            total = np.log((positives.sum(axis=1) + _POOLED) / ((known * rate).sum(axis=1) + _POOLED))
-            pooled.append(np.clip(total, -_MOST_LIFT, _MOST_LIFT)[:, None])
-            sizes.append(np.log1p(known.max(axis=1, initial=0.0))[:, None] / 4.0)
-        return np.concatenate([*columns, *pooled, *sizes], axis=1).astype(np.float32)
+        of_users = self._rates(self._users, users, now_s)
+        of_items = self._rates(self._items, items, now_s[sequence])
+        pairs = zip(of_users, of_items, strict=True)
+        return np.concatenate(
+            [part for user, item in pairs for part in (user.take(sequence, axis=0), item)], axis=1
+        )
+
+    def _rates(
+        self, counts: _Counts, rows: IntArray, now_s: NDArray[np.float64]
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """(N, K) lifts of rows (N,) at moments, (N, 1) over all tasks, and (N, 1) how many labels there are."""
+        rate = (self._common[0] / self._common[1]).astype(np.float32)
+        positives, known = counts.at(rows, now_s)
+        lift = np.log((positives / rate + _SHRINKAGE) / (known + _SHRINKAGE))
+        pooled = np.log((positives.sum(axis=1, keepdims=True) + _POOLED) / (known @ rate[:, None] + _POOLED))
+        size = np.log1p(known.max(axis=1, initial=0.0, keepdims=True)) / 4.0
+        return np.clip(lift, -_MOST_LIFT, _MOST_LIFT), np.clip(pooled, -_MOST_LIFT, _MOST_LIFT), size
 
     def learn_many(
         self,

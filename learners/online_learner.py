@@ -50,6 +50,7 @@ from learners.row_index import ABSENT
 from learners.standardiser import Standardiser
 from learners.state_arrays import Arrays, nest, pack_strings, unnest, unpack_strings
 from learners.state_changes import LiveState, whole
+from learners.take_columns import take_columns
 from learners.task import Task
 from learners.task_axes import COUNTED, Axis, Each, Rest, TaskAxes, carried_over
 from learners.task_map import TaskMap, named
@@ -263,12 +264,12 @@ class OnlineLearner:
         barred = self._filters.barred(retrieved.rows, histories)
         _, candidates, features, scores = self._rank(query, retrieved.without(barred >= 0))
         top = shortlist(scores, candidates.sources, max(_SCORED_BY_TASKS, size))
-        ranked = np.take_along_axis(scores, top, axis=1)
-        rows = np.where(np.isfinite(ranked), np.take_along_axis(candidates.rows, top, axis=1), ABSENT)
-        foreseen, inputs = self._foresee(query, rows, np.take_along_axis(features, top[:, :, None], axis=1))
+        ranked = take_columns(scores, top)
+        rows = np.where(np.isfinite(ranked), take_columns(candidates.rows, top), ABSENT)
+        foreseen, inputs = self._foresee(query, rows, take_columns(features, top))
         scored = Scored(
             rows=rows,
-            sources=np.take_along_axis(candidates.sources, top, axis=1),
+            sources=take_columns(candidates.sources, top),
             parts=self._blend.parts(ranked, foreseen, inputs, self._evidence()),
             vectors=self._neural.vectors(rows),
         )
@@ -279,7 +280,7 @@ class OnlineLearner:
             item_rows=composed.rows,
             scores=composed.scores,
             parts=composed.parts,
-            task_scores=np.take_along_axis(foreseen, composed.columns[:, :, None], axis=1),
+            task_scores=take_columns(foreseen, composed.columns),
             trained=self._evidence() > 0.0,
             sources=composed.sources,
             placed=composed.placed,

@@ -61,7 +61,7 @@ class PairInputs:
         self, histories: Histories, sequence: IntArray, items: IntArray, features: FloatArray
     ) -> FloatArray:
         """(N, R) the same where the ranker's features (N, F) are there already."""
-        rates = self._rates.describe(histories.users[sequence], items, histories.now_s[sequence])
+        rates = self._rates.describe(histories.users, items, histories.now_s, sequence)
         return np.concatenate([features[:, :PAIR_FEATURES], rates], axis=1)
 
     def scaled(self, known: FloatArray) -> FloatArray:

@@ -23,6 +23,7 @@ from learners.features import EVIDENCE_0, NAMES, OWN, OWN_0, PRIOR, tell_own
 from learners.item_facts import FACT_AGES, FLOOR, ItemFacts
 from learners.row_index import ABSENT
 from learners.state_arrays import Arrays
+from learners.take_columns import take_columns
 
 _POPULARITY = ("popularity_1d", "popularity_500n")
 _AGES = ("last_age", "last_age_events")
@@ -115,7 +116,7 @@ class Preranker:
         return (
             candidates.divided(order, self._most),
             facts.take(kept),
-            np.take_along_axis(neural, kept, axis=1),
+            take_columns(neural, kept),
         )
 
     def promises(self, brief: Brief) -> FloatArray:

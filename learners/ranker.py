@@ -19,6 +19,7 @@ from learners.random_state import generator_array, restore_generator
 from learners.standardiser import Standardiser
 from learners.state_arrays import Arrays
 from learners.state_changes import CHANGED, LiveState, Marks, Table, whole
+from learners.take_columns import take_columns
 
 _PADDING = -1e9
 _MIXING_RATE = 0.02
@@ -222,7 +223,7 @@ class Ranker:
         if T and C > 1:
             columns, log_weight = self._contrast(filled, scores, chosen)
             missing = self._candidates - columns.shape[1]
-            compared = np.take_along_axis(features, columns[:, :, None], axis=1)
+            compared = take_columns(features, columns)
             self._waiting_features = np.concatenate(
                 [self._waiting_features, np.pad(compared, ((0, 0), (0, missing), (0, 0)))]
             )
@@ -304,8 +305,8 @@ class Ranker:
         drawn = np.minimum(left, rest)
         log_weight = np.zeros((T, 1 + wanted), np.float32)
         log_weight[:, 1 + top :] = np.log(np.maximum(left, 1) / np.maximum(drawn, 1))[:, None]
-        empty = ~np.take_along_axis(filled, columns, axis=1)
-        empty[:, 1 + top :] |= np.take_along_axis(lottery, uniform, axis=1) < 0.0
+        empty = ~take_columns(filled, columns)
+        empty[:, 1 + top :] |= take_columns(lottery, uniform) < 0.0
         empty[:, 0] = False
         log_weight[empty] = _PADDING
         return columns, log_weight

@@ -6,6 +6,7 @@ import numpy as np
 
 from learners.event_batch import FloatArray, IntArray
 from learners.row_index import ABSENT
+from learners.take_columns import take_columns
 
 
 def pessimistic_top(
@@ -32,7 +33,7 @@ def pessimistic_top(
     shown = real & np.isfinite(scores)
     hit = shown & (rows == chosen[:, None])
     order = np.lexsort((hit, -np.where(shown, scores, -np.inf)), axis=1)[:, :size]
-    top = np.where(np.take_along_axis(shown, order, axis=1), np.take_along_axis(rows, order, axis=1), ABSENT)
+    top = np.where(take_columns(shown, order), take_columns(rows, order), ABSENT)
     if top.shape[1] < size:
         top = np.pad(top, ((0, 0), (0, size - top.shape[1])), constant_values=ABSENT)
     own = np.where(hit, scores, -np.inf).max(axis=1, initial=-np.inf)

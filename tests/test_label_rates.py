@@ -25,8 +25,18 @@ def taught(
 
 
 def described(rates: LabelRates, user: int, item: int, at_s: float = 0.0) -> list[float]:
-    found: list[float] = rates.describe(np.array([user]), np.array([item]), np.array([at_s]))[0].tolist()
+    one = np.array([0])
+    found: list[float] = rates.describe(np.array([user]), np.array([item]), np.array([at_s]), one)[0].tolist()
     return found
+
+
+def test_many_items_of_a_user_are_as_each_alone() -> None:
+    rates = LabelRates(2)
+    taught(rates, [0, 0, 1, 1], [4, 5, 5, 6], [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [0.0, 0.0]])
+    users, moments, sequence, items = np.array([0, 1]), np.array([5.0, 9.0]), [1, 0, 1, 1], [4, 6, 5, 99]
+    found = rates.describe(users, np.array(items), moments, np.array(sequence))
+    alone = [described(rates, s, item, moments[s]) for s, item in zip(sequence, items, strict=True)]
+    assert found == pytest.approx(np.array(alone), rel=1e-6)
 
 
 def test_strangers_have_no_lift() -> None:
