@@ -219,7 +219,7 @@ class MultiTask:
 
     def logits(self, rows: Tensor, position: IntArray) -> FloatArray:
         """(B, K) what is foreseen for (B, inputs) rows shown at `position` (B,), before it is calibrated."""
-        with torch.no_grad():
+        with torch.inference_mode():
             outputs = self.heads(rows, self._tensor(position), self._offset())
             logits: FloatArray = self._straight(outputs).cpu().numpy()
         return logits

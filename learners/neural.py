@@ -138,7 +138,7 @@ class NeuralModel:
 
     def user_vectors(self, histories: Histories) -> Tensor:
         """(S, D) vectors, without gradients."""
-        with torch.no_grad():
+        with torch.inference_mode():
             if not len(histories):
                 return self._outputs.weight[:0]
             return self._encode(histories)[0]
@@ -147,7 +147,7 @@ class NeuralModel:
         """The items nearest to each user: exact among `known` (N,) rows, (S, min(count, N)) of them."""
         if not len(users) or not len(known) or not count:
             return np.zeros((len(users), 0), np.int64)
-        with torch.no_grad():
+        with torch.inference_mode():
             known, items = self._recent.take(known)
             found = [nearest(some, items, count) for some in torch.split(users, _SEARCHED_AT_ONCE)]
         rows: IntArray = known[torch.cat(found).cpu().numpy()]
@@ -156,7 +156,7 @@ class NeuralModel:
     def scores(self, users: Tensor, rows: IntArray) -> FloatArray:
         """(S, C) inner products of users (S, D) with items (S, C); empty slots get the score of row 0."""
         index = self._tensor(np.maximum(rows, 0))
-        with torch.no_grad():
+        with torch.inference_mode():
             scores: FloatArray = torch.einsum("sd,scd->sc", users, self._outputs.take(index)).cpu().numpy()
         return scores
 
