@@ -24,6 +24,10 @@ class _NamedNumbers(msgspec.Struct, frozen=True, gc=False, eq=False):
     def __len__(self) -> int:
         return len(self.__struct_fields__)
 
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        # its class is made at run time, so it is told by the names
+        return _made_again, (self.__struct_encode_fields__, msgspec.structs.astuple(self))
+
     __contains__, __eq__, get = Mapping.__contains__, Mapping.__eq__, Mapping.get
     keys, values, items = Mapping.keys, Mapping.values, Mapping.items
 
@@ -45,3 +49,7 @@ def numbers_named(names: tuple[str, ...]) -> Callable[..., Mapping[str, float]]:
         eq=False,
     )
     return cast(Callable[..., Mapping[str, float]], made)
+
+
+def _made_again(names: tuple[str, ...], numbers: tuple[float, ...]) -> Mapping[str, float]:
+    return numbers_named(names)(*numbers)

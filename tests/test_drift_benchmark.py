@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from builders import event
 
+from benchmarks.drift import futures
 from benchmarks.drift.injections import Drift, LogDrift, ShopDrift
 from benchmarks.drift.recovery import Curve, joined, recovered_after
 from connectors.simulator.config import SimulatorConfig
@@ -78,3 +79,17 @@ def test_shoppers_turn_little_by_little_each_once() -> None:
     assert np.array_equal(worlds[0]._mix_to, worlds[1]._mix_to)
     fresh = World(config, 0, np.random.default_rng(1))
     assert not np.array_equal(worlds[0]._mix_to, fresh._mix_to)
+
+
+def test_a_past_lives_on_with_reactions_and_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(futures, "_QUICK_PAST", 600)
+    monkeypatch.setattr(futures, "_QUICK_FUTURE", 400)
+    monkeypatch.setattr(futures, "_BEFORE", 300)
+    past = futures.of_shop(0, quick=True)
+    with_, without = (past.future(Drift("broken_task"), reacts=reacts) for reacts in (True, False))
+    assert past.level > 0.0
+    for future in (with_, without):
+        assert future.events >= 400
+        assert future.quality.possible.sum() > 0.0
+        assert len(future.hits.events) == len(set(future.hits.events.tolist()))
+    assert past.future(Drift("broken_task"), reacts=True) is with_, "each is lived once"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from collections.abc import Mapping
 
 import msgspec
@@ -23,6 +25,7 @@ def test_they_are_what_a_dict_of_them_is(names: list[str], data: st.DataObject) 
     assert isinstance(found, Mapping)
     assert found == expected == dict(found)
     assert (list(found), list(found.values()), len(found)) == (names, numbers, len(names))
+    assert pickle.loads(pickle.dumps(found)) == copy.deepcopy(found) == expected
     if all(abs(number) < 1e38 for number in numbers):
         assert msgspec.json.decode(msgspec.json.encode(found)) == expected
 
