@@ -136,6 +136,6 @@ def test_compiled_and_interpreted_agree(seed: int) -> None:
     rows, scores, chosen = ranked(seed)
     compiled, interpreted = learned(rows, scores, chosen), Expectations()
     interpreted.ensure(ITEMS)
-    module._learn_many.py_func(interpreted.arrays, rows, scores, chosen, 0)
+    module._learn_many.py_func(interpreted.arrays, rows, module._shares(rows, scores), chosen, 0)
     for one, other in zip(compiled.arrays, interpreted.arrays, strict=True):
         assert one == pytest.approx(other, rel=1e-5, abs=1e-9)

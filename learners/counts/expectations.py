@@ -64,7 +64,7 @@ class Expectations:
             chosen: (T,) the chosen items.
         """
         if len(rows):
-            _learn_many(self.arrays, rows, scores, chosen, self.ranked)
+            _learn_many(self.arrays, rows, _shares(rows, scores), chosen, self.ranked)
             self.ranked += len(rows)
 
     def exceeded(self, rows: IntArray) -> FloatArray:
@@ -112,25 +112,26 @@ class Expectations:
         self.ranked = int(arrays["ranked"][0])
 
 
+def _shares(rows: IntArray, scores: FloatArray) -> FloatArray:
+    """(T, C) probabilities from scores, 0 where there is no candidate."""
+    filled = rows != ABSENT
+    best = np.where(filled, scores, -np.inf).max(axis=1, keepdims=True)
+    odds = np.where(filled, np.exp(scores - np.where(np.isfinite(best), best, 0.0)), 0.0)
+    shares: FloatArray = odds / np.maximum(odds.sum(axis=1, keepdims=True), 1e-30)
+    return shares
+
+
 @compiled
 def _learn_many(
-    of: ExpectationArrays, rows: IntArray, scores: FloatArray, chosen: IntArray, ranked: int
+    of: ExpectationArrays, rows: IntArray, shares: FloatArray, chosen: IntArray, ranked: int
 ) -> None:
     T, C = rows.shape
     for t in range(T):
-        best = -np.inf
-        for c in range(C):
-            if rows[t, c] != ABSENT and scores[t, c] > best:
-                best = scores[t, c]
-        total = 0.0
-        for c in range(C):
-            if rows[t, c] != ABSENT:
-                total += np.exp(scores[t, c] - best)
         for c in range(C):
             row = rows[t, c]
             if row == ABSENT:
                 continue
-            share = np.exp(scores[t, c] - best) / total
+            share = shares[t, c]
             if share < _LEAST_SHARE and row != chosen[t]:
                 continue
             for h in range(len(HALF_LIVES_CHOICES)):
