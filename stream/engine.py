@@ -183,6 +183,7 @@ class Engine:
     _buffered: int = 0
     _between_steps: asyncio.Event = field(default_factory=asyncio.Event)
     _step_s: float = 0.0
+    _stepped_at: float = field(default_factory=time.monotonic)
     _changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     _thread: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="step")
@@ -316,12 +317,17 @@ class Engine:
         return time.monotonic() - min(since) if since else 0.0
 
     async def _fill(self) -> None:
-        """Wait for a full batch, or for the oldest record's patience, or for a due checkpoint."""
+        """Wait for a full batch, or for the oldest record's patience, or for a due checkpoint.
+
+        A record is patient from when it came, or from the end of the last step.
+        """
         async with self._changed:
             while not self._stopping and not self._due and self._buffered < self.config.batch_max_events:
                 deadline = self._checkpoint_due
                 if self._waiting:
-                    deadline = min(deadline, self._waiting[0].since + self.config.batch_max_age_ms / 1000.0)
+                    # What came during the last step is still being read: nobody polled meanwhile.
+                    since = max(self._waiting[0].since, self._stepped_at)
+                    deadline = min(deadline, since + self.config.batch_max_age_ms / 1000.0)
                 patience = deadline - time.monotonic()
                 if patience <= 0.0:
                     return
@@ -355,7 +361,8 @@ class Engine:
         try:
             outcomes = await self._process(step)
         finally:
-            self._step_s = time.monotonic() - before
+            self._stepped_at = time.monotonic()
+            self._step_s = self._stepped_at - before
             self._between_steps.set()
         self._consumed += consumed
         self._unsaved = True

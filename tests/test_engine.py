@@ -134,6 +134,21 @@ async def test_a_lone_record_waits_no_longer_than_its_patience() -> None:
         assert stage.diary.steps == [1]
 
 
+async def test_what_came_during_a_step_waits_for_what_is_read_after_it() -> None:
+    async with Stage(batch_max_age_ms=100.0).run() as stage:
+        stage.permits = threading.Semaphore(0)
+        await stage.offer(*some(1))
+        while stage.engine._between_steps.is_set():
+            await asyncio.sleep(0.001)
+        await stage.offer(*some(1, first=1))
+        await asyncio.sleep(0.15)  # its own patience has ended
+        stage.permits.release(2)
+        await stage.publisher.wait_for(1)
+        await stage.offer(*some(1, first=2))
+        await stage.publisher.wait_for(2)
+        assert stage.diary.steps == [1, 2]
+
+
 async def test_a_full_batch_waits_for_nobody() -> None:
     async with Stage().run() as stage:
         await stage.offer(*some(10))
