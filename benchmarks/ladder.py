@@ -79,7 +79,8 @@ def measure(quick: bool) -> list[dict[str, Any]]:
         for _ in range(_REPETITIONS_QUICK if quick else _REPETITIONS):
             for name in RUNGS:
                 results[name].append(runs.run(name))
-        return [_row(name, made) for name, made in results.items()] + runs.profile()
+        stock_us = _us(results[STOCK])
+        return [_row(name, made, stock_us) for name, made in results.items()] + runs.profile()
 
 
 def headline(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -146,16 +147,22 @@ class _Runs:
         return _profiled(stacks.read_text().splitlines(), us)
 
 
-def _row(name: str, made: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    us = [run["cpu_s"] / run["events"] * 1e6 for run in made]
+def _us(made: Sequence[Mapping[str, Any]]) -> float:
+    """Processor time of an event, microseconds."""
+    return statistics.median(run["cpu_s"] / run["events"] * 1e6 for run in made)
+
+
+def _row(name: str, made: Sequence[Mapping[str, Any]], stock_us: float) -> dict[str, Any]:
+    us = _us(made)
     speeds = [run["events"] / run["wall_s"] for run in made]
     return {
         "rung": name,
         "events_per_s": statistics.median(speeds),
         "least": min(speeds),
         "most": max(speeds),
-        "events_per_s_core": 1e6 / statistics.median(us),
-        "us_per_event": statistics.median(us),
+        "events_per_s_core": 1e6 / us,
+        "over_stock_core": stock_us / us,
+        "us_per_event": us,
         "slates_per_event": statistics.median(run["slates"] / run["events"] for run in made),
         "repetitions": len(made),
     }
