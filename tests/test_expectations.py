@@ -100,6 +100,15 @@ def test_scores_that_differ_by_a_constant_say_the_same() -> None:
     )
 
 
+def test_a_score_that_is_no_number_teaches_nothing() -> None:
+    rows = np.array([[0, 1, 2], [0, 1, ABSENT]])
+    scores = np.array([[np.nan, 0.0, 0.0], [np.nan, -np.inf, 0.0]], np.float32)
+    found = ratios(learned(rows, scores, np.array([1, 9])))
+    assert found[0] == [1.0, 1.0]
+    assert np.isfinite(found).all()
+    assert found[1][0] > 1.0 > found[2][0]
+
+
 def test_a_memory_fades_with_what_is_ranked_after_it() -> None:
     rows = np.zeros((1, 2), np.int64) + np.arange(2)
     expectations = learned(rows, np.zeros((1, 2), np.float32), np.array([0]))

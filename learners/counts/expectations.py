@@ -113,10 +113,10 @@ class Expectations:
 
 
 def _shares(rows: IntArray, scores: FloatArray) -> FloatArray:
-    """(T, C) probabilities from scores, 0 where there is no candidate."""
-    filled = rows != ABSENT
-    best = np.where(filled, scores, -np.inf).max(axis=1, keepdims=True)
-    odds = np.where(filled, np.exp(scores - np.where(np.isfinite(best), best, 0.0)), 0.0)
+    """(T, C) probabilities from scores, 0 where there is no candidate or its score is no number."""
+    scores = np.where((rows != ABSENT) & np.isfinite(scores), scores, -np.inf)
+    best = scores.max(axis=1, keepdims=True)
+    odds = np.exp(scores - np.where(np.isfinite(best), best, 0.0))
     shares: FloatArray = odds / np.maximum(odds.sum(axis=1, keepdims=True), 1e-30)
     return shares
 
