@@ -26,6 +26,7 @@ from learners.item_facts import (
     scaled_age,
     scaled_events,
 )
+from learners.log_shares import log_shares
 from learners.row_index import ABSENT
 
 _SESSION_GAP_S = 1_800.0
@@ -137,11 +138,7 @@ def ranking_features(
     )
     _scale(features)
     features[:, :, _NEURAL] = neural
-    filled = candidates.rows != ABSENT
-    peak = np.where(filled, neural, -np.inf).max(axis=1, keepdims=True)
-    peak = np.where(np.isfinite(peak), peak, 0.0)
-    total = np.where(filled, np.exp(neural - peak), 0.0).sum(axis=1, keepdims=True)
-    features[:, :, _NEURAL + 1] = neural - peak - np.log(np.maximum(total, 1e-30))
+    features[:, :, _NEURAL + 1] = log_shares(neural, candidates.rows != ABSENT)
     return features
 
 

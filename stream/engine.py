@@ -9,13 +9,13 @@ caused is published. For a checkpoint the stream waits while what changed is cop
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import math
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
@@ -38,7 +38,7 @@ Ack = Callable[[], None]
 _PUBLISHING = 4  # batches on their way to the broker at a time
 _BUFFERED_BATCHES = 4
 _SETTLING_S = 0.01
-_LULL_S = 0.01
+_LULL_S = 0.01  # of a long step without a poll beside it, at least
 _FIRST_CHECKPOINT_S = 1.0
 _BEGINNING_EVERY_S = 60.0
 
@@ -281,7 +281,7 @@ class Engine:
         whenever a record has come leaves it half of the time.
         """
         if not self._between_steps.is_set():
-            with contextlib.suppress(TimeoutError):
+            with suppress(TimeoutError):
                 await asyncio.wait_for(self._between_steps.wait(), max(_LULL_S, self._step_s / 2.0))
 
     async def settle(self, patience_s: float) -> bool:

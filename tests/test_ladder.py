@@ -59,6 +59,20 @@ def test_time_is_sorted_by_what_is_done_and_by_the_innermost_piece_of_it() -> No
     ]
 
 
+def test_a_search_of_vectors_is_not_the_network_it_is_called_from() -> None:
+    search = (
+        "OnlineLearner.recommend (learners/online_learner.py:240);NeuralModel.nearest (learners/neural.py:146);"
+        "NeuralModel.nearest.<locals>.<listcomp> (learners/neural.py:152);nearest (learners/nearest.py:11) 4"
+    )
+    facts = (
+        "OnlineLearner.recommend (learners/online_learner.py:240);ItemFacts.of (learners/item_facts.py:45) 4"
+    )
+    assert sorted(pieces([search, facts])) == [
+        ("recommend", "features", 0.5),
+        ("recommend", "nearest items", 0.5),
+    ]
+
+
 def test_time_of_nothing_is_nothing() -> None:
     assert pieces([]) == []
     assert pieces(STACKS[-1:]) == []

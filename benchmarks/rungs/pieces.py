@@ -26,8 +26,8 @@ PHASES: Mapping[str, tuple[str, ...]] = {
 PIECES: Mapping[str, tuple[str, ...]] = {
     "candidates": ("(learners/candidates.py:",),
     "brief look": ("(learners/prerank.py:",),
-    "nearest items": ("NeuralModel.nearest ",),
-    "features": ("(learners/features.py:",),
+    "nearest items": ("(learners/nearest.py:", "NeuralModel.nearest "),
+    "features": ("(learners/features.py:", "(learners/item_facts.py:"),
     "ranker": ("(learners/ranker.py:",),
     "heads": ("(learners/multitask.py:", "(learners/heads/"),
     "network": ("(learners/neural.py:", "(learners/encoders.py:", "(learners/embedding"),

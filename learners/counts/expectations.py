@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from learners.compiled import compiled
 from learners.counts.decay import left, left_of
 from learners.event_batch import FloatArray, IntArray
+from learners.log_shares import log_shares
 from learners.row_index import ABSENT
 from learners.state_arrays import Arrays, grown
 from learners.state_changes import CHANGED, LiveState, Marks, Table, whole
@@ -114,10 +115,8 @@ class Expectations:
 
 def _shares(rows: IntArray, scores: FloatArray) -> FloatArray:
     """(T, C) probabilities from scores, 0 where there is no candidate or its score is no number."""
-    scores = np.where((rows != ABSENT) & np.isfinite(scores), scores, -np.inf)
-    best = scores.max(axis=1, keepdims=True)
-    odds = np.exp(scores - np.where(np.isfinite(best), best, 0.0))
-    shares: FloatArray = odds / np.maximum(odds.sum(axis=1, keepdims=True), 1e-30)
+    there = (rows != ABSENT) & np.isfinite(scores)
+    shares: FloatArray = np.where(there, np.exp(log_shares(scores, there)), 0.0)
     return shares
 
 
