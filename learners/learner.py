@@ -36,6 +36,7 @@ class Predictions:
         labelled: (L,) the batch's rows that have labels.
         shown: (L, R) what `Learner.describe` said of them when they were shown.
         task_scores: (L, K) part of it: probability of a binary task, expected value of a regression.
+        settled_scores: (N, K) the same of the impressions that are settled now, see `event_batch.Settled`.
         targets: (T,) the batch's rows that are ranked: choices of everything, not from a list that was shown.
         ranks: (T,) zero-based rank of the chosen item among everything retrieved, ties against it; -1 where
             it was not retrieved.
@@ -51,6 +52,7 @@ class Predictions:
     labelled: IntArray
     shown: FloatArray
     task_scores: FloatArray
+    settled_scores: FloatArray
     targets: IntArray
     ranks: IntArray
     known: BoolArray

@@ -292,12 +292,14 @@ class MultiTask:
         """Follow what came (N, K) of what was foreseen (N, K), once it is settled.
 
         Args:
-            logits: Foreseen when the item was shown.
+            logits: Foreseen when the item was shown; NaN where nothing was.
             labels: What came.
             mask: Which are settled.
             late: Which are positives that came after they had been settled as negatives.
         """
-        self.calibration.learn_many(logits, labels, mask, self._importance(logits, labels, late))
+        told: BoolArray = np.logical_and(mask, np.isfinite(logits))
+        said = np.where(told, logits, 0.0).astype(np.float32)
+        self.calibration.learn_many(said, labels, told, self._importance(said, labels, late))
 
     @property
     def learning_rate(self) -> float:

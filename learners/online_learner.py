@@ -68,7 +68,7 @@ _FEWEST_ROWS = 32
 _RANKED_AT_ONCE, _DESCRIBED_AT_ONCE = 64, 256
 
 _KNOWN: Axis = (Rest(PAIR_FEATURES), *RATES)
-_SHOWN: Axis = (*_KNOWN, Each(fill=0.0), Each(fill=0.5))
+_SHOWN: Axis = (*_KNOWN, Each(fill=np.nan), Each(fill=0.5))
 """What is said of an impression; of a task that was not there yet, what heads say that have learned nothing."""
 
 
@@ -222,6 +222,7 @@ class OnlineLearner:
             labelled=labelled,
             shown=shown,
             task_scores=self._foreseen(shown),
+            settled_scores=self._foreseen(self._told(batch.settled)),
             targets=targets,
             ranks=ranks,
             known=self._counts.popularity.is_known(chosen),
@@ -338,6 +339,7 @@ class OnlineLearner:
     ) -> FloatArray:
         """See `Learner`: what goes into the heads, then their logits and what these mean when calibrated, K each.
 
+        The logits of a task that has not been taught yet are NaN: nothing came of what it said.
         Of many at once a share is described: all that one user was shown at a moment, or nothing of it.
         """
         self._ensure(histories, items)
@@ -358,7 +360,9 @@ class OnlineLearner:
         neural = self._neural.scores(users, items[:, None])[:, 0]
         known = self._pairs.describe(histories, sequence, items, neural)
         logits = self._neural.task_logits(users, items, position, self._pairs.scaled(known))
-        return np.concatenate([known, logits, self._neural.multitask.calibrated(logits)], axis=1)
+        foreseen = self._neural.multitask.calibrated(logits)
+        # To calibrate heads by what they said before they were taught would shift what they have learned since.
+        return np.concatenate([known, np.where(self._evidence() > 0.0, logits, np.nan), foreseen], axis=1)
 
     def _shown(self, batch: EventBatch, rows: IntArray) -> FloatArray:
         """(L, R) what was said of rows when they were shown; what there is to say now where nobody kept it."""
@@ -367,6 +371,12 @@ class OnlineLearner:
         return self.describe(
             batch.histories, batch.sequence[rows], batch.item_rows[rows], batch.position[rows]
         )
+
+    def _told(self, settled: Settled | None) -> FloatArray:
+        """(N, R) what was said of impressions that are settled; of none where nobody described any."""
+        if settled is None or not settled.shown.shape[1]:
+            return np.zeros((0, self._pairs.width + 2 * len(self.tasks)), np.float32)
+        return settled.shown
 
     def _known(self, shown: FloatArray) -> FloatArray:
         """(L, R - 2 K) the part of it that goes into the heads."""
@@ -399,7 +409,10 @@ class OnlineLearner:
         self._positives += (batch.labels * batch.label_mask > 0.0).sum(axis=0)
         self._negatives += ((batch.labels == 0.0) & batch.label_mask).sum(axis=0)
         # A task whose positives nobody ever sent teaches nothing, however many windows close without one.
-        batch = replace(batch, label_mask=batch.label_mask & (self._positives > 0.0))
+        known = batch.label_mask & self.answered
+        self._pairs.learn_many(replace(batch, label_mask=known), np.flatnonzero(known.any(axis=1)))
+        # Nor does one whose first window has not closed: its positives come at once, its negatives only then.
+        batch = replace(batch, label_mask=batch.label_mask & (self._evidence() > 0.0))
         kept = np.flatnonzero(batch.label_mask[predictions.labelled].any(axis=1))
         labelled = predictions.labelled[kept]
         shown = np.zeros((len(batch), predictions.shown.shape[1]), np.float32)
@@ -409,7 +422,6 @@ class OnlineLearner:
         lessons = [self._learn_load(load) for load in loads]
         self._calibrate(batch.settled)
         self._learn_places(batch, labelled)
-        self._pairs.learn_many(batch, np.flatnonzero(batch.label_mask.any(axis=1)))
         ranked = self._learn_ranker(batch, predictions)
         sequence = batch.sequence[choices]
         self._counts.learn_many(

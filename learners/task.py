@@ -29,10 +29,11 @@ class Task:
             come when the window closes.
         value: What one positive is worth to the business; multiplies the task's weight and its part of a score.
         window_s: Attribution window, seconds: how long after an impression a positive still counts for it.
-        negative: What says no. `window`: the window closed without a positive, whoever opened it.
-            `impression`: the same, but only for what was really shown; an event that stands for an impression
-                is no row of this task. `none`: nothing
-            does.
+        negative: What says no. `window`: nobody said yes, whoever opened it. `impression`: the same, but only for
+            what was really shown; an event that stands for an impression is no row of this task. `none`:
+            nothing does.
+        wait_s: After how many seconds without a yes a no is taught, at most the window's; a yes that comes later
+            corrects it. A ranking waits for the window.
         late_s: How long after its window a positive still corrects the negative that was taught, seconds.
         after: The task that comes before in a funnel, None where there is none.
         loss: What it learns by; `auto` is the default of its kind.
@@ -44,16 +45,17 @@ class Task:
     value: float = 1.0
     window_s: float = 1_800.0
     negative: Negative = "window"
+    wait_s: float = 60.0
     late_s: float = 0.0
     after: str | None = None
     loss: Loss = "auto"
     weight: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.value < 0.0 or self.window_s <= 0.0 or self.late_s < 0.0 or self.weight < 0.0:
+        if self.window_s <= 0.0 or min(self.value, self.weight, self.wait_s, self.late_s) < 0.0:
             raise ValueError(
-                f"task {self.name!r}: value, weight and late_s must be >= 0 and window_s > 0, got "
-                f"{self.value:g}, {self.weight:g}, {self.late_s:g} and {self.window_s:g}"
+                f"task {self.name!r}: value, weight, wait_s and late_s must be >= 0 and window_s > 0, got "
+                f"{self.value:g}, {self.weight:g}, {self.wait_s:g}, {self.late_s:g} and {self.window_s:g}"
             )
         if self.kind == "ranking" and self.negative == "none":
             raise ValueError(

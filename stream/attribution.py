@@ -1,8 +1,8 @@
 """Labels from events: what was done with an impression within its window, and what was not.
 
-A positive is a label when it arrives. A negative is one only when the window has closed without it: until
-then the label is not known, which is not the same as negative. A positive that comes after that is a label
-too, marked as late, for as long as its task's `late_s`.
+A positive is a label when it arrives. A negative is one when its task's `wait_s` have passed without it: until then
+the label is not known, which is not the same as negative. A positive that comes after that is a label too, marked as
+late, until the window and its task's `late_s` are over. What came of an impression is settled when the window closes.
 """
 
 from __future__ import annotations
@@ -225,12 +225,18 @@ class Attribution:
         self._catalogue = catalogue_types
         self._impression = impression_type
         self._windows_ms = np.array([int(task.window_s * 1000) for task in tasks])
+        self._waits_ms = np.array(
+            [
+                int((task.window_s if task.kind == "ranking" else min(task.wait_s, task.window_s)) * 1000)
+                for task in tasks
+            ]
+        )
         self._value = [task.kind == "regression" for task in tasks]
         self._ranking = np.array([task.kind == "ranking" for task in tasks])
         self._closes = np.array([task.kind != "regression" and task.negative != "none" for task in tasks])
         self._latest_ms = [
             int((task.window_s + task.late_s) * 1000)
-            if closes and task.kind == "binary" and task.late_s > 0.0
+            if closes and task.kind == "binary" and (task.late_s > 0.0 or task.wait_s < task.window_s)
             else _NEVER_MS
             for task, closes in zip(tasks, self._closes, strict=True)
         ]
@@ -239,8 +245,9 @@ class Attribution:
         for number, task in enumerate(tasks):
             for event_type in sources[task.name].event_types:
                 self._answers[event_type] = (*self._answers.get(event_type, ()), number)
-        self._closings = tuple(sorted({int(window) for window in self._windows_ms}))
-        self._kept_ms = max((*self._closings, *self._latest_ms))
+        self._longest_ms = int(self._windows_ms.max(initial=0))
+        self._kept_ms = max((self._longest_ms, *self._latest_ms))
+        self._moments_ms = sorted({*self._waits_ms.tolist(), *self._windows_ms.tolist(), self._kept_ms})
         self._silent = sum(1 << number for number, value in enumerate(self._value) if value)
         self._standing = self._silent | sum(
             1 << number
@@ -337,7 +344,7 @@ class Attribution:
                     scaled = min(max(value / self._scale[task], 0.0), 1.0)
                     self._label(pending, rows, slot, task, scaled, at_ms, settled=True)
             else:
-                self._answer(pending, rows, slot, task, at_ms, before_ms)
+                self._answer(pending, rows, number, task, at_ms, before_ms)
 
     def _belongs(
         self, pending: PendingImpressions, slot: int, answered: tuple[int, ...], at_ms: int, before_ms: int
@@ -353,33 +360,34 @@ class Attribution:
         no = int(pending.negative[slot]) | ~int(
             pending.resolved[slot]
         )  # what waits still will be closed as no
-        return age_ms <= self._closings[-1] or any(
+        return age_ms <= self._longest_ms or any(
             age_ms <= self._latest_ms[task] and no >> task & 1 for task in answered
         )
 
     def _answer(
-        self, pending: PendingImpressions, rows: _Rows, slot: int, task: int, at_ms: int, before_ms: int
+        self, pending: PendingImpressions, rows: _Rows, number: int, task: int, at_ms: int, before_ms: int
     ) -> None:
         """A yes: in time, late, or too late."""
-        bit = 1 << task
+        bit, slot = 1 << task, pending.slot(number)
         age_ms = at_ms - int(pending.opened_ms[slot])
         waits = not int(pending.resolved[slot]) & bit
-        closed = self._closes[task] and int(pending.order_ms[slot]) < before_ms - self._windows_ms[task]
-        if waits and not closed and age_ms <= self._windows_ms[task]:
+        over = self._closes[task] and int(pending.order_ms[slot]) < before_ms - self._waits_ms[task]
+        if waits and not over and age_ms <= self._windows_ms[task]:
             pending.answer(slot, positive=bit)
             if not self._ranking[task]:
                 pending.answer(slot, resolved=bit)
                 self._label(pending, rows, slot, task, 1.0, at_ms)
             return
-        if (
-            waits and self._closes[task] and self._latest_ms[task] >= 0
-        ):  # its window closes with this very event, or has in this very step
+        if waits and self._closes[task] and self._latest_ms[task] >= 0:
+            # It has waited long enough with this very event, or has in this very step.
             pending.answer(slot, resolved=bit, negative=bit)
             self._label(pending, rows, slot, task, 0.0, at_ms)
         if int(pending.negative[slot]) & bit and age_ms <= self._latest_ms[task]:
             pending.correct(slot, bit)
-            # Where its window is only closing now, it is settled as a yes when that has happened.
-            self._label(pending, rows, slot, task, 1.0, at_ms, late=True, settled=not waits)
+            settled = number < pending.closed.get(
+                int(self._windows_ms[task]), 0
+            )  # otherwise it will be, as a yes
+            self._label(pending, rows, slot, task, 1.0, at_ms, late=True, settled=settled)
 
     def _label(
         self,
@@ -400,22 +408,25 @@ class Attribution:
             rows.settle(pending, np.array([slot]), labels, mask, late)
 
     def _close(self, pending: PendingImpressions, rows: _Rows) -> None:
-        """Windows that ran out make negatives of what is still open."""
+        """Who has waited long enough makes negatives of what is still open; windows that ran out settle it."""
         bits = 1 << np.arange(len(self._tasks))
-        for window_ms in sorted({*self._closings, self._kept_ms}):
-            slots = pending.close(window_ms, pending.watermark_ms)
-            closing = self._closes & (self._windows_ms == window_ms)
-            if len(slots) and closing.any():
-                mask = ((pending.resolved[slots, None] & bits) == 0) & closing
+        for age_ms in self._moments_ms:
+            slots = pending.close(age_ms, pending.watermark_ms)
+            waited = self._closes & (self._waits_ms == age_ms)
+            if len(slots) and waited.any():
+                mask = ((pending.resolved[slots, None] & bits) == 0) & waited
                 yes = ((pending.positive[slots, None] & bits) != 0) & mask  # a list's answers waited for this
                 some = mask.any(axis=1)
                 rows.add(pending, slots[some], yes[some].astype(np.float32), mask[some], pending.watermark_ms)
                 pending.answer(
-                    slots, resolved=int(bits[closing].sum()), negative=((mask & ~yes) * bits).sum(axis=1)
+                    slots, resolved=int(bits[waited].sum()), negative=((mask & ~yes) * bits).sum(axis=1)
                 )
+            closing = self._closes & (self._windows_ms == age_ms)
+            if len(slots) and closing.any():
                 answered = (pending.positive[slots, None] & bits != 0) & closing
                 known = answered | ((pending.negative[slots, None] & bits != 0) & closing)
                 some = known.any(axis=1)
                 rows.settle(pending, slots[some], answered[some].astype(np.float32), known[some])
-        rows.end(pending, slots)
-        pending.release((*self._closings, self._kept_ms))
+            if age_ms == self._kept_ms:
+                rows.end(pending, slots)
+        pending.release(self._moments_ms)

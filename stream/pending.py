@@ -7,7 +7,7 @@ when the buffer is full (counted, never labelled).
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -166,7 +166,7 @@ class PendingImpressions:
         self.closed[window_ms] = end
         return np.arange(start, end) % size
 
-    def release(self, windows_ms: tuple[int, ...]) -> None:
+    def release(self, windows_ms: Sequence[int]) -> None:
         """Let go of the impressions that all windows have closed."""
         self._drop_until(min((self.closed.get(window, 0) for window in windows_ms), default=self.first))
 

@@ -13,7 +13,7 @@ from connectors.event import Event
 from connectors.named_numbers import numbers_named
 from connectors.recommendation import ModelVersion, Recommendation, RecommendedItem
 from learners.candidates import SOURCES, Candidates
-from learners.event_batch import BoolArray, FloatArray, IntArray, described_only
+from learners.event_batch import BoolArray, FloatArray, IntArray, described_only, is_described
 from learners.exploration import PLACED
 from learners.filters import FILTERS
 from learners.learner import Learner, Lesson, Slates
@@ -31,6 +31,26 @@ _DIGITS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Forecasts:
+    """What had been foreseen of N impressions when they were made, and what has come of them.
+
+    Each impression is here once for each task: when its window closes, or its value comes.
+
+    Attributes:
+        foreseen: (N, K) probabilities, or expected values.
+        came: (N, K) 0 or 1, or values.
+        mask: (N, K) which tasks are settled.
+    """
+
+    foreseen: FloatArray
+    came: FloatArray
+    mask: BoolArray
+
+    def __len__(self) -> int:
+        return len(self.came)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """What one step did, in arrays that anybody may watch.
 
@@ -45,10 +65,11 @@ class Step:
         repeats: (T,) whether it stood in the user's own history.
         candidates: Of the T choices; what else was retrieved stands behind them.
         scores: (T, C) the ranker's scores of the candidates.
-        task_scores: (L, K) what was foreseen where a label became known, at the moment of its impression.
-        labels: (L, K) these labels.
+        forecasts: What was settled.
+        labels: (L, K) labels that became known, for learning: a no before its window closes, and corrected where a
+            yes comes after all.
         label_mask: (L, K) which of them are known.
-        label_late: (L, K) which are positives that came after their window had closed.
+        label_late: (L, K) which are positives that correct a negative.
         label_delay_s: (L,) from impression to label, event time.
         lesson: What the learner reports.
         model_step: The model's step after this one.
@@ -71,7 +92,7 @@ class Step:
     repeats: BoolArray
     candidates: Candidates
     scores: FloatArray
-    task_scores: FloatArray
+    forecasts: Forecasts
     labels: FloatArray
     label_mask: BoolArray
     label_late: BoolArray
@@ -192,6 +213,7 @@ class Pipeline:
         targets = predictions.targets
         chosen = batch.item_rows[targets][:, None]
         taught = np.flatnonzero(labels.own)
+        settled = np.flatnonzero(is_described(labels.settled.shown))
         served = self._answer(events, columns, states, now_ms, share) if slates else _Served()
         return Step(
             events=len(events) if share is None else int(share.own.sum()),
@@ -204,7 +226,11 @@ class Pipeline:
             repeats=(batch.histories.item_rows[batch.sequence[targets]] == chosen).any(axis=1),
             candidates=predictions.candidates,
             scores=predictions.scores,
-            task_scores=predictions.task_scores,
+            forecasts=Forecasts(
+                foreseen=predictions.settled_scores[settled],
+                came=labels.settled.labels[settled],
+                mask=labels.settled.mask[settled],
+            ),
             labels=labels.labels[taught],
             label_mask=labels.mask[taught],
             label_late=labels.late[taught],

@@ -193,6 +193,7 @@ class TaskSettings(_Section):
     value: Annotated[float, Field(ge=0.0)] = 1.0
     window_s: Annotated[float, Field(gt=0.0)] = 1_800.0
     negative: Literal["window", "impression", "none"] = "window"
+    wait_s: Annotated[float, Field(ge=0.0)] = 60.0
     late_s: Annotated[float, Field(ge=0.0)] | None = None
     event_types: Annotated[tuple[str, ...], Field(min_length=1)]
     scale: Annotated[float, Field(gt=0.0)] = 1.0
@@ -209,6 +210,7 @@ class TaskSettings(_Section):
             value=self.value,
             window_s=self.window_s,
             negative=self.negative,
+            wait_s=self.wait_s,
             late_s=self.window_s if self.late_s is None else self.late_s,
             after=self.after,
             loss=self.loss,

@@ -13,7 +13,7 @@ from learners.state_arrays import Arrays
 from learners.task import Task
 from learners.task_axes import COUNTED, Axis, Each, Rest, TaskAxes
 from monitoring.signals import Signal
-from stream.pipeline import Step
+from stream.pipeline import Forecasts, Step
 
 _OF_TASKS = (
     Signal("loss", 256, worse=1, allowance=1.0),
@@ -59,7 +59,7 @@ def watched(tasks: Sequence[Task]) -> tuple[Signal, ...]:
 
 @dataclass(frozen=True, slots=True)
 class LabelSums:
-    """What of a step's labels is known already, (K,) each: how many, their sum, and the sum of what was foreseen."""
+    """Of what a step settled, (K,) each: how many, the sum of what came, and the sum of what was foreseen."""
 
     counts: NDArray[np.int64]
     labels: NDArray[np.floating]
@@ -69,8 +69,8 @@ class LabelSums:
 class SignalColumns:
     """Reads steps, and has something to say every 64 events: what is said of each event would cost more than it tells.
 
-    A task's labels count once four of its windows have passed since its first: until then positives come alone, and
-    what was foreseen of the first impressions was said by a head that had learned nothing.
+    What a task foresaw counts once four of its windows have passed since the first: what was foreseen of the first
+    impressions was said by a head that had learned nothing.
 
     Args:
         tasks: Axis K.
@@ -102,13 +102,13 @@ class SignalColumns:
 
         Args:
             step: The step.
-            labels: Of its labels.
+            labels: Of what it settled.
             answers: How many places of slates were answered, and how many were seen.
             popularity_bits: How little expected its items were, summed over its events; None where nobody looked.
         """
         events, lesson, served = len(step.items), step.lesson, step.served
-        if len(step.labels):
-            self._labels += (labels.counts, labels.labels, labels.forecasts, self._losses(step))
+        if len(step.forecasts):
+            self._labels += (labels.counts, labels.labels, labels.forecasts, self._losses(step.forecasts))
         self._came += np.bincount(step.types, minlength=_TYPES)[:_TYPES]
         elapsed_s = max(step.event_time_ms - self._newest_ms, 0) / 1000.0 if self._newest_ms else 0.0
         self._newest_ms = max(self._newest_ms, step.event_time_ms)
@@ -150,13 +150,12 @@ class SignalColumns:
         self._events = 0
         return sums, known
 
-    def _losses(self, step: Step) -> NDArray[np.float64]:
-        """(K,) summed over a step's labels: what was foreseen when the item was shown, by log loss or squared error."""
-        right = np.where(step.labels > 0.5, step.task_scores, 1.0 - step.task_scores)
-        each = np.where(
-            self._binary, -np.log(np.maximum(right, _LEAST_RATE)), np.square(step.labels - step.task_scores)
-        )
-        losses: NDArray[np.float64] = np.where(step.label_mask, each, 0.0).sum(axis=0, dtype=np.float64)
+    def _losses(self, forecasts: Forecasts) -> NDArray[np.float64]:
+        """(K,) sums of what was foreseen, by log loss or squared error."""
+        foreseen, came = forecasts.foreseen, forecasts.came
+        right = np.where(came > 0.5, foreseen, 1.0 - foreseen)
+        each = np.where(self._binary, -np.log(np.maximum(right, _LEAST_RATE)), np.square(came - foreseen))
+        losses: NDArray[np.float64] = np.where(forecasts.mask, each, 0.0).sum(axis=0, dtype=np.float64)
         return losses
 
     def _surprise_bits(self) -> float:

@@ -156,7 +156,7 @@ class Statistics:
             popularity_bits = self._look_at_items(step)
             novelty_bits = self._count_slates(step)
             labels = self._count_labels(step)
-            self._count_lesson(step.lesson, labels.counts)
+            self._count_lesson(step.lesson, step.label_mask.sum(axis=0))
             answers = self.answers.count(feedback(step.answering)) if step.answering else None
             told = (0, 0) if answers is None else (int(answers[CLICKED].sum()), self.answers.seen)
             findings = self._look_for_drift(step, labels, told, popularity_bits, now_ms)
@@ -182,20 +182,21 @@ class Statistics:
         return self.events.surprise_bits(rows)
 
     def _count_labels(self, step: Step) -> LabelSums:
-        counts: NDArray[np.int64] = step.label_mask.sum(axis=0)
-        if not len(step.labels):
+        forecasts = step.forecasts
+        self.labels += step.label_mask.sum(axis=0)
+        counts: NDArray[np.int64] = forecasts.mask.sum(axis=0)
+        if not len(forecasts):
             nothing = np.zeros(len(counts))
             return LabelSums(counts, nothing, nothing)
         sums = LabelSums(
             counts,
-            np.where(step.label_mask, step.labels, 0.0).sum(axis=0),
-            np.where(step.label_mask, step.task_scores, 0.0).sum(axis=0),
+            np.where(forecasts.mask, forecasts.came, 0.0).sum(axis=0),
+            np.where(forecasts.mask, forecasts.foreseen, 0.0).sum(axis=0),
         )
-        self.labels += counts
         total = np.where(counts > 0, counts, np.nan)
         self.rates.update(sums.labels / total, counts)
         self.foreseen.update(sums.forecasts / total, counts)
-        self.windows.update(step.task_scores, step.labels, step.label_mask)
+        self.windows.update(forecasts.foreseen, forecasts.came, forecasts.mask)
         return sums
 
     def _count_lesson(self, lesson: Lesson, counts: NDArray[np.int64]) -> None:

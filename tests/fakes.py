@@ -96,6 +96,7 @@ class CountingLearner:
         return Predictions(
             labelled=labelled,
             task_scores=np.full((len(labelled), K), 0.5, np.float32),
+            settled_scores=np.full((0 if batch.settled is None else len(batch.settled), K), 0.5, np.float32),
             shown=np.zeros((len(labelled), 0), np.float32),
             targets=targets,
             ranks=np.array(

@@ -41,6 +41,13 @@ OTHER_TASKS = (
     Task(name="rating", kind="regression", window_s=20.0, negative="none"),
 )
 """The same with late answers, a ranking, and negatives from impressions alone."""
+IMPATIENT_TASKS = (
+    Task(name="click", window_s=10.0, wait_s=4.0, negative="impression"),
+    Task(name="cart", window_s=30.0, wait_s=0.0),
+    Task(name="buy", window_s=20.0, wait_s=10.0, late_s=15.0),
+    Task(name="rating", kind="regression", window_s=20.0),
+)
+"""The same that take silence for a no before their windows close."""
 
 
 @dataclass(frozen=True)
@@ -354,7 +361,7 @@ class Reference:
                 if task.kind != "ranking":
                     latest.done.add(task.name)
                     found.append(self._label(latest, task, 1.0))
-            elif task.kind == "binary" and task.late_s > 0.0:
+            elif self._corrected_s(task) > 0.0:
                 if task.name not in latest.done:
                     latest.done.add(task.name)
                     latest.no.add(task.name)
@@ -368,15 +375,19 @@ class Reference:
         return act.at_s - shown.act.at_s <= 30.0 or any(self._is_late(shown, task, act) for task in answered)
 
     def _is_late(self, shown: Shown, task: Task, act: Act) -> bool:
-        within = act.at_s - shown.act.at_s <= task.window_s + task.late_s
         no = task.name in shown.no or task.name not in shown.done
-        return task.kind == "binary" and task.late_s > 0.0 and no and within
+        return no and act.at_s - shown.act.at_s <= self._corrected_s(task)
+
+    def _corrected_s(self, task: Task) -> float:
+        may = task.kind == "binary" and (task.late_s > 0.0 or task.wait_s < task.window_s)
+        return task.window_s + task.late_s if may else -1.0
 
     def _close(self, partition: int, found: list[Label]) -> None:
         clock = self.clock[partition]
         for one in self.shown[partition]:
             for task in self.tasks:
-                over = clock - one.order_s > task.window_s
+                wait_s = task.window_s if task.kind == "ranking" else min(task.wait_s, task.window_s)
+                over = clock - one.order_s > wait_s
                 if over and task.name not in one.done and task.kind != "regression":
                     one.done.add(task.name)
                     if task.name not in one.yes:
@@ -423,7 +434,7 @@ def steps_of(acts: list[Act], cut: set[int]) -> list[list[Act]]:
     return [acts[edges[n] : edges[n + 1]] for n in range(len(edges) - 1)]
 
 
-task_sets = st.sampled_from([TASKS, OTHER_TASKS])
+task_sets = st.sampled_from([TASKS, OTHER_TASKS, IMPATIENT_TASKS])
 
 
 @given(acts_of(OUT_OF_ORDER), st.sets(st.integers(1, 24)), task_sets)
@@ -537,6 +548,22 @@ def test_a_restart_forgets_no_negative_that_may_be_corrected() -> None:
     stage.labels(Act(IMPRESSION), Act(OTHER, item=1, at_s=11.0))
     restarted.states.load_state_dict(stage.states.state_dict())
     assert restarted.labels(Act(CLICK, at_s=12.0)) == [label("click", 1.0, late=True)]
+
+
+def test_silence_is_taught_as_a_no_before_the_window_closes_and_settled_when_it_does() -> None:
+    """Nobody waits an hour for the negatives of purchases, while their positives come within minutes."""
+    stage = Stage(IMPATIENT_TASKS[:1])
+    stage.labels(Act(IMPRESSION), Act(IMPRESSION, item=1))
+    taught = stage.observe(Act(OTHER, item=9, at_s=4.5))
+    assert (taught.labels.tolist(), len(taught.settled)) == ([[0.0], [0.0]], 0)
+    corrected = stage.observe(Act(CLICK, at_s=9.0))
+    assert (corrected.labels.tolist(), corrected.late.tolist()) == ([[1.0]], [[True]])
+    assert not len(corrected.settled)
+    settled = stage.observe(Act(OTHER, item=9, at_s=11.0)).settled
+    assert (settled.labels.tolist(), settled.late.any()) == ([[1.0], [0.0]], False)
+    assert stage.labels(Act(CLICK, item=1, at_s=12.0)) == [], (
+        "its window has closed, and there is no late time"
+    )
 
 
 # --- where negatives come from, and lists

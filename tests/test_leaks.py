@@ -201,7 +201,7 @@ def test_everything_before_a_change_is_predicted_as_if_it_were_not_to_come(chang
     for step in range(change // 8):
         assert one[step].recommendations == other[step].recommendations
         assert one[step].ranks.tolist() == other[step].ranks.tolist()
-        assert np.array_equal(one[step].task_scores, other[step].task_scores)
+        assert np.array_equal(one[step].forecasts.foreseen, other[step].forecasts.foreseen)
     assert any(not agree(first[n], second[n]) for n in first if n > change), "later it is noticed"
 
 

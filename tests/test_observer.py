@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from monitoring.drift import DriftFinding
 from stream.checkpoints.manifest import FileRecord, Manifest
 from stream.observer import WorkerObserver, worker_metrics
+from stream.pipeline import Forecasts
 from stream.processor import Processed, Processor
 from stream.statistics import Noticed
 from stream.trials import DriftDecision, DriftOutcome, Trial
@@ -51,10 +52,14 @@ def step(**differing: Any) -> Processed:
     processed = processor().process(records(numbered([event()])), NOW_MS)
     assert processed.step is not None
     lesson = replace(processed.step.lesson, **differing.pop("lesson", {}))
+    labels = np.array([[1.0, 0.0], [0.0, 0.0]], np.float32)
+    mask = np.array([[True, False], [True, False]])
     given: dict[str, Any] = {
-        "labels": np.array([[1.0, 0.0], [0.0, 0.0]], np.float32),
-        "label_mask": np.array([[True, False], [True, False]]),
-        "task_scores": np.array([[0.3, 0.9], [0.1, 0.9]], np.float32),
+        "labels": labels,
+        "label_mask": mask,
+        "forecasts": Forecasts(
+            foreseen=np.array([[0.3, 0.9], [0.1, 0.9]], np.float32), came=labels, mask=mask
+        ),
         "label_late": np.zeros((2, 2), np.bool_),
         "label_delay_s": np.array([5.0, 60.0], np.float32),
         "lesson": lesson,
@@ -246,7 +251,7 @@ def drifting(told: Told) -> list[DriftFinding]:
         processed = step(
             labels=zeros,
             label_mask=mask,
-            task_scores=zeros + np.float32(0.1 if n < 200 else 0.9),
+            forecasts=Forecasts(foreseen=zeros + np.float32(0.1 if n < 200 else 0.9), came=zeros, mask=mask),
             label_late=np.zeros_like(mask),
             label_delay_s=zeros[:, 0],
             items=np.arange(64),

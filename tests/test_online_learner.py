@@ -103,6 +103,19 @@ def test_a_task_that_nobody_ever_answered_is_not_learned() -> None:
     assert model.recommend(batch.histories, 5).trained.tolist() == [False, True, False]
 
 
+def test_a_task_is_not_taught_by_its_positives_alone() -> None:
+    """They come at once, and nobody has said no yet: it would foresee a yes of everything."""
+    model = learner()
+    for batch, _ in shop():
+        positives = replace(batch, label_mask=batch.label_mask & (batch.labels > 0.0))
+        model.learn_many(positives, model.predict_many(positives))
+    shown = model.describe(batch.histories, batch.sequence, batch.item_rows, batch.position)
+    binary = [task.kind != "regression" for task in model.tasks]
+    assert model.answered.all()
+    assert np.isnan(shown[:, -6:-3]).all(axis=0).tolist() == binary, "what it says is no forecast"
+    assert (np.abs(shown[:, -3:][:, binary] - 0.5) < 0.1).all()
+
+
 def test_a_label_is_foreseen_from_what_was_known_when_the_item_was_shown() -> None:
     """An hour later counts and rates have gone on; a slate of then did not know them."""
     model = learner()
@@ -118,7 +131,7 @@ def test_a_label_is_foreseen_from_what_was_known_when_the_item_was_shown() -> No
     taught(model, shop()[4:8])
     later = model.predict_many(kept)
     fresh = model.predict_many(replace(kept, shown=None))
-    assert np.array_equal(later.shown, at_once.shown)
+    assert np.array_equal(later.shown, at_once.shown, equal_nan=True)
     assert np.array_equal(later.task_scores, at_once.task_scores)
     assert (fresh.shown[:, :PAIR_FEATURES] != at_once.shown[:, :PAIR_FEATURES]).any()
     assert (fresh.task_scores != at_once.task_scores).any()
@@ -151,7 +164,7 @@ def test_users_who_are_forgotten_leave_no_rates() -> None:
     model.forget_users(np.array([0]))
     after = model.describe(batch.histories, index, np.array([30, 31]), np.full(2, -1))
     assert (before[0] != after[0]).any()
-    assert (before[1] == after[1]).all()
+    assert np.array_equal(before[1], after[1], equal_nan=True)
 
 
 # --- shares and steps

@@ -10,24 +10,25 @@ import pytest
 from fakes import TASKS
 from test_statistics import STEP
 
-from stream.pipeline import Step
+from stream.pipeline import Forecasts, Step
 from stream.signal_columns import LabelSums, SignalColumns, watched
 
 SIGNALS = [f"{signal.name} {signal.task}".strip() for signal in watched(TASKS)]
 DAY_MS = 86_400_000
 
 
+def came(labels: np.ndarray, foreseen: np.ndarray) -> Forecasts:
+    return Forecasts(foreseen=foreseen, came=labels, mask=np.ones(labels.shape, np.bool_))
+
+
 def a_step(**differing: Any) -> Step:
-    L = len(differing.get("labels", []))
     given = {
         "items": np.arange(64),
         "types": np.zeros(64, np.int64),
         "ranks": np.zeros(0, np.int64),
         "known": np.zeros(0, np.bool_),
-        "labels": np.zeros((0, 2), np.float32),
-        "label_mask": np.ones((L, 2), np.bool_),
-        "task_scores": np.zeros((L, 2), np.float32),
-        "label_delay_s": np.zeros(L, np.float32),
+        "forecasts": came(np.zeros((0, 2), np.float32), np.zeros((0, 2), np.float32)),
+        "label_delay_s": np.zeros(0, np.float32),
         "event_time_ms": DAY_MS,
         "served": None,
     }
@@ -37,12 +38,8 @@ def a_step(**differing: Any) -> Step:
 def read(
     columns: SignalColumns, step: Step, answers: tuple[int, int] = (0, 0), bits: float | None = None
 ) -> Any:
-    mask = step.label_mask
-    sums = LabelSums(
-        mask.sum(axis=0),
-        np.where(mask, step.labels, 0.0).sum(axis=0),
-        np.where(mask, step.task_scores, 0.0).sum(axis=0),
-    )
+    settled = step.forecasts
+    sums = LabelSums(settled.mask.sum(axis=0), settled.came.sum(axis=0), settled.foreseen.sum(axis=0))
     told = columns.read(step, sums, answers, bits)
     return told and dict(zip(SIGNALS, zip(*map(np.ndarray.tolist, told), strict=True), strict=True))
 
@@ -66,19 +63,17 @@ def test_choices_are_worth_their_discounted_gain() -> None:
 
 def test_a_task_is_watched_once_four_of_its_windows_have_passed() -> None:
     columns = SignalColumns(TASKS)
-    labels = {
-        "labels": np.array([[1.0, 0.0], [0.0, 0.0]], np.float32),
-        "task_scores": np.array([[0.5, 0.1], [0.5, 0.1]], np.float32),
-    }
-    first = read(columns, a_step(**labels))
+    labels = np.array([[1.0, 0.0], [0.0, 0.0]], np.float32)
+    settled = {"forecasts": came(labels, np.array([[0.5, 0.1], [0.5, 0.1]], np.float32))}
+    first = read(columns, a_step(**settled))
     assert (first["loss click"], first["loss purchase"]) == ((0.0, 0.0), (0.0, 0.0))
-    later = read(columns, a_step(event_time_ms=DAY_MS + 240_000, **labels))
+    later = read(columns, a_step(event_time_ms=DAY_MS + 240_000, **settled))
     assert later["calibration click"] == (0.0, 2.0)
     assert later["labels click"] == (1.0, 2.0)
     assert later["forecasts click"] == (1.0, 2.0)
     assert later["loss click"] == (pytest.approx(0.0, abs=1e-6), 2.0), "as good as the base rate alone"
     assert later["loss purchase"] == (0.0, 0.0)
-    assert read(columns, a_step(event_time_ms=DAY_MS + 2_400_000, **labels))["loss purchase"][1] == 2.0
+    assert read(columns, a_step(event_time_ms=DAY_MS + 2_400_000, **settled))["loss purchase"][1] == 2.0
 
 
 def test_a_type_that_is_not_usual_surprises() -> None:

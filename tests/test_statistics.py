@@ -24,7 +24,7 @@ from learners.task import Task
 from learners.task_map import TaskMap
 from monitoring.drift import DriftFinding
 from stream.checkpoints.store import CheckpointStore
-from stream.pipeline import ServedColumns, Step
+from stream.pipeline import Forecasts, ServedColumns, Step
 from stream.processor import Processor
 from stream.slate_ids import slate_id
 from stream.statistics import Statistics
@@ -64,6 +64,8 @@ def made_up_steps(seed: int) -> Iterator[Step]:
             )
             for _ in range(3 if slates else 0)
         ]
+        labels = (rng.random((L, K)) < 0.3).astype(np.float32)
+        mask = there & (rng.random((L, K)) < 0.8)
         lesson = replace(
             STEP.lesson,
             task_losses=np.where(there, level + 0.05 * rng.normal(size=K), np.nan).astype(np.float32),
@@ -76,9 +78,13 @@ def made_up_steps(seed: int) -> Iterator[Step]:
             STEP,
             ranks=rng.integers(-1, 25, T),
             known=rng.random(T) < 0.5,
-            task_scores=np.clip(level + 0.05 * rng.normal(size=(L, K)), 0.01, 0.99).astype(np.float32),
-            labels=(rng.random((L, K)) < 0.3).astype(np.float32),
-            label_mask=there & (rng.random((L, K)) < 0.8),
+            forecasts=Forecasts(
+                foreseen=np.clip(level + 0.05 * rng.normal(size=(L, K)), 0.01, 0.99).astype(np.float32),
+                came=labels,
+                mask=mask,
+            ),
+            labels=labels,
+            label_mask=mask,
             label_late=np.zeros((L, K), np.bool_),
             label_delay_s=np.zeros(L, np.float32),
             lesson=lesson,
@@ -126,7 +132,7 @@ def test_a_restart_changes_nothing_that_is_told_later(seed: int, lives: list[int
 def test_the_same_drift_is_found_over_a_restart_before_each_step() -> None:
     undisturbed = restarted = statistics()
     found: list[DriftFinding] = []
-    steps = made_up_steps(2)
+    steps = made_up_steps(5)
     for step in (next(steps) for _ in range(2_000)):
         restarted = taken_up(restarted)
         told, wanted = restarted.count(step, NOW_MS), undisturbed.count(step, NOW_MS)

@@ -30,7 +30,8 @@ class Telling(CountingLearner):
     def predict_many(self, batch: EventBatch) -> Predictions:
         said = super().predict_many(batch)
         assert batch.shown is not None
-        return replace(said, task_scores=np.repeat(batch.shown[said.labelled], len(self.tasks), axis=1))
+        assert batch.settled is not None
+        return replace(said, settled_scores=np.repeat(batch.settled.shown, len(self.tasks), axis=1))
 
 
 def played(events: list[Event], learner: Any = None) -> Run:
@@ -42,31 +43,37 @@ def at(second: int, kind: str, user: str = "ann", **fields: Any) -> Event:
     return event(user, kind=kind, occurred_at_ms=NOW_MS + 1_000 * second, **fields)
 
 
+END = at(9_999, "view", "bob", item="z")
+
+
 def test_the_forecast_is_the_impressions() -> None:
-    rows = played([at(0, "click", "bob"), at(1, "impression"), at(2, "click"), at(3, "purchase")]).tasks
-    assert rows.mask.tolist() == [[True, False], [False, True]]
-    assert rows.scores.tolist() == [[pytest.approx(0.1, rel=1e-3)] * 2] * 2, (
+    acts = [at(0, "click", "bob"), at(1, "impression"), at(2, "click"), at(3, "purchase")]
+    rows = played([*acts, at(62, "view", "bob", item="z"), at(602, "view", "bob", item="z")]).tasks
+    assert rows.mask.tolist() == [[True, False], [False, True], [False, True]], "each as its window closes"
+    ours = [n for n, came in enumerate((rows.labels * rows.mask).any(axis=1)) if came]
+    assert rows.scores[ours].tolist() == [[pytest.approx(0.1, rel=1e-3)] * 2] * 2, (
         "bob's click, and not yet ann's own"
     )
 
 
 def test_a_label_of_the_impressions_own_moment_is_not_seen() -> None:
-    rows = played([at(0, "click", "bob"), at(1, "impression"), at(1, "click")]).tasks
-    assert rows.scores[:, 0].tolist() == [pytest.approx(0.1, rel=1e-3)]
+    rows = played([at(0, "click", "bob"), at(1, "impression"), at(1, "click"), END]).tasks
+    clicked = rows.labels[:, 0] == 1.0
+    assert rows.scores[clicked, 0].tolist() == [pytest.approx(0.1, rel=1e-3)]
 
 
 def test_what_became_known_in_the_warm_up_does_not_count() -> None:
-    events = [at(0, "impression"), at(1, "click"), *(at(n, "impression", "bob") for n in range(2, 12))]
-    events += [at(12, "click", "bob")]
-    rows = played(events).tasks
-    assert rows.scored.tolist() == [False, True]
+    events = [at(0, "impression"), at(1, "click"), *(at(n, "impression", "bob") for n in range(62, 102))]
+    rows = played([*events, END]).tasks
+    assert not rows.scored[0]
+    assert rows.scored[-1]
 
 
 def test_a_forecast_that_is_not_finite_ends_the_run() -> None:
     class Diverged(CountingLearner):
         def predict_many(self, batch: EventBatch) -> Predictions:
             said = super().predict_many(batch)
-            return replace(said, task_scores=np.full_like(said.task_scores, np.nan))
+            return replace(said, settled_scores=np.full_like(said.settled_scores, np.nan))
 
     with pytest.raises(FloatingPointError, match="forecast"):
-        played([at(0, "impression"), at(1, "click")], Diverged())
+        played([at(0, "impression"), at(1, "click"), END], Diverged())

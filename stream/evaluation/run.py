@@ -28,13 +28,13 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskRows:
-    """What the tasks foresaw and what came, in the order in which the labels became known: L rows, K tasks.
+    """What the tasks foresaw and what came, in the order in which it was settled: L rows, K tasks.
 
     Attributes:
         scores: (L, K) foreseen at the impression.
         labels: (L, K) what came.
-        mask: (L, K) which of them are known.
-        scored: (L,) whether the label became known after the warm-up.
+        mask: (L, K) which of them are settled.
+        scored: (L,) whether it was settled after the warm-up.
     """
 
     scores: NDArray[np.float32]
@@ -77,12 +77,13 @@ class _Gathered:
     scored: list[Bools] = field(default_factory=list)
 
     def add(self, step: Step, counts: bool) -> None:
-        if not np.isfinite(step.task_scores).all():
+        forecasts = step.forecasts
+        if not np.isfinite(forecasts.foreseen).all():
             raise FloatingPointError("A task's forecast is not finite.")
-        self.scores.append(step.task_scores)
-        self.labels.append(step.labels)
-        self.masks.append(step.label_mask)
-        self.scored.append(np.full(len(step.labels), counts))
+        self.scores.append(forecasts.foreseen)
+        self.labels.append(forecasts.came)
+        self.masks.append(forecasts.mask)
+        self.scored.append(np.full(len(forecasts), counts))
 
     def finish(self, tasks: int) -> TaskRows:
         empty = np.zeros((0, tasks), np.float32)
@@ -141,7 +142,7 @@ def run_pipeline(
             numbers = np.append(numbers, np.full(pipeline.items.size, ABSENT))
         for event in range(begin, end):
             numbers[pipeline.items.row(events[event].item_id)] = item_numbers[event]
-        if len(step.labels):
+        if len(step.forecasts):
             tasks.add(step, begin >= protocol.warm_up)
         places = where[begin + step.ranked_events]
         ranked = np.flatnonzero(places >= 0)
