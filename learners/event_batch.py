@@ -169,8 +169,7 @@ class EventBatch:
         target: (B,) whether the row is a choice that the ranking learns to foresee.
         labels: (B, K) 0 or 1 for a binary task, a value in [0, 1] for a regression.
         label_mask: (B, K) whether the label is known: "not yet known" is not "negative".
-        late: (B, K) which labels are positives that came after their window had closed and a negative was
-            taught; None where nobody knows of any.
+        late: (B, K) which labels are positives that came after a negative was taught; None where nobody knows of any.
         shown: (B, R) what `Learner.describe` said of rows with labels when they were shown; None where nobody
             kept it.
         outcomes: Of impressions that ended in this step; None where nobody knows of any.

@@ -182,7 +182,9 @@ _TASKS = (
         "Norm of the task's gradient at the experts, summed over a batch's labels, smoothed.",
         "task",
     ),
-    _gauge("task_label_mean", "Mean of the known labels, smoothed.", "task"),
+    _gauge(
+        "task_label_mean", "Mean of what came of impressions whose windows have closed, smoothed.", "task"
+    ),
     _gauge("task_calibration_ratio", "Foreseen over observed, smoothed; 1 is right.", "task"),
     _gauge(
         "task_auc",
@@ -200,7 +202,7 @@ _TASKS = (
         "task",
     ),
     _counter("labels_total", "Labels that became known; `positive` is `yes` or `no`.", "task", "positive"),
-    _counter("late_labels_total", "Positives after their window, which corrected a negative.", "task"),
+    _counter("late_labels_total", "Positives that came after their negative, and corrected it.", "task"),
     _histogram("label_delay_seconds", _DELAY_S, "Event time from impression to label."),
     _gauge("task_relatedness", "Cosine of two tasks' gradients, smoothed.", "task", "other"),
     _gauge(

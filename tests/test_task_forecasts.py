@@ -10,11 +10,15 @@ import pytest
 from builders import NOW_MS, event
 from fakes import CountingLearner, pipeline, user_states
 
+from benchmarks.drift.lives import Worker
 from connectors.event import Event
+from connectors.simulator.config import SimulatorConfig
+from connectors.simulator.simulation import Simulation
 from learners.event_batch import EventBatch, FloatArray, Histories, IntArray
 from learners.learner import Predictions
 from stream.evaluation.protocol import apply_protocol
 from stream.evaluation.run import Run, run_pipeline
+from stream.settings import load
 
 CHOICES = frozenset({"click", "purchase"})
 
@@ -77,3 +81,26 @@ def test_a_forecast_that_is_not_finite_ends_the_run() -> None:
 
     with pytest.raises(FloatingPointError, match="forecast"):
         played([at(0, "impression"), at(1, "click"), END], Diverged())
+
+
+def test_purchases_are_foreseen_rightly_before_any_of_their_windows_has_closed() -> None:
+    """Nobody waits for negatives until positives with newer features have taught that what is new is bought."""
+    settings = load()
+    purchase = [task.name for task in settings.tasks].index("purchase")
+    now_ms, shown, bought, foreseen = NOW_MS, 0, 0, []
+    shop, worker = Simulation(SimulatorConfig(seed=1), now_ms), Worker.new(settings)
+    while worker.statistics.events_seen < 8_000:
+        now_ms += 4_000
+        events = shop.advance(now_ms, 32)
+        if not events:
+            continue
+        step = worker.step(events, now_ms, slates=True)
+        for slate in step.recommendations:
+            shop.receive(slate)
+        if worker.statistics.events_seen > 4_000:
+            shown += int((step.types == worker.pipeline.batcher.impression).sum())
+            bought += int((step.labels * step.label_mask)[:, purchase].sum())
+            foreseen += [item.scores["purchase"] for slate in step.recommendations for item in slate.items]
+    assert now_ms - NOW_MS < 1_000 * settings.tasks[purchase].window_s
+    assert bought > 20
+    assert np.mean(foreseen) == pytest.approx(bought / shown, rel=0.6)

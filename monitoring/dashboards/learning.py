@@ -112,7 +112,7 @@ def learning() -> Dashboard:
         ),
         lines(
             "Late labels",
-            "A second: positives after their window, which corrected a negative.",
+            "A second: positives that came after their negative, and corrected it.",
             (per_second("freshet_late_labels_total", _TASK, by="task"), "{{task}}"),
             unit="ops",
             limits=(0, None),
