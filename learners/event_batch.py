@@ -111,10 +111,10 @@ class Outcomes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settled:
-    """N impressions whose windows have closed, yes and no side by side: what forecasts are calibrated by.
+    """N impressions whose windows have closed, yes and no side by side: what forecasts are examined by.
 
-    Labels come one by one, a yes within minutes and a no when its window closes. In what has come so far there
-    is always more yes than in the end.
+    Labels come one by one, a no after a minute of silence, and some are taken back. What has come so far is not
+    what comes in the end.
 
     Attributes:
         shown: (N, R) what `Learner.describe` said of them when they were shown.

@@ -289,13 +289,13 @@ class MultiTask:
         )
 
     def calibrate(self, logits: FloatArray, labels: FloatArray, mask: BoolArray, late: BoolArray) -> None:
-        """Follow what came (N, K) of what was foreseen (N, K), once it is settled.
+        """Follow what came (L, K) of what was foreseen (L, K).
 
         Args:
             logits: Foreseen when the item was shown; NaN where nothing was.
             labels: What came.
-            mask: Which are settled.
-            late: Which are positives that came after they had been settled as negatives.
+            mask: Which are known.
+            late: Which are positives whose negative was followed before.
         """
         told: BoolArray = np.logical_and(mask, np.isfinite(logits))
         said = np.where(told, logits, 0.0).astype(np.float32)

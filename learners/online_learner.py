@@ -26,7 +26,6 @@ from learners.event_batch import (
     IntArray,
     Settled,
     described_only,
-    is_described,
 )
 from learners.features import NAMES, PAIR_FEATURES, PRIOR, ranking_features
 from learners.filters import FILTERS, Filters
@@ -420,7 +419,7 @@ class OnlineLearner:
         batch = replace(batch, shown=shown)
         loads = self._backlog.add(batch, choices[batch.own[choices]], labelled)
         lessons = [self._learn_load(load) for load in loads]
-        self._calibrate(batch.settled)
+        self._calibrate(batch, labelled)
         self._learn_places(batch, labelled)
         ranked = self._learn_ranker(batch, predictions)
         sequence = batch.sequence[choices]
@@ -487,17 +486,13 @@ class OnlineLearner:
             self._pairs.learn_scale(known)
         return self._neural.learn_many(load.batch, load.choices, load.labelled, self._pairs.scaled(known))
 
-    def _calibrate(self, settled: Settled | None) -> None:
-        """What came of what was foreseen."""
-        if settled is not None and settled.shown.shape[1]:  # nobody described impressions otherwise
-            own = is_described(settled.shown)
-            for heads in filter(None, (self._neural.multitask, self._neural.shadow)):
-                heads.calibrate(
-                    self._logits(settled.shown[own]),
-                    settled.labels[own],
-                    settled.mask[own] & (self._positives > 0.0),
-                    settled.late[own],
-                )
+    def _calibrate(self, batch: EventBatch, labelled: IntArray) -> None:
+        """What came of what was foreseen when the item was shown."""
+        assert batch.shown is not None
+        mask = batch.label_mask[labelled]
+        late = np.zeros_like(mask) if batch.late is None else batch.late[labelled]
+        for heads in filter(None, (self._neural.multitask, self._neural.shadow)):
+            heads.calibrate(self._logits(batch.shown[labelled]), batch.labels[labelled], mask, late)
 
     def _learn_places(self, batch: EventBatch, labelled: IntArray) -> None:
         """What came of shown places, and what happened whether or not there is anything to foresee."""

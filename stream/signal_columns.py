@@ -18,8 +18,8 @@ from stream.pipeline import Forecasts, Step
 _OF_TASKS = (
     Signal("loss", 256, worse=1, allowance=1.0),
     Signal("calibration", 256, worse=1, allowance=0.75, weight=0.5),
-    Signal("labels", 256, allowance=1.0, weight=0.2),
-    Signal("forecasts", 512, allowance=2.0, weight=0.2),
+    Signal("labels", 256, allowance=1.5, weight=0.2),
+    Signal("forecasts", 512, allowance=2.5, weight=0.2),
 )
 _OF_ALL = (
     Signal("slates", 128, worse=-1, allowance=0.75, weight=30.0),
@@ -31,7 +31,7 @@ _OF_ALL = (
     Signal("new_items", 128, allowance=1.0, weight=0.5),
     Signal("event_types", 512, allowance=1.0, weight=0.5),
     Signal("event_rate", 512, allowance=1.0, weight=0.5, log=True),
-    Signal("slate_overlap", 2_048, allowance=1.0, weight=0.5),
+    Signal("slate_overlap", 2_048, allowance=2.0, weight=0.5),
     Signal("vector_norm", 64, allowance=2.0, weight=0.5, memory=40),
 )
 """What people answer to slates weighs most: it is what all of this is for, and shows a turn of tastes first."""

@@ -14,7 +14,6 @@ from fakes import in_one_portion, processor
 from models import learner, taught
 
 from connectors.event import Event
-from learners.event_batch import Settled
 from learners.features import PAIR_FEATURES
 from learners.label_rates import rates_width
 from learners.learner import Slates
@@ -144,13 +143,22 @@ def test_forecasts_are_calibrated_by_what_was_foreseen_when_the_item_was_shown()
     batch = shop()[4][0]
     shown = model.describe(batch.histories, batch.sequence, batch.item_rows, batch.position)
     foreseen = shown[:, -3:].mean(axis=0)
-    labels, mask = np.zeros((len(batch), 3), np.float32), np.ones((len(batch), 3), np.bool_)
-    settled = Settled(shown=shown, labels=labels, mask=mask, late=np.zeros_like(mask))
-    silent = choices([[1]], [2])
+    silent = replace(
+        batch,
+        target=np.zeros(len(batch), np.bool_),
+        labels=np.zeros((len(batch), 3), np.float32),
+        label_mask=np.ones((len(batch), 3), np.bool_),
+        shown=shown,
+    )
     for _ in range(20):
-        model.learn_many(replace(silent, settled=settled), model.predict_many(silent))
+        model._calibrate(silent, np.arange(len(batch)))
     again = model.describe(batch.histories, batch.sequence, batch.item_rows, batch.position)
-    assert ((again[:, -3:].mean(axis=0) < 0.5 * foreseen) == model.answered).all()
+    told = ~np.isnan(shown[:, -6:-3]).any(axis=0)
+    assert ((again[:, -3:].mean(axis=0) < 0.5 * foreseen) == told).all()
+    assert told.any()
+    assert np.array_equal(again[:, -6:-3], shown[:, -6:-3], equal_nan=True), (
+        "the heads have learned nothing by it"
+    )
 
 
 def test_users_who_are_forgotten_leave_no_rates() -> None:
