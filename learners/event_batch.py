@@ -120,13 +120,11 @@ class Settled:
         shown: (N, R) what `Learner.describe` said of them when they were shown.
         labels: (N, K) what came.
         mask: (N, K) which tasks are settled.
-        late: (N, K) which are positives that came after they had been settled as negatives.
     """
 
     shown: FloatArray
     labels: FloatArray
     mask: BoolArray
-    late: BoolArray
 
     def __len__(self) -> int:
         return len(self.labels)

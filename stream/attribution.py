@@ -109,7 +109,7 @@ class _Rows:
     late: list[BoolArray] = field(default_factory=list)
     shown: list[FloatArray] = field(default_factory=list)
     ended: list[tuple[IntArray, IntArray]] = field(default_factory=list)
-    settled: list[tuple[FloatArray, FloatArray, BoolArray, BoolArray]] = field(default_factory=list)
+    settled: list[tuple[FloatArray, FloatArray, BoolArray]] = field(default_factory=list)
 
     def add(
         self,
@@ -139,15 +139,10 @@ class _Rows:
         self.shown.append(pending.shown[slots].astype(np.float32))
 
     def settle(
-        self,
-        pending: PendingImpressions,
-        slots: IntArray,
-        labels: FloatArray,
-        mask: BoolArray,
-        late: bool = False,
+        self, pending: PendingImpressions, slots: IntArray, labels: FloatArray, mask: BoolArray
     ) -> None:
-        """Of these impressions' tasks in `mask` nothing more is expected."""
-        self.settled.append((pending.shown[slots].astype(np.float32), labels, mask, mask & late))
+        """For these impressions' tasks in `mask` nothing that comes from now on counts."""
+        self.settled.append((pending.shown[slots].astype(np.float32), labels, mask))
 
     def end(self, pending: PendingImpressions, slots: IntArray) -> None:
         """Nothing more can come of these impressions."""
@@ -175,8 +170,8 @@ class _Rows:
     def _settled(self) -> Settled:
         if not self.settled:
             return nothing_settled(self.tasks, self.described)
-        shown, labels, mask, late = (np.concatenate(column) for column in zip(*self.settled, strict=True))
-        return Settled(shown=shown, labels=labels, mask=mask, late=late)
+        shown, labels, mask = (np.concatenate(column) for column in zip(*self.settled, strict=True))
+        return Settled(shown=shown, labels=labels, mask=mask)
 
     def _outcomes(self) -> Outcomes:
         positive, negative = (
@@ -191,8 +186,7 @@ class _Rows:
 def nothing_settled(tasks: int, described: int = 0) -> Settled:
     """What a step has in which no window closes."""
     labels = np.zeros((0, tasks), np.float32)
-    none = labels.astype(np.bool_)
-    return Settled(shown=np.zeros((0, described), np.float32), labels=labels, mask=none, late=none)
+    return Settled(shown=np.zeros((0, described), np.float32), labels=labels, mask=labels.astype(np.bool_))
 
 
 class Attribution:
@@ -344,7 +338,7 @@ class Attribution:
                     scaled = min(max(value / self._scale[task], 0.0), 1.0)
                     self._label(pending, rows, slot, task, scaled, at_ms, settled=True)
             else:
-                self._answer(pending, rows, number, task, at_ms, before_ms)
+                self._answer(pending, rows, slot, task, at_ms, before_ms)
 
     def _belongs(
         self, pending: PendingImpressions, slot: int, answered: tuple[int, ...], at_ms: int, before_ms: int
@@ -365,10 +359,10 @@ class Attribution:
         )
 
     def _answer(
-        self, pending: PendingImpressions, rows: _Rows, number: int, task: int, at_ms: int, before_ms: int
+        self, pending: PendingImpressions, rows: _Rows, slot: int, task: int, at_ms: int, before_ms: int
     ) -> None:
         """A yes: in time, late, or too late."""
-        bit, slot = 1 << task, pending.slot(number)
+        bit = 1 << task
         age_ms = at_ms - int(pending.opened_ms[slot])
         waits = not int(pending.resolved[slot]) & bit
         over = self._closes[task] and int(pending.order_ms[slot]) < before_ms - self._waits_ms[task]
@@ -384,10 +378,7 @@ class Attribution:
             self._label(pending, rows, slot, task, 0.0, at_ms)
         if int(pending.negative[slot]) & bit and age_ms <= self._latest_ms[task]:
             pending.correct(slot, bit)
-            settled = number < pending.closed.get(
-                int(self._windows_ms[task]), 0
-            )  # otherwise it will be, as a yes
-            self._label(pending, rows, slot, task, 1.0, at_ms, late=True, settled=settled)
+            self._label(pending, rows, slot, task, 1.0, at_ms, late=True)
 
     def _label(
         self,
@@ -405,7 +396,7 @@ class Attribution:
         labels[0, task], mask[0, task] = value, True
         rows.add(pending, np.array([slot]), labels, mask, at_ms, late)
         if settled:
-            rows.settle(pending, np.array([slot]), labels, mask, late)
+            rows.settle(pending, np.array([slot]), labels, mask)
 
     def _close(self, pending: PendingImpressions, rows: _Rows) -> None:
         """Who has waited long enough makes negatives of what is still open; windows that ran out settle it."""
