@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-import learners.online_learner as learner_module
+import learners.ranking as ranking_module
 from benchmarks.logs import read_choices, settings_for
 from learners.features import NAMES, ranking_features
 from monitoring.paired_tests import block_bootstrap
@@ -91,9 +91,9 @@ def play(log: EvaluationLog, overrides: Mapping[str, Any], hidden: Sequence[str]
         features[..., columns] = 0.0
         return features
 
-    learner_module.ranking_features = blinded if columns else ranking_features
+    ranking_module.ranking_features = blinded if columns else ranking_features
     try:
         protocol = apply_protocol(log.events, choice_types(settings))
         return run_pipeline(build_pipeline(settings), build_states(settings), log.events, protocol).ranks
     finally:
-        learner_module.ranking_features = ranking_features
+        ranking_module.ranking_features = ranking_features

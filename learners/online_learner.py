@@ -5,16 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from learners.backlog import Backlog, Load
 from learners.blend import Blend
-from learners.candidates import CandidateRetrieval, Candidates, no_candidates
+from learners.candidates import CandidateRetrieval
 from learners.composition import Scored, compose, shortlist
 from learners.contribution import Contribution
 from learners.counts.counts import Counts
@@ -27,10 +27,9 @@ from learners.event_batch import (
     Settled,
     described_only,
 )
-from learners.features import NAMES, PAIR_FEATURES, PRIOR, ranking_features
+from learners.features import NAMES, PAIR_FEATURES, PRIOR
 from learners.filters import FILTERS, Filters
 from learners.history_view import HistoryView
-from learners.item_facts import ItemFacts
 from learners.knobs import PIECES, Piece, Turn
 from learners.known_item import KnownItem, known_item
 from learners.label_rates import RATES, rates_width
@@ -40,9 +39,10 @@ from learners.neural import NeuralLesson, NeuralModel
 from learners.newcomers import Newcomers
 from learners.pace import share_of, spread
 from learners.pair_inputs import PairInputs
-from learners.prerank import BRIEF, Brief, Preranker
+from learners.prerank import Preranker
 from learners.random_state import generator_array, restore_generator
 from learners.ranker import Ranker, RankerLesson
+from learners.ranking import Query, Ranking
 from learners.reasons import reasons
 from learners.relatedness import Relatedness
 from learners.row_index import ABSENT
@@ -69,50 +69,6 @@ _RANKED_AT_ONCE, _DESCRIBED_AT_ONCE = 64, 256
 _KNOWN: Axis = (Rest(PAIR_FEATURES), *RATES)
 _SHOWN: Axis = (*_KNOWN, Each(fill=np.nan), Each(fill=0.5))
 """What is said of an impression; of a task that was not there yet, what heads say that have learned nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Query:
-    """What is sought for S sequences.
-
-    Attributes:
-        histories: As far as anybody may look back.
-        users: (S, D) tensor of user vectors.
-        nearest: (S, T) the items nearest to them.
-    """
-
-    histories: Histories
-    users: Any
-    nearest: IntArray
-
-    def __len__(self) -> int:
-        return len(self.histories)
-
-    def take(self, index: IntArray) -> _Query:
-        """What is sought for the sequences at `index`."""
-        return _Query(self.histories.take(index), self.users[index], self.nearest[index])
-
-
-class _Ranked(NamedTuple):
-    """Candidates of S sequences, and what was found of them.
-
-    Attributes:
-        brief: What the brief look saw of all of them.
-        candidates: The most promising ones.
-        features: (S, C, F) of these.
-        scores: (S, C) the ranker's.
-    """
-
-    brief: Brief
-    candidates: Candidates
-    features: FloatArray
-    scores: FloatArray
-
-    def take(self, index: IntArray) -> _Ranked:
-        """Those of the sequences at `index`."""
-        return _Ranked(
-            self.brief.take(index), self.candidates.take(index), self.features[index], self.scores[index]
-        )
 
 
 class OnlineLearner:
@@ -168,6 +124,14 @@ class OnlineLearner:
             memory=config.ranker_memory,
             reminders=config.ranker_reminders,
         )
+        self._ranking = Ranking(
+            self._counts,
+            self._retrieval,
+            self._neural,
+            self._preranker,
+            self._ranker,
+            nearest=config.nearest,
+        )
         self._backlog = Backlog(
             choices_per_step=config.choices_per_step,
             labels_per_step=config.labels_per_step,
@@ -205,7 +169,9 @@ class OnlineLearner:
         targets = self._ranked(np.flatnonzero(batch.target & (batch.position < 0) & batch.own))
         sequences, sequence = np.unique(batch.sequence[targets], return_inverse=True)
         histories = batch.histories.take(sequences)
-        brief, candidates, features, scores = self._ranked_candidates(self._query(histories)).take(sequence)
+        brief, candidates, features, scores = self._ranking.of_everything(
+            self._ranking.query(histories)
+        ).take(sequence)
         chosen = batch.item_rows[targets]
         own = ranks = pessimistic_ranks(*candidates.with_rest(scores), chosen)
         beside: dict[str, FloatArray] = {}
@@ -235,14 +201,14 @@ class OnlineLearner:
 
     def _served_ranks(self, histories: Histories, sequence: IntArray, chosen: IntArray) -> IntArray:
         """(T,) ranks of chosen items as a slate would have them, of S histories of which something is hidden."""
-        ranked = self._ranked_candidates(self._query(self._view.of(histories))).take(sequence)
+        ranked = self._ranking.of_everything(self._ranking.query(self._view.of(histories))).take(sequence)
         return pessimistic_ranks(*ranked.candidates.with_rest(ranked.scores), chosen)
 
     def recommend(self, histories: Histories, size: int) -> Slates:
         """See `Learner`."""
         # What is no choice and no label comes into histories unseen.
         self._ensure(histories)
-        query = self._query(self._view.of(histories))
+        query = self._ranking.query(self._view.of(histories))
         parts = np.array_split(np.arange(len(query)), -(-len(query) // _SLATES_AT_A_TIME) or 1)
         return Slates.joined(
             [self._slates(histories.take(some), query.take(some), size, self._explore_rng) for some in parts]
@@ -253,16 +219,18 @@ class OnlineLearner:
         rows = histories.item_rows
         known = replace(histories, item_rows=np.where(rows < self._neural.rows, rows, ABSENT))
         self._counts.ensure(int(histories.users.max(initial=-1)) + 1, self._neural.rows)
-        return self._slates(known, self._query(self._view.of(known)), size, deepcopy(self._explore_rng))
+        return self._slates(
+            known, self._ranking.query(self._view.of(known)), size, deepcopy(self._explore_rng)
+        )
 
-    def _slates(self, histories: Histories, query: _Query, size: int, rng: np.random.Generator) -> Slates:
+    def _slates(self, histories: Histories, query: Query, size: int, rng: np.random.Generator) -> Slates:
         """Slates for users at moments, who are asked for by `query`; `rng` is the source of what is explored."""
         new = None
         if self.config.slates.exploration.new_share > 0.0:
             new = self._newcomers.draw(len(query), _NEW_ITEMS, rng)
         retrieved = self._retrieval.retrieve(query.histories, query.nearest, new)
         barred = self._filters.barred(retrieved.rows, histories)
-        _, candidates, features, scores = self._rank(query, retrieved.without(barred >= 0))
+        _, candidates, features, scores = self._ranking.of(query, retrieved.without(barred >= 0))
         top = shortlist(scores, candidates.sources, max(_SCORED_BY_TASKS, size))
         ranked = take_columns(scores, top)
         rows = np.where(np.isfinite(ranked), take_columns(candidates.rows, top), ABSENT)
@@ -290,7 +258,7 @@ class OnlineLearner:
             new=np.isin(composed.rows, self._newcomers.rows),
         )
 
-    def _foresee(self, query: _Query, rows: IntArray, features: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def _foresee(self, query: Query, rows: IntArray, features: FloatArray) -> tuple[FloatArray, FloatArray]:
         """What the heads say of (S, N) items, (S, N, K), and what they take in beside vectors, (S, N, I)."""
         S, N = rows.shape
         items = np.maximum(rows, 0).ravel()
@@ -304,34 +272,6 @@ class OnlineLearner:
             )
         )
         return foreseen.reshape(S, N, len(self.tasks)), inputs.reshape(S, N, inputs.shape[1])
-
-    def _query(self, histories: Histories) -> _Query:
-        """What is sought for S sequences."""
-        users = self._neural.user_vectors(histories)
-        nearest = self._neural.nearest(users, self._counts.popularity.known_rows, self.config.nearest)
-        return _Query(histories, users, nearest)
-
-    def _ranked_candidates(self, query: _Query) -> _Ranked:
-        """See `_rank`, of everything that is retrieved."""
-        if not len(query):  # a step of impressions alone: no need to ask a network about nobody
-            return _Ranked(
-                Brief(np.zeros((0, 1), np.int64), np.zeros((0, 1, len(BRIEF)), np.float32)),
-                no_candidates(0),
-                np.zeros((0, 1, len(NAMES)), np.float32),
-                np.zeros((0, 1), np.float32),
-            )
-        return self._rank(query, self._retrieval.retrieve(query.histories, query.nearest, rest=True))
-
-    def _rank(self, query: _Query, candidates: Candidates) -> _Ranked:
-        """A brief look at candidates of S sequences, and the ranker's at the most promising of them."""
-        histories = query.histories
-        neural = self._neural.scores(query.users, candidates.rows)
-        facts = ItemFacts.of(candidates.rows, histories.now_s, self._counts)
-        brief = self._preranker.look(candidates, facts, histories, neural)
-        candidates, facts, neural = self._preranker.most_promising(candidates, facts, neural, brief)
-        features = ranking_features(candidates, facts, histories, self._counts, neural)
-        scores = self._ranker.score(features, candidates.rows != ABSENT)
-        return _Ranked(brief, candidates, features, scores)
 
     def describe(
         self, histories: Histories, sequence: IntArray, items: IntArray, position: IntArray
