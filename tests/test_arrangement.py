@@ -210,7 +210,7 @@ def test_what_comes_too_late_is_counted_and_answers_but_is_no_choice_and_no_hist
     items, ledger = worked.pipeline.items, worked.pipeline.ledger
     assert learner.counts == {items.row("z"): 1}
     assert ledger.items[items.row("shown")] == 2
-    assert ledger.labels[1].tolist() == [1, 0, 0], "bought within the window, by the time of the events"
+    assert ledger.labels[1].tolist() == [0, 1, 1], "bought within the window, by the time of the events"
     assert (worked.totals.events_learned, worked.totals.late_events) == (3, 1)
 
 

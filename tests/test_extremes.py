@@ -24,8 +24,15 @@ YEAR_9999_MS = 253_402_300_799_000
 STANDS_FOR_SUBNORMAL = 0.0625
 """A worker's process takes subnormal numbers for zero, so they can only be written down."""
 
-NEVER = {"first_s": np.inf, "last_s": -np.inf, "touched_s": -np.inf, "said_s": -np.inf, "keys": -np.inf}
-"""By the ends of the names of arrays: what stands there for `never`."""
+NEVER = {
+    "first_s": np.inf,
+    "last_s": -np.inf,
+    "touched_s": -np.inf,
+    "said_s": -np.inf,
+    "keys": -np.inf,
+    "shown": np.nan,
+}
+"""By the ends of the names of arrays: what stands there for `never`, and for a forecast that nobody made."""
 
 extremes = st.fixed_dictionaries(
     {
@@ -77,7 +84,10 @@ def not_numbers(pieces: dict[str, Arrays]) -> list[str]:
     for piece, arrays in pieces.items():
         for name, array in arrays.items():
             never = next((value for end, value in NEVER.items() if name.endswith(end)), 0.0)
-            if array.dtype.kind == "f" and not (np.isfinite(array) | (array == never)).all():
+            if (
+                array.dtype.kind == "f"
+                and not (np.isfinite(array) | np.isclose(array, never, equal_nan=True)).all()
+            ):
                 found.append(f"{piece} {name}")
     return found
 

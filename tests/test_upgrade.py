@@ -25,7 +25,8 @@ FORMER = Path(__file__).parent / "former" / "checkpoint-format-2.tar.xz"
 SETTINGS: dict[str, Any] = {
     "tasks": [
         {"name": "view", "window_s": 60, "event_types": ["view"]},
-        {"name": "like", "window_s": 600, "event_types": ["like"]},
+        # that version taught a no when the window had closed
+        {"name": "like", "window_s": 600, "wait_s": 600, "event_types": ["like"]},
     ],
     "state": {"history_length": 4, "max_pending": 40},
     "learner": {
