@@ -10,6 +10,7 @@ import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from monitoring.catalogue import CATALOGUE, PREFIX, Definition
+from monitoring.tally import Tally
 
 PARTS = ("retrieval", "tasks", "ranker")
 """What a learning step may leave out."""
@@ -75,6 +76,12 @@ class Metrics:
             wanted = definitions[name]
             return Histogram(*_named(wanted), buckets=wanted.buckets, registry=self.registry)
 
+        def tally(name: str) -> Tally:
+            wanted = definitions[name]
+            made = Tally(PREFIX + wanted.name, wanted.meaning, wanted.buckets)
+            self.registry.register(made)
+            return made
+
         def per_task(name: str) -> list[Gauge]:
             return _each(gauge(name), tasks)
 
@@ -93,7 +100,7 @@ class Metrics:
         self.late_events = counter("late_events_total")
         self.dead_letters = _named_children(counter("dead_letters_total"), reasons)
         self.step_failures = counter("step_failures_total")
-        self.freshness = histogram("freshness_seconds")
+        self.freshness = tally("freshness_seconds")
         self.batch_events = histogram("batch_events")
         stage = histogram("stage_seconds")
         self.decode, self.step = stage.labels("decode"), stage.labels("step")
@@ -144,7 +151,7 @@ class Metrics:
         labels = counter("labels_total")
         self.labels = [(labels.labels(task, "no"), labels.labels(task, "yes")) for task in tasks]
         self.late_labels = _each(counter("late_labels_total"), tasks)
-        self.label_delay = histogram("label_delay_seconds")
+        self.label_delay = tally("label_delay_seconds")
         related = gauge("task_relatedness")
         self.relatedness = [[related.labels(task, other) for other in tasks] for task in tasks]
         association = gauge("task_association")

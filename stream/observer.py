@@ -97,10 +97,9 @@ class WorkerObserver:
 
     def published(self, arrived_ms: Sequence[float], published_ms: float) -> None:
         """Freshness of everything that a step published."""
-        for arrived in arrived_ms:
-            freshness_ms = max(published_ms - arrived, 0.0)
-            self._freshness_ms.append(freshness_ms)
-            self.metrics.freshness.observe(freshness_ms / 1000.0)
+        freshness_ms = np.maximum(published_ms - np.asarray(arrived_ms, np.float64), 0.0)
+        self._freshness_ms.extend(freshness_ms.tolist())
+        self.metrics.freshness.observe(freshness_ms / 1000.0)
 
     def checkpointed(self, manifest: Manifest, deltas: int, stalled_s: float, wrote_s: float) -> None:
         """A checkpoint is safe."""
@@ -251,8 +250,9 @@ class WorkerObserver:
         self.recent_slates.add(map(_made, step.recommendations))
 
     def _count_labels(self, step: Step) -> None:
-        for delay in step.label_delay_s.tolist():
-            self.metrics.label_delay.observe(delay)
+        if not len(step.labels):
+            return
+        self.metrics.label_delay.observe(step.label_delay_s)
         counts = step.label_mask.sum(axis=0)
         positives = (step.labels * step.label_mask > 0.0).sum(axis=0)
         late = step.label_late.sum(axis=0)

@@ -46,7 +46,7 @@ def test_what_is_counted_is_shown() -> None:
     shown.relatedness[0][1].set(-0.5)
     shown.drift["loss", "buy", "worse"].inc()
     shown.outcomes["ranker", "undone"].inc()
-    shown.freshness.observe(0.03)
+    shown.freshness.observe([0.03])
     found = samples(shown)
     assert found["freshet_events_learned_total", ()] == 5.0
     assert found["freshet_dead_letters_total", (("reason", "bad_id"),)] == 1.0
