@@ -17,6 +17,7 @@ import numpy as np
 from connectors.dead_letter import Reason
 from connectors.recommendation import Recommendation
 from learners.candidates import SOURCES
+from learners.event_batch import FloatArray
 from learners.exploration import PLACED
 from learners.filters import FILTERS
 from learners.learner import Lesson
@@ -80,6 +81,7 @@ class WorkerObserver:
         self._events = 0
         self._stepped_at = 0.0
         self._lesson: Lesson | None = None
+        self._gates: FloatArray | None = None
         self._expired = processor.states.expired
         self._evicted = processor.evictions
         self._look_at(processor)
@@ -159,7 +161,8 @@ class WorkerObserver:
             show_tasks(metrics, statistics, self._tasks)
             show_drift(metrics, statistics, self._trials)
             if self._lesson is not None:
-                show_lesson(metrics, self._lesson, (statistics.labels > 0).tolist())
+                lesson = replace(self._lesson, gates=self._gates)
+                show_lesson(metrics, lesson, (statistics.labels > 0).tolist())
         return metrics.render()
 
     def summary(self) -> dict[str, Any]:
@@ -225,10 +228,9 @@ class WorkerObserver:
         self._expired, self._evicted = expired, evicted
 
     def _count_lesson(self, step: Step) -> None:
-        lesson, before = step.lesson, self._lesson
-        if lesson.gates is None and before is not None:  # they are looked at now and then
-            lesson = replace(lesson, gates=before.gates)
-        self._lesson = lesson
+        lesson = self._lesson = step.lesson
+        if lesson.gates is not None:  # they are looked at now and then
+            self._gates = lesson.gates
         _add(self.metrics.ranked, len(step.ranks))
         for part in lesson.skipped:
             self.metrics.skips[part].inc()

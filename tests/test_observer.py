@@ -195,6 +195,8 @@ def test_how_tasks_go_together_and_their_gates_are_shown() -> None:
     assert shown(watching, "task_gate", task="click", expert="0") == 0.75
     with pytest.raises(KeyError):
         shown(watching, "task_gate", task="purchase", expert="0")  # it has had no label
+    told(step(lesson={"gates": None}))
+    assert shown(watching, "task_gate", task="click", expert="0") == 0.75, "they are looked at now and then"
 
 
 def test_skipped_parts_are_counted() -> None:
