@@ -66,7 +66,7 @@ class OnlineCalibration:
             return
         z = np.where(there, np.clip(logits, -_MOST_LOGIT, _MOST_LOGIT), 0.0).astype(np.float64)
         p = self.apply(z.astype(np.float32)).astype(np.float64)
-        counts = there * weight
+        counts = np.where(there, weight, 0.0)
         error = counts * (p - labels)
         curve = counts * p * (1.0 - p)
         slope = np.stack([(error * z).sum(axis=0), error.sum(axis=0)], axis=1)  # (K, 2)

@@ -199,6 +199,11 @@ class EventBatch:
         """(B,) which rows are this worker's to learn from."""
         return np.ones(len(self), np.bool_) if self.followed is None else ~self.followed
 
+    def late_labels(self, rows: IntArray) -> BoolArray:
+        """(L, K) which labels of rows (L,) correct a negative; none where nobody knows of any."""
+        late: BoolArray = np.zeros_like(self.label_mask[rows]) if self.late is None else self.late[rows]
+        return late
+
     def take(self, rows: IntArray) -> EventBatch:
         """The rows at `rows`, in this order, with the histories that they need; nothing of what came of others."""
         sequences, sequence = np.unique(self.sequence[rows], return_inverse=True)

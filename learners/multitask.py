@@ -297,9 +297,7 @@ class MultiTask:
             mask: Which are known.
             late: Which are positives whose negative was followed before.
         """
-        told: BoolArray = np.logical_and(mask, np.isfinite(logits))
-        said = np.where(told, logits, 0.0).astype(np.float32)
-        self.calibration.learn_many(said, labels, told, self._importance(said, labels, late))
+        self.calibration.learn_many(logits, labels, mask, self._importance(logits, labels, late))
 
     @property
     def learning_rate(self) -> float:

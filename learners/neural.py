@@ -355,12 +355,10 @@ class NeuralModel:
 
 def _labels(batch: EventBatch, rows: IntArray) -> TaskLabels:
     """The labels of some of a batch's rows; what one user was shown at one moment was shown together."""
-    mask = batch.label_mask[rows]
-    late = batch.late[rows] if batch.late is not None else np.zeros_like(mask)
     return TaskLabels(
         labels=batch.labels[rows],
-        mask=mask,
-        late=late,
+        mask=batch.label_mask[rows],
+        late=batch.late_labels(rows),
         position=batch.position[rows],
         group=batch.sequence[rows],
     )

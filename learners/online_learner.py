@@ -350,7 +350,7 @@ class OnlineLearner:
         # A task whose positives nobody ever sent teaches nothing, however many windows close without one.
         known = batch.label_mask & self.answered
         self._pairs.learn_many(replace(batch, label_mask=known), np.flatnonzero(known.any(axis=1)))
-        # Nor does one whose first window has not closed: its positives come at once, its negatives only then.
+        # Nor are heads taught by answers of one kind alone: at first a task has its positives, and no negative yet.
         batch = replace(batch, label_mask=batch.label_mask & (self._evidence() > 0.0))
         kept = np.flatnonzero(batch.label_mask[predictions.labelled].any(axis=1))
         labelled = predictions.labelled[kept]
@@ -429,10 +429,13 @@ class OnlineLearner:
     def _calibrate(self, batch: EventBatch, labelled: IntArray) -> None:
         """What came of what was foreseen when the item was shown."""
         assert batch.shown is not None
-        mask = batch.label_mask[labelled]
-        late = np.zeros_like(mask) if batch.late is None else batch.late[labelled]
         for heads in filter(None, (self._neural.multitask, self._neural.shadow)):
-            heads.calibrate(self._logits(batch.shown[labelled]), batch.labels[labelled], mask, late)
+            heads.calibrate(
+                self._logits(batch.shown[labelled]),
+                batch.labels[labelled],
+                batch.label_mask[labelled],
+                batch.late_labels(labelled),
+            )
 
     def _learn_places(self, batch: EventBatch, labelled: IntArray) -> None:
         """What came of shown places, and what happened whether or not there is anything to foresee."""

@@ -78,14 +78,13 @@ class PairInputs:
         users = batch.histories.users
         if not len(rows):
             return
-        sequence, mask = batch.sequence[rows], batch.label_mask[rows]
-        late = np.zeros_like(mask) if batch.late is None else batch.late[rows]
+        sequence = batch.sequence[rows]
         self._rates.learn_many(
             users[sequence],
             batch.item_rows[rows],
             batch.labels[rows],
-            mask,
-            late,
+            batch.label_mask[rows],
+            batch.late_labels(rows),
             batch.histories.now_s[sequence],
         )
 

@@ -31,7 +31,7 @@ from monitoring.progressive import ProgressiveRanking, Smoothed
 from monitoring.slate_answers import CLICKED, PLACES, SlateAnswers
 from monitoring.spread import RecentEvents, RecentPlaces
 from monitoring.task_windows import TaskWindows
-from stream.pipeline import Step
+from stream.pipeline import Forecasts, Step
 from stream.signal_columns import AXIS, LabelSums, SignalColumns, watched
 from stream.slate_feedback import feedback
 from stream.trials import DriftDecision, DriftOutcome, DriftRecord
@@ -155,8 +155,10 @@ class Statistics:
             self._count_choices(step)
             popularity_bits = self._look_at_items(step)
             novelty_bits = self._count_slates(step)
-            labels = self._count_labels(step)
-            self._count_lesson(step.lesson, step.label_mask.sum(axis=0))
+            labels = self._count_forecasts(step.forecasts)
+            taught = step.label_mask.sum(axis=0)
+            self.labels += taught
+            self._count_lesson(step.lesson, taught)
             answers = self.answers.count(feedback(step.answering)) if step.answering else None
             told = (0, 0) if answers is None else (int(answers[CLICKED].sum()), self.answers.seen)
             findings = self._look_for_drift(step, labels, told, popularity_bits, now_ms)
@@ -181,9 +183,7 @@ class Statistics:
         self.answers.remember(served.ids.tolist(), served.sources, filled.sum(axis=1).tolist())
         return self.events.surprise_bits(rows)
 
-    def _count_labels(self, step: Step) -> LabelSums:
-        forecasts = step.forecasts
-        self.labels += step.label_mask.sum(axis=0)
+    def _count_forecasts(self, forecasts: Forecasts) -> LabelSums:
         counts: NDArray[np.int64] = forecasts.mask.sum(axis=0)
         if not len(forecasts):
             nothing = np.zeros(len(counts))
