@@ -49,12 +49,12 @@ function rows(user, names, what) {
     h("div", { class: "what" },
       h("div", {}, link("items", item.item_id), moved(user.without_last, item)),
       h("div", { class: "soft small" }, because(item))),
-    bar(parts[n], names, low, high),
+    bar(parts[n], names, what === "whole" ? item.score : null, low, high),
     h("span", { class: "num", title: "score" }, fixed(item.score))));
 }
 
-/** Negative parts to the left of zero and positive ones to the right; the thick mark is their sum. */
-function bar(parts, names, low, high) {
+/** Negative parts to the left of zero and positive ones to the right; the thick mark is their sum, `score` where it is whole. */
+function bar(parts, names, score, low, high) {
   const x = (value) => (WIDTH * (value - low)) / (high - low || 1);
   let left = 0;
   let right = 0;
@@ -68,7 +68,7 @@ function bar(parts, names, low, high) {
   });
   const sum = left + right;
   const said = parts.map((part, n) => part ? `${names[n]} ${fixed(part)}` : null).filter(Boolean).join(", ");
-  return s("svg", { class: "parts", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-label": `${fixed(sum)} is the sum of ${said || "nothing"}` },
+  return s("svg", { class: "parts", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-label": `${fixed(score ?? sum)} is the sum of ${said || "nothing"}` },
     rects,
     s("line", { class: "zero", x1: x(0), x2: x(0), y1: 0, y2: HEIGHT }),
     s("line", { class: "score", x1: x(sum), x2: x(sum), y1: 0, y2: HEIGHT }));
