@@ -262,12 +262,21 @@ def test_cold_users_are_new_and_few_return() -> None:
     assert sum(report.shoppers_per_arm.values()) == SMALL.shoppers
 
 
-def test_the_rate_is_kept_once_visits_are_under_way() -> None:
-    simulation = Simulation(SimulatorConfig(), START_MS)
-    counts = [len(simulation.advance(START_MS + step * 1_200, 20)) for step in range(1, 901)]
+@pytest.mark.parametrize(
+    ("config", "step_ms", "limit"),
+    [
+        pytest.param(SimulatorConfig(), 1_200, 20, id="a minute in a second"),
+        pytest.param(replace(SMALL, shoppers=300), 12_000, 4, id="ten minutes in a second"),
+    ],
+)
+def test_the_rate_is_kept_once_visits_are_under_way(
+    config: SimulatorConfig, step_ms: int, limit: int
+) -> None:
+    simulation = Simulation(config, START_MS)
+    counts = [len(simulation.advance(START_MS + step * step_ms, limit)) for step in range(1, 1_801)]
     assert simulation.report().events == sum(counts)
-    assert max(counts) <= 20
-    assert np.mean(counts[150:]) > 0.93 * 20
+    assert max(counts) <= limit
+    assert np.mean(counts[150:]) > 0.93 * limit
 
 
 def test_two_runs_of_a_seed_share_shoppers_and_no_event_id() -> None:

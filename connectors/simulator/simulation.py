@@ -33,7 +33,8 @@ _EVENTS_PER_PAGE = (
     12.0  # a guess that books pages in advance; the true number replaces it when they are shown
 )
 _LATENESS_MS = 10_000
-_MAX_LATENESS_MS = 60_000
+_LATENESS_CALLS = 2.5  # where simulated time leaps, a call alone is as late as that
+_MAX_LATENESS = 6.0  # times the lateness above
 _SEARCHED_ITEMS = 200
 
 
@@ -119,7 +120,7 @@ class Simulation:
         for step in range(1, steps + 1):
             if span_ms > 0:
                 until_ms = begin_ms + span_ms * step // steps
-                wanted = limit / steps * self._pressure()
+                wanted = limit / steps * self._pressure(span_ms)
                 self._owed = min(self._owed + wanted, wanted + 10 * _EVENTS_PER_PAGE)
                 self._begin_sessions(self._now_ms, until_ms)
                 self._now_ms = until_ms
@@ -158,15 +159,16 @@ class Simulation:
 
     # What happens when
 
-    def _pressure(self) -> float:
+    def _pressure(self, span_ms: int) -> float:
         """Part of the wanted events to book: less than 1 while events come out later than they should.
 
         Without it, one chance burst after the other would make the queue of due events longer for good.
         """
         late_ms = self._now_ms - self._agenda[0][0] if self._agenda else 0
-        if late_ms > _MAX_LATENESS_MS:
+        lateness_ms = max(_LATENESS_MS, _LATENESS_CALLS * span_ms)
+        if late_ms > _MAX_LATENESS * lateness_ms:
             return 0.0
-        return 0.95 if late_ms > _LATENESS_MS else 1.0
+        return 0.95 if late_ms > lateness_ms else 1.0
 
     def _begin_sessions(self, from_ms: int, until_ms: int) -> None:
         """Begin visits between two moments until enough events are booked."""
