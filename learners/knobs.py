@@ -1,13 +1,14 @@
 """What of a learner can be turned for a while, and undone: its knobs. Each is a piece of it with a shadow beside it.
 
-A shadow is the piece as it was, which goes on without the turn and is asked about the same examples. So a trial
-compares pairs, and to undo a turn is to go on with the shadow: what came meanwhile is not lost with it. Of a shadow
-that has learned nothing since, that is the piece of before, bit for bit.
+A turn is made on a shadow of the piece, which learns beside it and is asked about the same examples. So a trial
+compares pairs, and nobody is served by what is not better yet: a turn that is given up has never been. One that is
+better changes places with the piece, which goes on as its shadow, as it was; to undo the turn is to change again, and
+what came meanwhile is not lost with it.
 
 Pieces, and what their shadows cost while they are there:
 
 - `histories`: only what users did since a moment counts for slates. A view without a state of its own: all of the model
-  goes on learning from whole histories, which are the shadow, so the view leaves no trace. Choices are ranked twice.
+  goes on learning from whole histories, so the view leaves no trace. Choices are ranked twice.
 - `ranker`: its step size. The shadow is a second ranker without a memory of its own.
 - `heads`: of one task, its step size and how quickly its rates are forgotten, or how much its gradient counts, or all
   that its head has learned. The shadow is a second multi-task part.
@@ -65,14 +66,18 @@ class Turn:
 
 @runtime_checkable
 class AdjustableLearner(Learner, Protocol):
-    """A learner with knobs. While a shadow is there, `Lesson.compared` tells how it and the piece do."""
+    """A learner with knobs. While a shadow is there, `Lesson.compared` tells how its piece does, turned and not."""
 
     def turn(self, turn: Turn) -> None:
-        """Turn a piece; a shadow goes on as it was. One that has a shadow must be settled before it is turned again."""
+        """Turn a shadow of a piece, which serves as before; what was turned of it before is turned back."""
+        ...
+
+    def swap(self, piece: Piece) -> None:
+        """Let piece and shadow change places."""
         ...
 
     def settle(self, piece: Piece, *, keep: bool) -> None:
-        """Give the shadow up, or go on with it: then the piece is as if it had never been turned."""
+        """End the comparison: go on with what is turned, or without; what does not go on is given up."""
         ...
 
     def turn_back(self, piece: Piece) -> None:

@@ -83,8 +83,8 @@ class Lesson:
             labels were known.
         learning_rates: Present step sizes by part: embeddings, network, heads, ranker (its quickest expert).
         vector_norm: Mean norm of the item vectors that were learned; NaN where there were none.
-        compared: Of each piece with a shadow, how well it (first half of the columns) and its shadow (second half)
-            foresaw the same N examples, more being better: (N, 2), or (N, 2 K) where each task has its own.
+        compared: Of each piece with a shadow, how well it foresaw the same N examples turned (first half of the
+            columns) and as it was (second half), more being better: (N, 2), or (N, 2 K) where each task has its own.
     """
 
     task_losses: FloatArray

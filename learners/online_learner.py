@@ -139,6 +139,8 @@ class OnlineLearner:
         )
         self._positives, self._negatives = np.zeros((2, len(self.tasks)))
         self._view = HistoryView()
+        self._serving: set[Piece] = set()
+        """Pieces whose turned version serves."""
         self._ranker_rate = 1.0
         self._ranker_shadow: Ranker | None = None
         self._dense: DenseChanges | None = None
@@ -177,12 +179,15 @@ class OnlineLearner:
         beside: dict[str, FloatArray] = {}
         shadow_scores = None
         if self._view.hides:
-            ranks = self._served_ranks(histories, sequence, chosen)
+            seen = self._ranks_in_view(histories, sequence, chosen)
             if self._view.tried:
-                beside["histories"] = _pairs(ranks, own)
+                beside["histories"] = _pairs(seen, own)
+            if "histories" in self._serving:
+                ranks = seen
         if self._ranker_shadow is not None:
             shadow_scores = self._ranker_shadow.score(features, candidates.rows != ABSENT)
-            beside["ranker"] = _pairs(own, pessimistic_ranks(*candidates.with_rest(shadow_scores), chosen))
+            others = pessimistic_ranks(*candidates.with_rest(shadow_scores), chosen)
+            beside["ranker"] = _pairs(own, others) if "ranker" in self._serving else _pairs(others, own)
         return Predictions(
             labelled=labelled,
             shown=shown,
@@ -199,8 +204,8 @@ class OnlineLearner:
             compared=beside,
         )
 
-    def _served_ranks(self, histories: Histories, sequence: IntArray, chosen: IntArray) -> IntArray:
-        """(T,) ranks of chosen items as a slate would have them, of S histories of which something is hidden."""
+    def _ranks_in_view(self, histories: Histories, sequence: IntArray, chosen: IntArray) -> IntArray:
+        """(T,) ranks of chosen items, of S histories of which something is hidden."""
         ranked = self._ranking.of_everything(self._ranking.query(self._view.of(histories))).take(sequence)
         return pessimistic_ranks(*ranked.candidates.with_rest(ranked.scores), chosen)
 
@@ -208,7 +213,7 @@ class OnlineLearner:
         """See `Learner`."""
         # What is no choice and no label comes into histories unseen.
         self._ensure(histories)
-        query = self._ranking.query(self._view.of(histories))
+        query = self._ranking.query(self._served_view.of(histories))
         parts = np.array_split(np.arange(len(query)), -(-len(query) // _SLATES_AT_A_TIME) or 1)
         return Slates.joined(
             [self._slates(histories.take(some), query.take(some), size, self._explore_rng) for some in parts]
@@ -220,7 +225,7 @@ class OnlineLearner:
         known = replace(histories, item_rows=np.where(rows < self._neural.rows, rows, ABSENT))
         self._counts.ensure(int(histories.users.max(initial=-1)) + 1, self._neural.rows)
         return self._slates(
-            known, self._ranking.query(self._view.of(known)), size, deepcopy(self._explore_rng)
+            known, self._ranking.query(self._served_view.of(known)), size, deepcopy(self._explore_rng)
         )
 
     def _slates(self, histories: Histories, query: Query, size: int, rng: np.random.Generator) -> Slates:
@@ -389,10 +394,10 @@ class OnlineLearner:
             gradient_norms=_present_mean(np.array(norms), len(self.tasks)) if norms else None,
             learning_rates={
                 **self._neural.learning_rates,
-                "ranker": self._ranker_rate * max(self.config.ranker_learning_rates),
+                "ranker": self._served_ranker_rate * max(self.config.ranker_learning_rates),
             },
             vector_norm=_finite_mean([lesson.vector_norm for lesson in lessons]),
-            compared={**predictions.compared, **_compared_losses(lessons)},
+            compared={**predictions.compared, **_compared_losses(lessons, "heads" in self._serving)},
         )
 
     def explain(self) -> list[Explanation]:
@@ -473,46 +478,71 @@ class OnlineLearner:
 
     def turn(self, turn: Turn) -> None:
         """See `AdjustableLearner`."""
+        self.turn_back(turn.piece)
         if turn.piece == "histories":
             self._view = HistoryView(turn.since_s, tried=True)
         elif turn.piece == "ranker":
-            self._ranker_shadow = self._ranker_shadow or self._ranker.shadow()
-            self._quicken_ranker(turn.rate)
+            self._ranker_rate = turn.rate
+            self._ranker_shadow = self._ranker.shadow()
+            self._quicken_rankers()
         else:
-            heads = self._neural.multitask
-            self._neural.shadow = self._neural.shadow or heads.shadow()
-            heads.adjust(turn.task, rate=turn.rate, gain=turn.weight)
+            self._neural.shadow = self._neural.multitask.shadow()
+            self._neural.shadow.adjust(turn.task, rate=turn.rate, gain=turn.weight)
             if turn.reset:
-                heads.reset(turn.task)
+                self._neural.shadow.reset(turn.task)
+
+    def swap(self, piece: Piece) -> None:
+        """See `AdjustableLearner`."""
+        self._serving ^= {piece}
+        if piece == "ranker" and self._ranker_shadow is not None:
+            served = self._ranker.shadow()
+            self._ranker.become(self._ranker_shadow)
+            self._ranker_shadow = served
+            self._quicken_rankers()
+        elif piece == "heads" and self._neural.shadow is not None:
+            heads = self._neural.multitask.shadow()
+            self._neural.multitask.become(self._neural.shadow)
+            self._neural.shadow = heads
 
     def settle(self, piece: Piece, *, keep: bool) -> None:
         """See `AdjustableLearner`."""
+        if keep != (piece in self._serving):
+            self.swap(piece)
         if piece == "histories":
             self._view = replace(self._view, tried=False) if keep else HistoryView()
-        elif piece == "ranker" and self._ranker_shadow is not None:
-            if not keep:
-                self._ranker.become(self._ranker_shadow)
-                self._quicken_ranker(1.0)
+        elif piece == "ranker":
             self._ranker_shadow = None
-        elif piece == "heads" and self._neural.shadow is not None:
-            if not keep:
-                self._neural.multitask.become(self._neural.shadow)
+            self._ranker_rate = self._served_ranker_rate
+        else:
             self._neural.shadow = None
 
     def turn_back(self, piece: Piece) -> None:
         """See `AdjustableLearner`."""
-        self.settle(piece, keep=True)
+        self.settle(piece, keep=piece in self._serving)
+        self._serving.discard(piece)
         if piece == "histories":
             self._view = HistoryView()
         elif piece == "ranker":
-            self._quicken_ranker(1.0)
+            self._ranker_rate = 1.0
+            self._quicken_rankers()
         else:
             for task in range(len(self.tasks)):
                 self._neural.multitask.adjust(task)
 
-    def _quicken_ranker(self, rate: float) -> None:
-        self._ranker_rate = rate
-        self._ranker.quicken(rate)
+    @property
+    def _served_view(self) -> HistoryView:
+        """How slates look at histories."""
+        return self._view if "histories" in self._serving else HistoryView()
+
+    @property
+    def _served_ranker_rate(self) -> float:
+        return self._ranker_rate if "ranker" in self._serving else 1.0
+
+    def _quicken_rankers(self) -> None:
+        """One of the two is turned, the other one is as configured."""
+        self._ranker.quicken(self._served_ranker_rate)
+        if self._ranker_shadow is not None:
+            self._ranker_shadow.quicken(1.0 if "ranker" in self._serving else self._ranker_rate)
 
     def _knobs(self) -> Arrays:
         """How the pieces are turned, and the shadows that there are."""
@@ -523,6 +553,7 @@ class OnlineLearner:
             shadows |= nest("heads", self._neural.shadow.state_dict())
             shadows["adjusted"] = self._neural.shadow.adjusted
         return {
+            "serving": np.array([piece in self._serving for piece in PIECES]),
             "view": self._view.array(),
             "ranker_rate": np.array([self._ranker_rate]),
             "adjusted": self._neural.multitask.adjusted,
@@ -535,19 +566,22 @@ class OnlineLearner:
             self.turn_back(piece)
         if not arrays:
             return
+        # Once whatever was turned served at once.
+        serving = arrays.get("serving", np.ones(len(PIECES), np.bool_)).tolist()
+        self._serving = {piece for piece, serves in zip(PIECES, serving, strict=True) if serves}
         self._view = HistoryView.of_array(arrays["view"])
-        self._quicken_ranker(float(arrays["ranker_rate"][0]))
+        self._ranker_rate = float(arrays["ranker_rate"][0])
         self._neural.multitask.adjust_all(arrays["adjusted"])
         shadows = unnest("shadow", arrays)
         ranker, heads = unnest("ranker", shadows), unnest("heads", shadows)
         if ranker:
             self._ranker_shadow = self._ranker.shadow()
-            self._ranker_shadow.quicken(1.0)
             self._ranker_shadow.load_shadow(ranker)
         if heads:
             self._neural.shadow = self._neural.multitask.shadow()
             self._neural.shadow.load_state_dict(heads)
             self._neural.shadow.adjust_all(shadows["adjusted"])
+        self._quicken_rankers()
 
     # --- sharing what is learned by gradients with other workers
 
@@ -740,12 +774,13 @@ def _pairs(ranks: IntArray, others: IntArray) -> FloatArray:
     return np.where(both >= 0, 1.0 / np.log2(np.maximum(both, 0) + 2.0), 0.0).astype(np.float32)
 
 
-def _compared_losses(lessons: Sequence[NeuralLesson]) -> dict[str, FloatArray]:
-    """(N, 2 K) losses of heads and their shadow, of N steps, less being better: with their signs turned."""
+def _compared_losses(lessons: Sequence[NeuralLesson], turned_serve: bool) -> dict[str, FloatArray]:
+    """(N, 2 K) losses of turned heads and of those as they were, of N steps, with their signs turned."""
+    both = [(lesson.task_losses, lesson.shadow_losses) for lesson in lessons]
     compared = [
-        np.concatenate([-lesson.task_losses, -lesson.shadow_losses])
-        for lesson in lessons
-        if lesson.shadow_losses is not None
+        -np.concatenate((served, shadow) if turned_serve else (shadow, served))
+        for served, shadow in both
+        if shadow is not None
     ]
     return {"heads": np.stack(compared)} if compared else {}
 

@@ -293,15 +293,16 @@ _DRIFT = (
     ),
     _counter(
         "drift_outcomes_total",
-        "What came of reactions: `kept` passed its trial, `undone` was worse than its shadow, `ended` in time.",
+        "What came of reactions: `serves`, it was better beside the piece as it is; `dropped`, it was not and never "
+        "served; `kept`, it serves and was not worse; `undone`, it was; `ended` in time.",
         "reaction",
         "outcome",
     ),
-    _gauge("drift_reaction_active", "1 while a reaction is under way.", "reaction"),
+    _gauge("drift_reaction_active", "1 while a reaction is tried or serves.", "reaction"),
     _gauge(
         "drift_trial_difference",
-        "Of the reaction under way, mean difference to its shadow so far (discounted gain of choices, or loss of "
-        "labels with its sign turned), more being better; 0 where none is.",
+        "Of the reaction under way, mean difference to the piece as it was so far (discounted gain of choices, or loss "
+        "of labels with its sign turned), more being better; 0 where none is.",
         "reaction",
     ),
 )

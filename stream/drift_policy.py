@@ -26,24 +26,32 @@ _TASK_WEIGHT = 0.25
 _BROKEN = 0.5  # nats, or squares, by which a task's loss rises where its head is wrong rather than late
 
 
-def reactions_to(finding: DriftFinding, undone: Sequence[str]) -> tuple[Reaction, ...]:
+def reactions_to(finding: DriftFinding, given_up: Sequence[str]) -> tuple[Reaction, ...]:
     """What there is to do about a finding, each on another piece.
 
     What people answer and choose is foreseen worse: their tastes are others, so what they did before says the wrong
     thing, and the ranker trusts it too much. One task is foreseen worse: its head learns faster, or begins anew where
-    it is quite wrong. Where that was undone lately, labels have become noise, and the others are protected from them.
+    it is quite wrong. Where that was given up lately, labels have become noise, and the others are protected from them.
 
     Args:
         finding: One that is reason to act.
-        undone: Tasks whose heads were turned without gain lately.
+        given_up: Tasks whose heads were turned without gain lately.
     """
     if finding.signal in _TASTES:
         return ("histories", "ranker")
-    if finding.task in undone:
+    if finding.task in given_up:
         return ("task_weight",)
     if finding.signal == "loss" and finding.after - finding.before > _BROKEN:
         return ("head_reset",)
     return ("head_boost",)
+
+
+def serves_at_once(finding: DriftFinding) -> bool:
+    """Whether there is so little to lose that a reaction serves before it has been better.
+
+    So it is where slates are answered worse. What the answers to other slates would have been, no shadow can tell.
+    """
+    return finding.signal == "slates"
 
 
 def turn_of(reaction: Reaction, finding: DriftFinding, task: int) -> Turn:

@@ -1,4 +1,4 @@
-"""Reactions to drift, each on trial: begun by a finding, compared with a shadow that did not react, undone where worse.
+"""Reactions to drift, each on trial: begun by a finding in a shadow, served once better, undone where it is worse then.
 
 All of it is decided by the stream alone and is state, so steps that are made again decide the same.
 """
@@ -14,21 +14,23 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from learners.knobs import AdjustableLearner
+from learners.knobs import AdjustableLearner, Piece
 from learners.learner import Learner, Lesson
 from learners.state_arrays import Arrays
 from monitoring.drift import DriftFinding
-from stream.drift_policy import PIECE_OF, Reaction, reactions_to, turn_of
+from stream.drift_policy import PIECE_OF, Reaction, reactions_to, serves_at_once, turn_of
 
 Decision = Literal["acted", "busy", "cool_down", "switched_off"]
-Outcome = Literal["kept", "undone", "ended"]
+Outcome = Literal["serves", "dropped", "kept", "undone", "ended"]
 
 DECISIONS: tuple[Decision, ...] = ("acted", "busy", "cool_down", "switched_off")
-OUTCOMES: tuple[Outcome, ...] = ("kept", "undone", "ended")
+OUTCOMES: tuple[Outcome, ...] = ("serves", "dropped", "kept", "undone", "ended")
 
-_FEWEST = 30  # pairs that tell something
-_HARMFUL = -3.0  # deviations at which a trial ends at once
-_WORSE = -1.64  # deviations at which it does not pass: one-sided, at 5 %
+_FEWEST: dict[Piece, int] = {"histories": 20, "ranker": 20, "heads": 10}
+"""Pairs that tell something: of choices, and of losses, which are means of many labels."""
+_BETTER = 1.64  # deviations at which what was turned begins to serve: one-sided, at 5 %
+_WORSE = -1.64  # deviations at which it does not pass
+_HARMFUL = -3.0  # deviations at which it is undone at once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +40,8 @@ class ReactionRules:
     Attributes:
         on: Which there are.
         events: For so many events a piece stays turned.
-        trial_events: After so many it must not be worse than its shadow.
+        trial_events: Within so many it must have been better than the piece as it is, or nobody is served by it, but
+            for those that serve at once; for so many more it must not be worse.
         cool_down: So many events must pass before the same piece is turned again.
     """
 
@@ -70,6 +73,7 @@ class DriftDecision:
         since_ms: Event time before which histories do not count; 0 for other reactions.
         rate: What a step size is multiplied by.
         weight: What a gradient is multiplied by.
+        at_once: Whether it serves before it has been better than the piece as it is.
         events: Events applied by then.
         until_events: When it ends.
         decided_at_ms: When, UTC milliseconds.
@@ -84,6 +88,7 @@ class DriftDecision:
     since_ms: int
     rate: float
     weight: float
+    at_once: bool
     events: int
     until_events: int
     decided_at_ms: int
@@ -99,9 +104,11 @@ class DriftOutcome:
         finding: Number of the finding that led to it.
         reaction: Which.
         task: Whose head; empty where it is no task's.
-        outcome: `kept`, it passed its trial; `undone`, it was worse; `ended`, its time is over and it is turned back.
-        compared: Pairs of the trial.
-        difference: Mean of the piece less that of its shadow: discounted gain of choices, or loss of labels with its
+        outcome: `serves`, it was better beside the piece and takes its place; `dropped`, it was not, and nobody was
+            served by it; `kept`, it serves and was not worse; `undone`, it was; `ended`, its time is over and it is
+            turned back.
+        compared: Pairs of the trial, or since it serves.
+        difference: Mean of the piece turned less that as it was: discounted gain of choices, or loss of labels with its
             sign turned; more is better. Null where nothing was compared.
         deviations: The same over its standard error.
         events: Events applied by then.
@@ -135,6 +142,7 @@ class Trial(msgspec.Struct):
         finding: Number of the finding that led to it.
         task: Number of the task, -1 where it is no task's.
         began: Events applied when it began.
+        served: Events applied when it began to serve, -1 before. Older checkpoints do not have it: theirs serve.
         open: Whether it is still compared.
         count: Pairs so far.
         total: Sum of their differences.
@@ -145,15 +153,16 @@ class Trial(msgspec.Struct):
     finding: int
     task: int
     began: int
+    served: int = 0
     open: bool = True
     count: int = 0
     total: float = 0.0
     squares: float = 0.0
 
     def compare(self, pairs: NDArray[np.floating]) -> None:
-        """Take what the piece and its shadow were worth on the same examples, see `Lesson.compared`."""
-        now, shadow = np.split(pairs.astype(np.float64), 2, axis=1)
-        gains = now - shadow
+        """Take what the piece was worth on the same examples, turned and as it was, see `Lesson.compared`."""
+        turned, before = np.split(pairs.astype(np.float64), 2, axis=1)
+        gains = turned - before
         if self.task >= 0:
             others = np.arange(gains.shape[1]) != self.task
             gains = gains[:, others] if self.reaction == "task_weight" else gains[:, ~others]
@@ -161,6 +170,10 @@ class Trial(msgspec.Struct):
         self.count += len(gains)
         self.total += float(gains.sum())
         self.squares += float(np.square(gains).sum())
+
+    def serve(self, events: int) -> None:
+        """It serves from now on, and is compared anew: it would not be here without some luck."""
+        self.served, self.count, self.total, self.squares = events, 0, 0.0, 0.0
 
     @property
     def difference(self) -> float | None:
@@ -186,14 +199,16 @@ class _Moment(NamedTuple):
 class _Saved(msgspec.Struct):
     trials: list[Trial]
     rested: dict[str, int]
-    undone: dict[str, int]
+    given_up: dict[str, int] = msgspec.field(name="undone")
 
 
 class Trials:
     """Acts on findings and sees to it that each reaction is bounded, judged, and undone where it is worse.
 
-    A piece carries one reaction at a time. The piece's shadow is the control: both see the same examples, so the mean
-    of their differences is tested, at once for great harm and once at the end of the window.
+    A piece carries one reaction at a time. It begins in a shadow, see `serves_at_once` for those that do not. Both see
+    the same examples, so the mean of their differences is tested: the shadow serves as soon as it is better, and is
+    given up where that does not happen within the window. Then the piece as it was is the shadow, and the test is for
+    harm: at once for great harm and once at the end of another window.
 
     Args:
         learner: Whose pieces are turned; one without knobs is left alone.
@@ -204,10 +219,10 @@ class Trials:
         self._learner = learner
         self._rules = rules
         self._tasks = [task.name for task in learner.tasks]
-        self.running: dict[str, Trial] = {}
+        self.running: dict[Piece, Trial] = {}
         """By the piece."""
         self._rested: dict[str, int] = {}
-        self._undone: dict[str, int] = {}
+        self._given_up: dict[str, int] = {}
 
     def follow(
         self,
@@ -237,43 +252,50 @@ class Trials:
         for piece, trial in list(self.running.items()):
             if trial.open and piece in lesson.compared:
                 trial.compare(lesson.compared[piece])
-            while piece in self.running and (outcome := self._judge(trial, events)) is not None:
-                self._settle(learner, piece, outcome, events)
+            while piece in self.running and (outcome := self._judge(piece, trial, events)) is not None:
                 records.append(self._outcome(trial, outcome, moment))
+                self._settle(learner, piece, outcome, events)
         for finding in findings:
             if finding.verdict == "act":
                 records += self._act(learner, finding, moment)
         return records
 
-    def _judge(self, trial: Trial, events: int) -> Outcome | None:
-        age, deviations = events - trial.began, trial.deviations
+    def _judge(self, piece: Piece, trial: Trial, events: int) -> Outcome | None:
+        deviations = trial.deviations
+        known = deviations if deviations is not None and trial.count >= _FEWEST[piece] else 0.0
+        if trial.served < 0:
+            if known > _BETTER:
+                return "serves"
+            return "dropped" if events - trial.began >= self._rules.trial_events else None
         if trial.open:
-            known = deviations if deviations is not None and trial.count >= _FEWEST else 0.0
             if known < _HARMFUL:
                 return "undone"
-            if age >= self._rules.trial_events:
+            if events - trial.served >= self._rules.trial_events:
                 return "undone" if known < _WORSE else "kept"
-        return "ended" if age >= self._rules.events else None
+        return "ended" if events - trial.began >= self._rules.events else None
 
-    def _settle(self, learner: AdjustableLearner, piece: str, outcome: Outcome, events: int) -> None:
+    def _settle(self, learner: AdjustableLearner, piece: Piece, outcome: Outcome, events: int) -> None:
         trial = self.running[piece]
-        turned = PIECE_OF[trial.reaction]
+        if outcome == "serves":
+            learner.swap(piece)
+            trial.serve(events)
+            return
         if outcome == "kept":
-            learner.settle(turned, keep=True)
+            learner.settle(piece, keep=True)
             trial.open = False
             return
-        if outcome == "undone":
-            learner.settle(turned, keep=False)
-            if trial.task >= 0:
-                self._undone[self._tasks[trial.task]] = events
+        if outcome == "ended":
+            learner.turn_back(piece)
         else:
-            learner.turn_back(turned)
+            learner.settle(piece, keep=False)
+            if trial.task >= 0:
+                self._given_up[self._tasks[trial.task]] = events
         del self.running[piece]
         self._rested[piece] = events
 
     def _act(self, learner: AdjustableLearner, finding: DriftFinding, moment: _Moment) -> list[DriftDecision]:
         events, rules = moment.events, self._rules
-        lately = [task for task, undone in self._undone.items() if events - undone < 5 * rules.cool_down]
+        lately = [task for task, ended in self._given_up.items() if events - ended < 5 * rules.cool_down]
         decisions = []
         for reaction in reactions_to(finding, lately):
             piece = PIECE_OF[reaction]
@@ -286,9 +308,12 @@ class Trials:
             elif events - self._rested.get(piece, -rules.cool_down) < rules.cool_down:
                 decision = "cool_down"
             turn = turn_of(reaction, finding, max(task, 0))
+            at_once = serves_at_once(finding)
             if decision == "acted":
                 learner.turn(turn)
-                self.running[piece] = Trial(reaction, finding.number, task, events)
+                self.running[piece] = Trial(reaction, finding.number, task, events, events if at_once else -1)
+                if at_once:
+                    learner.swap(piece)
             decisions.append(
                 DriftDecision(
                     finding=finding.number,
@@ -298,6 +323,7 @@ class Trials:
                     since_ms=finding.since_ms if reaction == "histories" else 0,
                     rate=turn.rate,
                     weight=turn.weight,
+                    at_once=at_once,
                     until_events=events + rules.events if decision == "acted" else events,
                     events=events,
                     decided_at_ms=moment.now_ms,
@@ -322,7 +348,7 @@ class Trials:
 
     @property
     def shown(self) -> dict[str, float]:
-        """Reactions under way, with the mean differences to their shadows so far."""
+        """Reactions under way, with the mean differences to their pieces as they were so far."""
         return {trial.reaction: trial.difference or 0.0 for trial in self.running.values()}
 
     def abandon(self) -> None:
@@ -331,14 +357,14 @@ class Trials:
 
     def state_dict(self) -> Arrays:
         """All trials and when each piece was last turned, as JSON."""
-        saved = _Saved(list(self.running.values()), self._rested, self._undone)
+        saved = _Saved(list(self.running.values()), self._rested, self._given_up)
         return {"trials": np.frombuffer(msgspec.json.encode(saved), np.uint8).copy()}
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The inverse of `state_dict`; nothing, as older checkpoints have it, is no trial."""
         if "trials" not in arrays:
-            self.running, self._rested, self._undone = {}, {}, {}
+            self.running, self._rested, self._given_up = {}, {}, {}
             return
         saved = msgspec.json.decode(arrays["trials"].tobytes(), type=_Saved)
         self.running = {PIECE_OF[trial.reaction]: trial for trial in saved.trials}
-        self._rested, self._undone = saved.rested, saved.undone
+        self._rested, self._given_up = saved.rested, saved.given_up

@@ -1,4 +1,4 @@
-"""Laws of a learner's knobs: a turn that is undone leaves no trace, a shadow is what the piece would have been."""
+"""Laws of a learner's knobs: a turn that is given up has never been, a shadow is what the piece would have been."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from learners.online_learner import OnlineLearner
 
 SHOP = shop()
 TURNS = (
-    Turn(piece="histories", since_s=float(np.median(SHOP[0][0].histories.now_s))),
+    Turn(piece="histories", since_s=float(SHOP[6][0].histories.now_s.max())),
     Turn(piece="ranker", rate=4.0),
     Turn(piece="heads", task=0, rate=4.0),
     Turn(piece="heads", task=1, weight=0.25),
-    Turn(piece="heads", task=0, reset=True),
+    Turn(piece="heads", task=1, reset=True),
 )
 turns = pytest.mark.parametrize(
     "turn", TURNS, ids=lambda turn: f"{turn.piece}-{turn.rate}-{turn.weight}-{turn.reset}"
@@ -59,14 +59,28 @@ def test_a_turn_that_is_undone_at_once_restores_the_piece_bit_for_bit(turn: Turn
     before = pieces(model)
     model.turn(turn)
     assert different(pieces(model), before), "something was turned"
+    model.swap(turn.piece)
     model.settle(turn.piece, keep=False)
     assert different(pieces(model), before) == []
+
+
+@turns
+def test_what_never_served_has_never_been(turn: Turn) -> None:
+    undisturbed, model = experienced(), experienced()
+    model.turn(turn)
+    for each in (undisturbed, model):
+        taught(each, SHOP[6:9])
+    served, others = (each.recommend(SHOP[9][0].histories, 5) for each in (model, undisturbed))
+    assert np.array_equal(served.item_rows, others.item_rows)
+    model.settle(turn.piece, keep=False)
+    assert different(pieces(model), pieces(undisturbed)) == []
 
 
 @turns
 def test_what_is_undone_later_goes_on_as_its_shadow_and_as_configured(turn: Turn) -> None:
     model = experienced()
     model.turn(turn)
+    model.swap(turn.piece)
     taught(model, SHOP[6:9])
     shadow = own_arrays(model.state_dict(), f"knobs.shadow.{turn.piece}.")
     model.settle(turn.piece, keep=False)
@@ -96,6 +110,7 @@ def test_what_is_kept_stays_turned_until_it_is_turned_back(turn: Turn) -> None:
     model = experienced()
     model.turn(turn)
     model.settle(turn.piece, keep=True)
+    assert not as_configured(model.state_dict()) or turn.reset
     assert model.state_dict()["knobs.view"].tolist()[1] == 0.0
     assert not [name for name in model.state_dict() if name.startswith("knobs.shadow")]
     model.turn_back(turn.piece)
@@ -103,11 +118,13 @@ def test_what_is_kept_stays_turned_until_it_is_turned_back(turn: Turn) -> None:
 
 
 @turns
-@given(st.integers(1, 8))
+@given(st.integers(1, 8), st.booleans())
 @law(4)
-def test_a_restart_changes_nothing(turn: Turn, steps: int) -> None:
+def test_a_restart_changes_nothing(turn: Turn, steps: int, serves: bool) -> None:
     undisturbed = experienced(4)
     undisturbed.turn(turn)
+    if serves:
+        undisturbed.swap(turn.piece)
     taught(undisturbed, SHOP[4:5])
     restarted = copied(undisturbed)
     one, other = taught(undisturbed, SHOP[5 : 5 + steps]), taught(restarted, SHOP[5 : 5 + steps])
@@ -130,6 +147,22 @@ def test_piece_and_shadow_are_compared_on_the_same_examples(turn: Turn) -> None:
     assert {pairs.shape[1] for pairs in found} == {width}
     assert {name for compared in told for name in compared} == {turn.piece}
     assert all(np.isfinite(pairs).any() for pairs in found)
+
+
+@turns
+def test_whoever_serves_what_is_turned_comes_first(turn: Turn) -> None:
+    beside, serving = experienced(), experienced()
+    for model in (beside, serving):
+        model.turn(turn)
+        taught(model, SHOP[6:9])
+    serving.swap(turn.piece)
+    one, other = ([lesson.compared for lesson in taught(model, SHOP[9:10])] for model in (beside, serving))
+    assert any(found.get(turn.piece) is not None for found in one)
+    for first, second in zip(one, other, strict=True):
+        assert first.keys() == second.keys()
+        for name, pairs in first.items():
+            assert np.allclose(pairs, second[name], rtol=0.0, atol=2e-5, equal_nan=True)
+            assert pairs[:, : pairs.shape[1] // 2].tolist() != pairs[:, pairs.shape[1] // 2 :].tolist()
 
 
 @given(

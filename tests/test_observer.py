@@ -293,6 +293,7 @@ def test_reactions_are_counted_and_shown_while_they_last() -> None:
         since_ms=0,
         rate=2.0,
         weight=1.0,
+        at_once=False,
         events=5,
         until_events=9,
         decided_at_ms=NOW_MS,

@@ -1,4 +1,4 @@
-"""Reactions are bounded, judged beside their shadows, undone where worse, and decided the same after a restart."""
+"""Reactions are bounded, tried in shadows, undone where worse, and decided the same after a restart."""
 
 from __future__ import annotations
 
@@ -36,8 +36,11 @@ class KnobbedLearner(CountingLearner):
     def turn(self, turn: Turn) -> None:
         self.turned.append(turn)
 
+    def swap(self, piece: str) -> None:
+        self.turned.append((piece, "swapped"))
+
     def settle(self, piece: str, *, keep: bool) -> None:
-        self.turned.append((piece, "kept" if keep else "undone"))
+        self.turned.append((piece, "kept" if keep else "given up"))
 
     def turn_back(self, piece: str) -> None:
         self.turned.append((piece, "turned back"))
@@ -101,6 +104,41 @@ def test_a_finding_that_is_reason_to_act_turns_a_piece_and_says_so() -> None:
     assert life.learner.turned[0] == Turn(piece="histories", since_s=5.0)
 
 
+@pytest.mark.parametrize(("signal", "at_once"), [("slates", True), ("choices", False)])
+def test_only_where_slates_are_answered_worse_a_reaction_serves_at_once(signal: str, at_once: bool) -> None:
+    life = Life()
+    told = life.step(0, finding(signal))
+    assert [record.at_once for record in told if isinstance(record, DriftDecision)] == [at_once, at_once]
+    assert (("histories", "swapped") in life.learner.turned) == at_once
+
+
+def test_what_is_better_in_its_shadow_serves_and_is_compared_anew() -> None:
+    life = Life()
+    life.step(0, finding("choices"))
+    assert outcomes(life.step(50, histories=pairs(0.02, count=19))) == [], "too few to tell"
+    assert outcomes(life.step(60, histories=pairs(0.02, count=5))) == [("histories", "serves")]
+    assert life.learner.turned[-1] == ("histories", "swapped")
+    assert life.trials.running["histories"].count == 0
+    assert ("histories", "kept") in outcomes(life.step(460))
+    assert outcomes(life.step(1_000))[-1] == ("histories", "ended")
+
+
+def test_what_is_not_better_in_its_shadow_never_serves() -> None:
+    life = Life()
+    life.step(0, finding("choices"))
+    life.step(50, histories=pairs(-0.1), ranker=pairs(0.0))
+    assert outcomes(life.step(399)) == []
+    assert outcomes(life.step(400)) == [("histories", "dropped"), ("ranker", "dropped")]
+    assert life.learner.turned[2:] == [("histories", "given up"), ("ranker", "given up")]
+
+
+def test_what_was_better_once_and_does_harm_then_is_undone() -> None:
+    life = Life()
+    life.step(0, finding("choices"))
+    life.step(50, histories=pairs(0.02))
+    assert outcomes(life.step(60, histories=pairs(-0.1))) == [("histories", "undone")]
+
+
 @pytest.mark.parametrize("verdict", ["better", "neutral", "alone"])
 def test_what_is_no_reason_to_act_does_nothing(verdict: Any) -> None:
     life = Life()
@@ -113,7 +151,7 @@ def test_what_is_worse_than_its_shadow_after_the_window_is_undone() -> None:
     life.step(0, finding())
     assert outcomes(life.step(200, histories=pairs(-0.002), ranker=pairs(0.002))) == []
     assert outcomes(life.step(400)) == [("histories", "undone"), ("ranker", "kept")]
-    assert ("histories", "undone") in life.learner.turned
+    assert ("histories", "given up") in life.learner.turned
     assert outcomes(life.step(1_000)) == [("ranker", "ended")]
     assert life.learner.turned[-1] == ("ranker", "turned back")
 
@@ -144,7 +182,7 @@ def test_a_piece_is_turned_once_at_a_time_and_not_soon_again() -> None:
 def test_what_is_switched_off_is_told_and_not_done() -> None:
     life = Life(replace(RULES, on=("ranker",)))
     assert decisions(life.step(0, finding())) == [("histories", "switched_off"), ("ranker", "acted")]
-    assert [turn.piece for turn in life.learner.turned] == ["ranker"]
+    assert life.learner.turned == [Turn(piece="ranker", rate=2.0), ("ranker", "swapped")]
 
 
 def test_a_learner_without_knobs_is_left_alone() -> None:
@@ -156,7 +194,7 @@ def test_a_task_is_compared_by_its_own_losses_and_one_that_is_lightened_by_the_o
     for task, signal_undone, gain in ((0, False, 0.2), (0, True, -0.7)):
         life = Life()
         if signal_undone:
-            life.trials._undone["click"] = 0
+            life.trials._given_up["click"] = 0
         told = life.step(0, finding("loss", "click"))
         assert decisions(told) == [("task_weight" if signal_undone else "head_boost", "acted")]
         assert life.learner.turned[0].task == task
@@ -233,7 +271,7 @@ def test_every_reaction_ends_in_time_and_a_piece_rests_between_two(
                 assert began is None
                 assert record.events - rested >= RULES.cool_down
                 began = record.events
-            elif isinstance(record, DriftOutcome) and record.outcome != "kept":
+            elif isinstance(record, DriftOutcome) and record.outcome not in ("serves", "kept"):
                 assert began is not None
                 began, rested = None, record.events
         assert began is None

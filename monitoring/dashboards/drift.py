@@ -88,14 +88,14 @@ def drift() -> Dashboard:
         ),
         lines(
             "Reactions under way",
-            "Workers that have turned a piece because of a finding. Each ends by itself.",
+            "Workers that try a turned piece beside the one that serves, or serve by it. Each ends by itself.",
             (f"sum by (reaction) ({of('freshet_drift_reaction_active')})", "{{reaction}}"),
             limits=(0, None),
         ),
         lines(
-            "Trial: difference to the shadow",
-            "How much better the turned piece foresees the same examples than its shadow, which did not react. Below 0 "
-            "by more than chance it is undone.",
+            "Trial: turned less not turned",
+            "How much better the turned piece foresees the same examples than the piece as it was. Above 0 by more "
+            "than chance it begins to serve, below it is undone.",
             (f"avg by (reaction) ({of('freshet_drift_trial_difference')})", "{{reaction}}"),
             thresholds=((0.0, "green"),),
         ),
