@@ -13,10 +13,12 @@ from learners.row_index import ABSENT
 EVER = -1e18
 """Before every event, seconds."""
 
+_ENOUGH = 2  # newer events that say more than all the older ones
+
 
 @dataclass(frozen=True, slots=True)
 class HistoryView:
-    """Hides what is too old.
+    """Hides what is too old, of users who have done enough since: old events say more than none, or one.
 
     Attributes:
         since_s: Events before this moment are not seen.
@@ -35,7 +37,8 @@ class HistoryView:
         """The same histories without what is hidden; nothing is copied where nothing is."""
         if not self.hides:
             return histories
-        hidden = histories.now_s[:, None] - histories.age_s < self.since_s
+        newer = (histories.item_rows != ABSENT) & (histories.now_s[:, None] - histories.age_s >= self.since_s)
+        hidden = ~newer & (newer.sum(axis=1) >= _ENOUGH)[:, None]
         return replace(histories, item_rows=np.where(hidden, ABSENT, histories.item_rows))
 
     def array(self) -> NDArray[np.float64]:

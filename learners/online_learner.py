@@ -65,6 +65,7 @@ _SLATES_AT_A_TIME = 32  # what they are made of stays near the processor, and no
 _NEW_ITEMS = 4  # that are tried are candidates of a slate
 _FEWEST_ROWS = 32
 _RANKED_AT_ONCE, _DESCRIBED_AT_ONCE = 64, 256
+_COMPARED = 10  # places of a slate that turned pieces are compared by
 
 _KNOWN: Axis = (Rest(PAIR_FEATURES), *RATES)
 _SHOWN: Axis = (*_KNOWN, Each(fill=np.nan), Each(fill=0.5))
@@ -769,9 +770,10 @@ class OnlineLearner:
 
 
 def _pairs(ranks: IntArray, others: IntArray) -> FloatArray:
-    """(T, 2) what ranks are worth, by discounted gain without a cut, beside those of a shadow."""
+    """(T, 2) what ranks are worth, by discounted gain among the first ten, beside those of a shadow."""
     both = np.stack([ranks, others], axis=1)
-    return np.where(both >= 0, 1.0 / np.log2(np.maximum(both, 0) + 2.0), 0.0).astype(np.float32)
+    found = (both >= 0) & (both < _COMPARED)
+    return np.where(found, 1.0 / np.log2(np.maximum(both, 0) + 2.0), 0.0).astype(np.float32)
 
 
 def _compared_losses(lessons: Sequence[NeuralLesson], turned_serve: bool) -> dict[str, FloatArray]:

@@ -2,7 +2,8 @@
 
 Each seed has one past of 100,000 events, or the first half of a log, and from there on one future for each drift, with
 reactions and without. In the simulated shop quality is what its slates are worth by the true click model, as part of
-what the best slates would be; on a log it is HR@10 beside the future of the same log without drift.
+what the best slates would be; on a log it is HR@10 beside the future of the same log without drift. `hr10_gain` compares
+HR@10 with reactions and without on the very same events, those of the future without.
 """
 
 from __future__ import annotations
@@ -70,7 +71,8 @@ def _figures(
     )
     before = statistics.mean(past.level for past in pasts)
     until = min(future.events for future in bare)
-    hits, hits_bare = joined([future.hits for future in reacting]), joined([future.hits for future in bare])
+    hits_bare = joined([future.hits for future in bare])
+    hits = joined([past.hits_on_the_same_events(drift) for past in pasts])
     hr, hr_bare = hits.level(0, until), hits_bare.level(0, until)
     sooner, later = recovered_after(with_, before, until), recovered_after(without, before, until)
     none = drift.kind == "none"

@@ -44,6 +44,7 @@ class Future:
         hits: Choices within the first ten.
         records: What stands on the drift topic.
         began: Events that had been applied when it began.
+        told: The steps' events, and when they came.
     """
 
     events: int
@@ -51,6 +52,7 @@ class Future:
     hits: Curve
     records: list[DriftRecord]
     began: int
+    told: list[tuple[list[Event], int]] = field(default_factory=list)
 
     @property
     def found(self) -> list[DriftFinding]:
@@ -96,6 +98,7 @@ class Past:
 
     level: float
     _play: Callable[[Drift, bool], Future]
+    _replay: Callable[[Future], Curve] | None
     _known: dict[tuple[Drift, bool], Future] = field(default_factory=dict)
 
     def future(self, drift: Drift, *, reacts: bool) -> Future:
@@ -103,6 +106,17 @@ class Past:
         if (drift, reacts) not in self._known:
             self._known[drift, reacts] = self._play(drift, reacts)
         return self._known[drift, reacts]
+
+    def hits_on_the_same_events(self, drift: Drift) -> Curve:
+        """Hits of who reacts, on the events of the future without reactions.
+
+        Where people answer slates, other slates lead to other events, and chance to more of a difference than
+        reactions do.
+        """
+        if self._replay is None:
+            return self.future(drift, reacts=True).hits
+        bare = self.future(drift, reacts=False)
+        return self._replay(bare) if bare.acting else bare.hits
 
 
 class _Notes:
@@ -136,7 +150,8 @@ def of_shop(seed: int, quick: bool) -> Past:
     simulation = Simulation(SimulatorConfig(seed=seed), _START_MS)
     worker = Worker.new(_settings(False))
     past = _QUICK_PAST if quick else _PAST
-    slates, _, _, now_ms = _play_shop(simulation, worker, past, _START_MS, None)
+    slates, _, told = _play_shop(simulation, worker, past, _START_MS, None)
+    now_ms = told[-1][1]
     saved = pickle.dumps(simulation), worker.saved()
 
     def play(drift: Drift, reacts: bool) -> Future:
@@ -144,16 +159,23 @@ def of_shop(seed: int, quick: bool) -> Past:
         worker = Worker.resumed(saved[1], _settings(reacts))
         began = worker.statistics.events_seen
         events = _QUICK_FUTURE if quick else _STEADY if drift.kind == "none" else _FUTURE
-        slates, hits, done, _ = _play_shop(simulation, worker, events, now_ms, ShopDrift(drift, seed))
-        return Future(done, slates, hits, worker.records, began)
+        slates, hits, told = _play_shop(simulation, worker, events, now_ms, ShopDrift(drift, seed))
+        return Future(sum(len(batch) for batch, _ in told), slates, hits, worker.records, began, told)
 
-    return Past(slates.level(past - _BEFORE, past), play)
+    def replay(bare: Future) -> Curve:
+        worker, hits, done = Worker.resumed(saved[1], _settings(True)), _Notes(), 0
+        for batch, at_ms in bare.told:
+            hits.choices(done, worker.step(batch, at_ms, slates=True))
+            done += len(batch)
+        return hits.curve
+
+    return Past(slates.level(past - _BEFORE, past), play, replay)
 
 
 def _play_shop(
     simulation: Simulation, worker: Worker, events: int, now_ms: int, drift: ShopDrift | None
-) -> tuple[Curve, Curve, int, int]:
-    slates, hits = _Notes(), _Notes()
+) -> tuple[Curve, Curve, list[tuple[list[Event], int]]]:
+    slates, hits, told = _Notes(), _Notes(), list[tuple[list[Event], int]]()
     simulation.on_page = lambda worth, best: slates.add(done, worth, best)
     done = 0
     while done < events:
@@ -170,8 +192,9 @@ def _play_shop(
             simulation.receive(slate)
         hits.choices(done, step)
         done += len(batch)
+        told.append((batch, now_ms))
     simulation.on_page = None
-    return slates.curve, hits.curve, done, now_ms
+    return slates.curve, hits.curve, told
 
 
 # --- a log
@@ -207,7 +230,7 @@ def of_log(folder: Path, seed: int) -> Past:
             future.began,
         )
 
-    return Past(1.0, beside)
+    return Past(1.0, beside, None)
 
 
 def _play_log(worker: Worker, events: list[Event], drift: LogDrift | None) -> Curve:
