@@ -1,9 +1,9 @@
 """Drift that acts: how soon it is found, how often it is found where there is none, and what reactions are worth.
 
-Each seed has one past of 100,000 events, or the first half of a log, and from there on one future for each drift, with
-reactions and without. In the simulated shop quality is what its slates are worth by the true click model, as part of
-what the best slates would be; on a log it is HR@10 beside the future of the same log without drift. `hr10_gain` compares
-HR@10 with reactions and without on the very same events, those of the future without.
+Each seed has one past of 100,000 events, or the first half of a log, and from there on one future for each drift,
+with reactions and without. In the simulated shop quality is what its slates are worth by the true click model, as
+part of what the best slates would be; on a log it is HR@10 beside the future of the same log without drift.
+`hr10_gain` compares HR@10 with reactions and without on the very same events, those of the future without.
 """
 
 from __future__ import annotations
