@@ -1,4 +1,7 @@
-"""A processor that knows a million users and items, in seconds: what it has learned of a few, repeated."""
+"""A processor that knows a million users and items, in seconds: what it has learned of a few, repeated.
+
+But who goes with whom is drawn: so many neighbours as there would be if each user's history had happened.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from connectors.event import Event, encode_event
-from learners.state_arrays import Arrays, nest, pack_strings
+from learners.counts.companions import CHOOSERS
+from learners.counts.counts import ACCOMPANIED, FOLLOWED
+from learners.counts.neighbours import arranged
+from learners.state_arrays import Arrays, nest, pack_strings, unnest
 from stream.processor import Processor
 
 HISTORY = 20
@@ -16,6 +22,8 @@ START_MS = 1_700_000_000_000
 _PAIRS_EACH = 3
 _TYPES = ("view", "impression", "add_to_cart", "purchase")
 _MIX = (0.5, 0.3, 0.1, 0.1)
+_CHOICES = 0.7  # of the events: all but impressions
+_WEIGHTS = 100_003
 
 
 class _Record(NamedTuple):
@@ -34,7 +42,9 @@ class Stream:
         self._rng = np.random.default_rng(0)
         self._users, self._offset = users, 0
         weights = np.ones(items) if evenly else 1.0 / np.arange(1, items + 1)
-        self._ends = np.cumsum(weights / weights.sum())
+        self.shares = weights / weights.sum()
+        """(items,) how often each is drawn."""
+        self._ends = np.cumsum(self.shares)
 
     def items(self, count: int) -> np.ndarray[Any, Any]:
         """(count,) item numbers."""
@@ -72,10 +82,10 @@ def fill(processor: Processor, stream: Stream, users: int, items: int) -> None:
     of_users["remembered"][:] = HISTORY
     of_users |= nest("index", _ids("user", users))
     learned = pieces["learner"]
-    by_user = ("counts.companions.users.", "counts.habits", "pairs.users.")
+    by_user = ("counts.habits", "pairs.users.")
     by_item = (
         *(f"counts.popularity.{name}" for name in ("weights", "first_s", "last_s", "first_n", "last_n")),
-        *(f"counts.{name}." for name in ("transitions", "together", "expectations")),
+        "counts.expectations.",
         *(f"counts.companions.{name}" for name in ("choosers", "chosen")),
         *(f"neural.{name}." for name in ("inputs", "outputs")),
         *("pairs.items.", "filters.withdrawn", "filters.said_s", "neural.sampler.counts"),
@@ -88,12 +98,15 @@ def fill(processor: Processor, stream: Stream, users: int, items: int) -> None:
             learned[name] = _repeated(learned[name], known_users, users)
         elif name.startswith(by_item):
             learned[name] = _repeated(learned[name], known_items, items)
-    for name, known, count in (
-        ("counts.transitions.rows", known_items, items),
-        ("counts.together.rows", known_items, items),
-        ("counts.companions.users.rows", known_users, users),
+    chosen = users * HISTORY * _CHOICES * stream.shares
+    for name, met, others in (
+        ("counts.transitions", FOLLOWED * chosen, items),
+        ("counts.together", 2 * ACCOMPANIED * chosen, items),
+        ("counts.companions.users", np.full(users, HISTORY * _CHOICES * CHOOSERS), users),
     ):
-        learned[name] = _apart(learned[name], known, count)
+        table = unnest(name, learned)
+        filled = np.minimum(met, float(table["most"][0])).astype(np.int64)
+        learned |= nest(name, _lists(filled, others, table))
     learned["counts.popularity.known_rows"] = learned["neural.sampler.known"] = np.arange(items)
     pairs = users * _PAIRS_EACH
     keys = (np.arange(pairs) // _PAIRS_EACH << 32) | (np.arange(pairs) % _PAIRS_EACH)
@@ -122,7 +135,16 @@ def _repeated(rows: np.ndarray[Any, Any], known: int, count: int) -> np.ndarray[
     return np.resize(filled, (count, *rows.shape[1:]))
 
 
-def _apart(rows: np.ndarray[Any, Any], known: int, count: int) -> np.ndarray[Any, Any]:
-    """(N, M) neighbours among rows that were repeated: each repetition has its own, as far as there are so many."""
-    own = rows + np.arange(len(rows), dtype=rows.dtype)[:, None] // known * known
-    return np.where((rows >= 0) & (own < count), own, rows)
+def _lists(filled: np.ndarray[Any, Any], others: int, table: Arrays) -> Arrays:
+    """(N,) rows with so many neighbours each, drawn evenly among `others`, in place of those of a table."""
+    rng, J = np.random.default_rng(0), table["totals"].shape[1]
+    rows = rng.integers(0, others, filled.sum(), dtype=np.int32)
+    weights = np.resize(rng.random((_WEIGHTS, J), np.float32), (len(rows), J))
+    totals = np.zeros((len(filled), J), np.float32)
+    known = filled > 0
+    totals[known] = np.add.reduceat(weights, (np.cumsum(filled) - filled)[known], axis=0)
+    return {
+        **arranged(filled, rows, weights, int(table["most"][0])),
+        "totals": totals,
+        "touched_s": np.full(len(filled), START_MS / 1e3),
+    }

@@ -22,7 +22,7 @@ from learners.counts.counts import (
     Counts,
     latest_distinct,
 )
-from learners.counts.neighbours import share_factors
+from learners.counts.neighbours import list_of, share_factors
 from learners.counts.own_items import find_pair
 from learners.event_batch import BoolArray, FloatArray, Histories, IntArray
 from learners.row_index import ABSENT
@@ -139,7 +139,7 @@ class CandidateRetrieval:
             new = np.zeros((len(histories), 0), np.int64)
         general = self._counts.popularity.leaders()
         S, H = histories.item_rows.shape
-        reach = (FOLLOWED + ACCOMPANIED) * self._counts.transitions.arrays.rows.shape[1]
+        reach = (FOLLOWED + ACCOMPANIED) * int(self._counts.transitions.arrays.most[0])
         most = reach + H + len(general) + nearest.shape[1] + new.shape[1]
         rows = np.full((S, self._limit), ABSENT, np.int64)
         evidence = np.zeros((S, self._limit, EVIDENCE), np.float32)
@@ -255,10 +255,9 @@ def _gather(
     for distance in range(latest_distinct(history, recent)):
         source = recent[distance]
         share_factors(transitions, source, now_s, factors)
-        for m in range(transitions.rows.shape[1]):
-            row = np.int64(transitions.rows[source, m])
-            if row == ABSENT:
-                break
+        followers, weights = list_of(transitions, source)
+        for m in range(len(followers)):
+            row = np.int64(followers[m])
             if stamps[row] != stamp:
                 if not open_to_all:
                     continue
@@ -267,7 +266,7 @@ def _gather(
             bits[slot] |= _TRANSITION
             evidence[slot, _WAYS_0] += 1.0
             for j in range(_J):
-                share = transitions.weights[source, m, j] * factors[j]
+                share = weights[m, j] * factors[j]
                 if distance == 0:
                     evidence[slot, _LAST_0 + j] = share
                 evidence[slot, _RECENT_0 + j] += share / (1.0 + distance)
@@ -282,10 +281,9 @@ def _gather(
         share_factors(together, source, now_s, factors)
         root = np.sqrt(factors[_LASTING_TOGETHER])
         nearness = 1.0 / np.sqrt(1.0 + distance)
-        for m in range(together.rows.shape[1]):
-            row = np.int64(together.rows[source, m])
-            if row == ABSENT:
-                break
+        company, weights = list_of(together, source)
+        for m in range(len(company)):
+            row = np.int64(company[m])
             if stamps[row] != stamp:
                 if not open_to_all:
                     continue
@@ -294,8 +292,8 @@ def _gather(
             bits[slot] |= _TOGETHER
             evidence[slot, _WAYS_0 + 1] += 1.0
             for g in range(_G):
-                evidence[slot, _TOGETHER_0 + g] += together.weights[source, m, g] * factors[g]
-            lasting = together.weights[source, m, _LASTING_TOGETHER]
+                evidence[slot, _TOGETHER_0 + g] += weights[m, g] * factors[g]
+            lasting = weights[m, _LASTING_TOGETHER]
             evidence[slot, _TOGETHER_0 + _G] += lasting * root
             evidence[slot, _TOGETHER_0 + _G + 1] += lasting * factors[_LASTING_TOGETHER] * nearness
     return found

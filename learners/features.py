@@ -10,7 +10,7 @@ from learners.compiled import compiled
 from learners.counts.companions import CompanionArrays
 from learners.counts.counts import CountArrays, Counts
 from learners.counts.habits import AGE, POPULARITY, REPEATS, SILENCE
-from learners.counts.neighbours import share_factors
+from learners.counts.neighbours import list_of, share_factors
 from learners.counts.own_items import Pairs, find_pair
 from learners.counts.popularity import DECAYS
 from learners.event_batch import FloatArray, Histories, IntArray
@@ -231,14 +231,13 @@ def _tell_user(
 def _bring_close(companions: CompanionArrays, user: int, now_s: float) -> bool:
     """Write the user's companions' shares where `_tell_company` looks for them; returns whether there are any."""
     table = companions.of_users
-    if user >= len(table.rows) or table.rows[user, 0] == ABSENT:
+    if user >= len(table.filled) or table.filled[user] == 0:
         return False
     factors = np.empty(companions.closeness.shape[1], np.float32)
     share_factors(table, user, now_s, factors)
-    for m in range(table.rows.shape[1]):
-        if table.rows[user, m] == ABSENT:
-            break
-        companions.closeness[table.rows[user, m]] = table.weights[user, m] * factors
+    rows, weights = list_of(table, user)
+    for m in range(len(rows)):
+        companions.closeness[rows[m]] = weights[m] * factors
     return True
 
 
@@ -246,12 +245,11 @@ def _bring_close(companions: CompanionArrays, user: int, now_s: float) -> bool:
 def _send_away(companions: CompanionArrays, user: int) -> None:
     """The inverse of `_bring_close`."""
     table = companions.of_users
-    if user >= len(table.rows):
+    if user >= len(table.filled):
         return
-    for m in range(table.rows.shape[1]):
-        if table.rows[user, m] == ABSENT:
-            break
-        companions.closeness[table.rows[user, m]] = 0.0
+    rows, _ = list_of(table, user)
+    for m in range(len(rows)):
+        companions.closeness[rows[m]] = 0.0
 
 
 @compiled

@@ -11,7 +11,6 @@ from learners.counts.counts import Counts
 from learners.counts.neighbours import NeighbourTable
 from learners.counts.popularity import HALF_LIVES_EVENTS, HALF_LIVES_S, TIMED
 from learners.event_batch import FloatArray, IntArray
-from learners.row_index import ABSENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +90,11 @@ def known_item(counts: Counts, row: int, now_s: float, most: int) -> KnownItem:
 
 def _company(table: NeighbourTable, row: int, now_s: float, most: int) -> Company:
     rows, shares = table.shares(row, now_s)
-    there = np.flatnonzero(rows != ABSENT)
-    strengths = shares[there].sum(axis=1)
-    best = there[np.argsort(-strengths, kind="stable")[:most]]
+    strengths = shares.sum(axis=1)
+    best = np.argsort(-strengths, kind="stable")[:most]
     return Company(
         rows=rows[best].astype(np.int64),
-        strengths=shares[best].sum(axis=1),
+        strengths=strengths[best],
         shares=shares[best],
         half_lives_s=table.arrays.half_lives_s,
     )

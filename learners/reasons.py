@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from learners.compiled import compiled
 from learners.counts.counts import FOLLOWED, latest_distinct
-from learners.counts.neighbours import Neighbours, NeighbourTable, share_factors
+from learners.counts.neighbours import Neighbours, NeighbourTable, list_of, share_factors
 from learners.event_batch import Histories, IntArray
 from learners.row_index import ABSENT
 
@@ -33,19 +33,17 @@ def _reasons(
     transitions: Neighbours, rows: IntArray, histories: IntArray, now_s: NDArray[np.float64], out: IntArray
 ) -> None:
     recent = np.empty(FOLLOWED, np.int64)
-    factors = np.empty(transitions.weights.shape[2], np.float32)
+    factors = np.empty(transitions.weights.shape[1], np.float32)
     best = np.empty(rows.shape[1])
     for s in range(len(rows)):
         best[:] = 0.0
         for distance in range(latest_distinct(histories[s], recent)):
             source = recent[distance]
             share_factors(transitions, source, now_s[s], factors)
-            for m in range(transitions.rows.shape[1]):
-                successor = transitions.rows[source, m]
-                if successor == ABSENT:
-                    break
+            successors, weights = list_of(transitions, source)
+            for m in range(len(successors)):
                 for n in range(rows.shape[1]):
-                    if rows[s, n] == successor:
-                        strength = (transitions.weights[source, m] * factors).sum() / (1.0 + distance)
+                    if rows[s, n] == successors[m]:
+                        strength = (weights[m] * factors).sum() / (1.0 + distance)
                         if strength > best[n]:
                             best[n], out[s, n] = strength, source

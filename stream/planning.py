@@ -17,6 +17,8 @@ import numpy as np
 import psutil
 
 from connectors.event import Event
+from learners.counts.counts import Counts
+from learners.counts.neighbours import NeighbourTable
 from learners.counts.own_items import OwnItems
 from learners.state_arrays import Arrays
 from learners.task_axes import width
@@ -30,6 +32,7 @@ from stream.weighing import weigh
 
 _FEW = 512  # users and items of the small worker at most, before they are doubled
 _MANY = 8_192  # entries of what is weighed for itself
+_LISTS = 1_024
 _RANKED = 0.05  # share of its choices that are ranked: some, since nothing grows with them
 _FIRST = 16  # events of its first step: tables double from their smallest size
 _STEP = 256
@@ -75,6 +78,8 @@ class Load:
         items: How many.
         choices: Different items that a user chooses, on average.
         owned: Items that a user owns, on average; only where `recommend.owned_types` names some.
+        neighbours: Items that follow an item, and that go together with it, on average.
+        companions: Users who choose like a user, on average.
         pending: Impressions that wait for their labels at a time, over all partitions.
         id_length: Characters of an id.
     """
@@ -83,6 +88,8 @@ class Load:
     items: int
     choices: float = 10.0
     owned: float = 1.0
+    neighbours: float = 20.0
+    companions: float = 20.0
     pending: int = 50_000
     id_length: int = _ID_LENGTH
 
@@ -257,7 +264,29 @@ def _apart(settings: Settings, load: Load, described: int) -> dict[str, tuple[in
     }
     if owned:
         found["pairs of users and what they own"] = _doubled(min(int(users * owned), state.max_owned), _pairs)
+    counts, items = (
+        Counts(max_pairs=1, neighbours=settings.learner.neighbours),
+        min(load.items, state.max_items),
+    )
+    for name, table, rows, average in (
+        ("lists of what follows an item", counts.transitions, items, load.neighbours),
+        ("lists of what goes together", counts.together, items, load.neighbours),
+        ("lists of companions", counts.companions.of_users, users, load.companions),
+    ):
+        found[name] = _lists(table, rows, average)
     return found
+
+
+def _lists(table: NeighbourTable, rows: int, average: float) -> tuple[int, int]:
+    """Lists of so many rows: many have few neighbours and few have many, as many as fit."""
+    few = min(rows, _LISTS)
+    filled = np.random.default_rng(0).exponential(average, few).round().astype(np.int64)
+    of_list = np.repeat(np.arange(few), np.minimum(filled, int(table.arrays.most[0])))
+    once = np.ones(len(of_list), np.float32)
+    table.learn_many(of_list, np.arange(len(of_list)), once, np.zeros(len(of_list)))
+    saved = table.state_dict()
+    size = rows * (saved["places"].nbytes + saved["place_weights"].nbytes) // few
+    return size, size
 
 
 def _pending(count: int, described: int) -> PendingImpressions:

@@ -28,7 +28,7 @@ OUTCOMES: tuple[Outcome, ...] = ("serves", "dropped", "kept", "undone", "ended")
 
 _FEWEST: dict[Piece, int] = {"histories": 20, "ranker": 20, "heads": 10}
 """Pairs that tell something: of choices, and of losses, which are means of many labels."""
-_BETTER = 1.64  # deviations at which what was turned begins to serve: one-sided, at 5 %
+_BETTER = 2.5  # deviations at which what was turned begins to serve; it is looked at again and again
 _WORSE = -1.64  # deviations at which it does not pass
 _HARMFUL = -3.0  # deviations at which it is undone at once
 

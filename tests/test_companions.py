@@ -33,15 +33,15 @@ def moments(steps: Steps) -> list[float]:
 
 def followed(steps: Steps) -> Companions:
     companions = Companions()
-    companions.ensure(21, 4)
+    companions.ensure(21, 4, len(steps))
     for (user, item, _), at in zip(steps, moments(steps), strict=True):
         follow(companions.arrays, user, item, at)
     return companions
 
 
 def closeness(companions: Companions, user: int, now_s: float) -> dict[int, list[float]]:
-    rows, shares = companions._users.shares(user, now_s)
-    return {int(row): shares[n].tolist() for n, row in enumerate(rows) if row != ABSENT}
+    rows, shares = companions.of_users.shares(user, now_s)
+    return dict(zip(rows.tolist(), shares.tolist(), strict=True))
 
 
 def latest(companions: Companions, item: int) -> list[int]:
@@ -135,7 +135,7 @@ def test_a_restored_one_goes_on_alike(before: Steps, after: Steps) -> None:
     one, other = followed(before), Companions()
     other.load_state_dict({name: array.copy() for name, array in one.state_dict().items()})
     for companions in (one, other):
-        companions.ensure(21, 4)
+        companions.ensure(21, 4, len(after))
         for user, item, _ in after:
             follow(companions.arrays, user, item, START_S + 1e8)
     for name, array in one.state_dict().items():
@@ -148,7 +148,7 @@ def test_a_restored_one_goes_on_alike(before: Steps, after: Steps) -> None:
 @law(30)
 def test_compiled_and_interpreted_agree(steps: Steps) -> None:
     compiled, interpreted = followed(steps), Companions()
-    interpreted.ensure(21, 4)
+    interpreted.ensure(21, 4, len(steps))
     for (user, item, _), at in zip(steps, moments(steps), strict=True):
         follow.py_func(interpreted.arrays, user, item, at)
     for name, array in compiled.state_dict().items():

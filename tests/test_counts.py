@@ -156,7 +156,7 @@ def test_a_choice_is_counted_once_in_every_count(steps: Steps) -> None:
         TRANSITIONS_KEPT,
     )
     must_agree(counts.together, expected.together, ITEMS, TOGETHER_HALF_LIVES_S, later)
-    must_agree(counts.companions._users, expected.companions, USERS, COMPANION_HALF_LIVES_S, later)
+    must_agree(counts.companions.of_users, expected.companions, USERS, COMPANION_HALF_LIVES_S, later)
     assert of.companions.chosen[:ITEMS].tolist() == [len(expected.choosers[item]) for item in range(ITEMS)]
 
 
@@ -199,9 +199,9 @@ def test_transitions_look_back_so_far_and_no_further() -> None:
     history = np.arange(30, dtype=np.int64)[None]
     counts = Counts(max_pairs=100)
     counts.learn_many(users, items, np.array([START_S]), history)
-    followed = [row for row in range(30) if counts.transitions.shares(row, START_S)[0][0] == 30]
+    followed = [row for row in range(30) if counts.transitions.of(row).tolist() == [30]]
     assert followed == list(range(30 - FOLLOWED, 30))
-    together = [row for row in range(30) if counts.together.shares(row, START_S)[0][0] == 30]
+    together = [row for row in range(30) if counts.together.of(row).tolist() == [30]]
     assert together == list(range(30 - ACCOMPANIED, 30))
 
 
@@ -218,9 +218,9 @@ def test_the_arrays_have_room_for_everybody_that_was_announced() -> None:
     counts.ensure(users=1_000, items=3_000)
     of = counts.arrays
     assert len(of.habits) >= 1_000
-    assert len(of.companions.of_users.rows) >= 1_000
-    assert len(of.companions.closeness) >= len(of.companions.of_users.rows)
-    for array in (of.popularity.weights, of.transitions.rows, of.together.rows, of.companions.choosers):
+    assert len(of.companions.of_users.filled) >= 1_000
+    assert len(of.companions.closeness) >= len(of.companions.of_users.filled)
+    for array in (of.popularity.weights, of.transitions.filled, of.together.filled, of.companions.choosers):
         assert len(array) >= 3_000
     assert len(of.expectations.expected) >= 3_000
 
@@ -228,19 +228,24 @@ def test_the_arrays_have_room_for_everybody_that_was_announced() -> None:
 # --- forgetting and restoring
 
 
+def neighbours(table: NeighbourTable) -> np.ndarray:
+    return np.concatenate([table.of(row) for row in range(len(table))])
+
+
 def mentioned(counts: Counts, users: bool) -> set[int]:
     """The rows of users or items of which anything is counted."""
     of = counts.arrays
     keys = of.own.keys[of.own.keys >= 0]
     if users:
-        found = [keys >> 32, of.companions.of_users.rows, of.companions.choosers]
+        found = [keys >> 32, neighbours(counts.companions.of_users), of.companions.choosers]
         found += [
             np.flatnonzero(of.habits.any(axis=1)),
             np.flatnonzero(of.companions.of_users.totals.any(axis=1)),
         ]
     else:
         found = [keys & 0xFFFFFFFF, counts.popularity.known_rows, counts.popularity.leaders()]
-        found += [of.transitions.rows, of.together.rows, np.flatnonzero(of.companions.chosen)]
+        found += [neighbours(counts.transitions), neighbours(counts.together)]
+        found += [np.flatnonzero(of.companions.chosen)]
         found += [np.flatnonzero(of.popularity.weights.any(axis=1))]
         found += [
             np.flatnonzero(of.transitions.totals.any(axis=1)),
@@ -306,9 +311,10 @@ def test_compiled_and_interpreted_agree(steps: Steps) -> None:
     learn = module._learn_pairwise
     for counts, pairwise in ((compiled, learn), (interpreted, learn.py_func)):
         half = len(steps) // 2
-        counts.ensure(USERS, ITEMS)
+        counts.ensure(USERS, ITEMS, len(steps))
         counts.popularity.learn_many(given_columns[1][:half], given_columns[2][:half])
-        new = pairwise(counts.arrays, *given_columns, counts.popularity.events)
+        done, new = pairwise(counts.arrays, *given_columns, counts.popularity.events, 0)
+        assert done == len(steps)
         counts.own.pairs += new
     for name, array in compiled.state_dict().items():
         assert array == pytest.approx(interpreted.state_dict()[name], rel=1e-5, abs=1e-8), name

@@ -246,7 +246,7 @@ def naive_features(candidates: Candidates, moments: Histories, counts: Counts, s
     scores = counts.popularity.scores(np.array([row]), np.array([now]))[:, 0].tolist()
     close = {
         int(other): share
-        for other, share in zip(*counts.companions._users.shares(user, now), strict=True)
+        for other, share in zip(*counts.companions.of_users.shares(user, now), strict=True)
         if other != ABSENT
     }
     choosers = counts.companions.arrays.choosers[row]

@@ -16,6 +16,7 @@ from learners.heads.heads import HEADS
 from learners.learner import Learner, Predictions, Slates
 from learners.online_learner import OnlineLearner
 from learners.row_index import ABSENT
+from learners.state_arrays import Arrays, unnest
 from learners.weightings.registry import WEIGHTINGS
 
 Make = Callable[..., OnlineLearner]
@@ -321,6 +322,15 @@ def test_no_more_waits_than_a_step_needs(make: Make) -> None:
     assert waited > 0
 
 
+_OF_ROWS = ("first", "size", "filled", "totals", "touched_s")
+
+
+def neighbours_in(table: Arrays) -> Any:
+    """All neighbours of all rows of a `NeighbourTable`'s state."""
+    places, first, filled = table["places"].ravel(), table["first"].tolist(), table["filled"].tolist()
+    return np.concatenate([places[at : at + count] for at, count in zip(first, filled, strict=True)])
+
+
 def test_a_forgotten_item_leaves_no_trace_in_its_row(make: Make) -> None:
     model = make()
     taught(model, shop())
@@ -338,7 +348,8 @@ def test_a_forgotten_item_leaves_no_trace_in_its_row(make: Make) -> None:
     assert found.known.tolist() == [False, False]
     assert found.ranks.tolist() == [-1, -1]
     state = model.state_dict()
-    of_items = ("popularity.", "transitions.", "together.", "expectations.")
+    lists = ("transitions", "together")
+    of_items = ("popularity.", "expectations.", *(f"{name}.{part}" for name in lists for part in _OF_ROWS))
     tables = [name for name in state if name.startswith(tuple(f"counts.{part}" for part in of_items))]
     tables += ["counts.companions.choosers", "counts.companions.chosen"]
     tables = [name for name in tables if len(state[name]) > untouched and "known" not in name]
@@ -350,8 +361,10 @@ def test_a_forgotten_item_leaves_no_trace_in_its_row(make: Make) -> None:
     assert np.abs(state["neural.outputs.weight"][row]).max() < 1.0
     assert state["neural.sampler.counts"][row] == 0.0
     assert row not in state["neural.sampler.known"]
-    for part in ("transitions.rows", "together.rows", "popularity.known_rows", "popularity.leaders.rows"):
+    for part in ("popularity.known_rows", "popularity.leaders.rows"):
         assert row not in state[f"counts.{part}"], part
+    for part in lists:
+        assert row not in neighbours_in(unnest(f"counts.{part}", state)), part
     assert row not in state["counts.own.pairs.keys"] & 0xFFFFFFFF
     for name in ("backlog.item_rows", "backlog.histories.item_rows"):
         assert row not in state.get(name, np.zeros(0, np.int64)), name
@@ -368,10 +381,10 @@ def test_a_forgotten_user_leaves_no_trace_in_its_row(make: Make) -> None:
     state = model.state_dict()
     assert not state["counts.habits"][user].any()
     assert not state["counts.companions.users.totals"][user].any()
-    assert user not in state["counts.companions.users.rows"]
+    assert user not in neighbours_in(unnest("counts.companions.users", state))
     assert user not in state["counts.companions.choosers"]
     assert user not in state["counts.own.pairs.keys"] >> 32
-    for name in ("transitions.weights", "popularity.weights", "expectations.expected"):
+    for name in ("transitions.place_weights", "popularity.weights", "expectations.expected"):
         assert same(state[f"counts.{name}"], before[f"counts.{name}"]), "items keep what they were chosen"
 
 

@@ -61,6 +61,7 @@ for n in range(max(users, items)):
         begun = psutil.Process().memory_info().rss - weigh(processor).total()
 process()
 taken = psutil.Process().memory_info().rss
+counts = processor.pipeline.learner._counts
 size = sum(array.nbytes for piece in processor.state_dicts().values() for array in piece.values())
 print(json.dumps({
     "begun": begun,
@@ -69,7 +70,9 @@ print(json.dumps({
     "users": len(processor.states),
     "items": len(processor.pipeline.items),
     "pending": processor.states.pending,
-    "pairs": processor.pipeline.learner._counts.own.pairs,
+    "pairs": counts.own.pairs,
+    "neighbours": float(np.mean(counts.transitions.arrays.filled[:items])),
+    "companions": float(np.mean(counts.companions.of_users.arrays.filled[:users])),
 }))
 """
 
@@ -126,7 +129,13 @@ def test_a_run_takes_what_was_foretold_within_a_fifth(users: int, items: int) ->
     found = ran(users, items, 2, overrides)
     assert (found["users"], found["items"]) == (users, items)
     foretold = told(
-        overrides, users=users, items=items, choices=found["pairs"] / users, pending=found["pending"]
+        overrides,
+        users=users,
+        items=items,
+        choices=found["pairs"] / users,
+        neighbours=found["neighbours"],
+        companions=found["companions"],
+        pending=found["pending"],
     )
     added = foretold["resident"] - foretold["pieces"]["process with its libraries"]
     grown = found["taken"] - found["begun"]

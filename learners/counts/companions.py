@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learners.compiled import compiled
-from learners.counts.neighbours import Neighbours, NeighbourTable, strengthen
+from learners.counts.neighbours import Neighbours, NeighbourTable, has_room, strengthen
 from learners.event_batch import FloatArray, IntArray
 from learners.row_index import ABSENT
 from learners.state_arrays import Arrays, grown, nest, unnest
@@ -19,7 +19,8 @@ HALF_LIVES_S = np.array([168.0, 87_600.0]) * 3_600.0
 """A week and ten years."""
 
 _COMPANIONS = 64
-_CHOOSERS = 16
+CHOOSERS = 16
+"""Latest users who chose an item, who become companions of the next."""
 
 
 class CompanionArrays(NamedTuple):
@@ -44,8 +45,8 @@ class Companions:
     """Counts of who follows whom."""
 
     def __init__(self) -> None:
-        self._users = NeighbourTable(_COMPANIONS, HALF_LIVES_S)
-        self._choosers: NDArray[np.int32] = np.full((16, _CHOOSERS), ABSENT, np.int32)
+        self.of_users = NeighbourTable(_COMPANIONS, HALF_LIVES_S)
+        self._choosers: NDArray[np.int32] = np.full((16, CHOOSERS), ABSENT, np.int32)
         self._chosen: IntArray = np.zeros(16, np.int64)
         self._marks: Marks = np.zeros(16, np.uint8)
         self._closeness: FloatArray = np.zeros((16, len(HALF_LIVES_S)), np.float32)
@@ -53,12 +54,14 @@ class Companions:
     @property
     def arrays(self) -> CompanionArrays:
         """For compiled loops."""
-        return CompanionArrays(self._users.arrays, self._choosers, self._chosen, self._marks, self._closeness)
+        return CompanionArrays(
+            self.of_users.arrays, self._choosers, self._chosen, self._marks, self._closeness
+        )
 
-    def ensure(self, users: int, items: int) -> None:
-        """Make room for user rows and item rows below these."""
-        self._users.ensure(users)
-        self._closeness = grown(self._closeness, len(self._users.arrays.rows))
+    def ensure(self, users: int, items: int, choices: int = 0) -> None:
+        """Make room for user rows and item rows below these, and for so many calls of `follow`."""
+        self.of_users.ensure(users, CHOOSERS * choices)
+        self._closeness = grown(self._closeness, len(self.of_users))
         self._choosers = grown(self._choosers, items, fill=ABSENT)
         self._chosen = grown(self._chosen, items)
         self._marks = grown(self._marks, items)
@@ -66,7 +69,7 @@ class Companions:
     def forget(self, users: IntArray | None = None, items: IntArray | None = None) -> None:
         """Give up users or items that are gone."""
         if users is not None:
-            self._users.forget(users)
+            self.of_users.forget(users)
             gone = np.isin(self._choosers, users)
             self._choosers[gone] = ABSENT
             self._marks[gone.any(axis=1)] = CHANGED
@@ -79,7 +82,7 @@ class Companions:
     def live_state(self) -> LiveState:
         """Everything."""
         return {
-            **nest("users", self._users.live_state()),
+            **nest("users", self.of_users.live_state()),
             "choosers": Table(self._choosers, self._marks, ABSENT),
             "chosen": Table(self._chosen, self._marks),
         }
@@ -90,11 +93,17 @@ class Companions:
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The inverse of `state_dict`."""
-        self._users.load_state_dict(unnest("users", arrays))
-        self._closeness = np.zeros((len(self._users.arrays.rows), len(HALF_LIVES_S)), np.float32)
+        self.of_users.load_state_dict(unnest("users", arrays))
+        self._closeness = np.zeros((len(self.of_users), len(HALF_LIVES_S)), np.float32)
         self._choosers = arrays["choosers"].copy()
         self._chosen = arrays["chosen"].copy()
         self._marks = np.zeros(len(self._chosen), np.uint8)
+
+
+@compiled
+def may_follow(companions: CompanionArrays) -> bool:
+    """Whether there is room for a call of `follow`."""
+    return has_room(companions.of_users, companions.choosers.shape[1])
 
 
 @compiled

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learners.compiled import compiled
-from learners.counts.companions import CompanionArrays, Companions, follow
+from learners.counts.companions import CompanionArrays, Companions, follow, may_follow
 from learners.counts.expectations import ExpectationArrays, Expectations
 from learners.counts.habits import empty_habits, form_habit
-from learners.counts.neighbours import Neighbours, NeighbourTable, strengthen
+from learners.counts.neighbours import Neighbours, NeighbourTable, has_room, strengthen
 from learners.counts.own_items import OwnItems, Pairs, find_pair, remember_pair
 from learners.counts.popularity import TIMED, Popularity, PopularityArrays, popularity_of
 from learners.event_batch import FloatArray, IntArray
@@ -97,12 +97,12 @@ class Counts:
             self.expectations.arrays,
         )
 
-    def ensure(self, users: int, items: int) -> None:
-        """Make room for user rows and item rows below these."""
+    def ensure(self, users: int, items: int, choices: int = 0) -> None:
+        """Make room for user rows and item rows below these, and for so many choices at least."""
         self.popularity.ensure(items)
-        self.transitions.ensure(items)
-        self.together.ensure(items)
-        self.companions.ensure(users, items)
+        self.transitions.ensure(items, FOLLOWED * choices)
+        self.together.ensure(items, 2 * ACCOMPANIED * choices)
+        self.companions.ensure(users, items, choices)
         self.expectations.ensure(items)
         self._habits = grown(self._habits, users)
         self._habits_marks = grown(self._habits_marks, users)
@@ -124,9 +124,15 @@ class Counts:
         """
         if not len(rows):
             return
-        self.ensure(int(users.max()) + 1, int(max(rows.max(), histories.max(initial=-1))) + 1)
+        known = int(users.max()) + 1, int(max(rows.max(), histories.max(initial=-1))) + 1
         self.own.ensure(len(rows))
-        self.own.pairs += _learn_pairwise(self.arrays, users, rows, now_s, histories, self.popularity.events)
+        begin = 0
+        while begin < len(rows):
+            self.ensure(*known, choices=1)
+            begin, new_pairs = _learn_pairwise(
+                self.arrays, users, rows, now_s, histories, self.popularity.events, begin
+            )
+            self.own.pairs += new_pairs
         self.popularity.learn_many(rows, now_s)
 
     def forget_items(self, rows: IntArray) -> None:
@@ -212,15 +218,25 @@ def _learn_pairwise(
     now_s: NDArray[np.float64],
     histories: IntArray,
     events: int,
-) -> int:
-    """What a choice says of its user and of the user's other items; returns how many pairs are new.
+    begin: int,
+) -> tuple[int, int]:
+    """What choices from `begin` on say of their users and of the users' other items.
 
     The batch's own choices enter `popularity` afterwards, so that it is as of before the batch here.
+
+    Returns:
+        The first choice that there was no room for, and how many pairs are new.
     """
     recent = np.empty(FOLLOWED, np.int64)
     others = np.empty(ACCOMPANIED, np.int64)
     new_pairs = 0
-    for b in range(len(rows)):
+    for b in range(begin, len(rows)):
+        if not (
+            has_room(counts.transitions, FOLLOWED)
+            and has_room(counts.together, 2 * ACCOMPANIED)
+            and may_follow(counts.companions)
+        ):
+            return b, new_pairs
         user, row, now, history = users[b], rows[b], now_s[b], histories[b]
         for distance in range(latest_distinct(history, recent)):
             if recent[distance] != row:
@@ -243,4 +259,4 @@ def _learn_pairwise(
             )
             counts.habits_marks[user] = CHANGED
         new_pairs += remember_pair(counts.own, user, row, now)
-    return new_pairs
+    return len(rows), new_pairs

@@ -18,28 +18,50 @@ from learners.state_changes import CHANGED, LiveState, Marks, Table, whole
 PRIOR = 0.5
 """Added to a row's total weight, so that what was seen once is no certainty."""
 
+_BLOCK = 4  # places that are marked together, and the smallest list
+_NO_LIST = 0
+_GROWTH = 1.25
+
 
 class Neighbours(NamedTuple):
-    """M neighbours of N rows by J weights; what compiled loops take.
+    """At most M neighbours of each of N rows, by J weights; what compiled loops take.
+
+    A row's neighbours stand in a list of places one after the other, among P places of all rows. Most rows have few
+    neighbours, so lists begin with four places; one that is full moves to one of twice as many, and what it leaves is
+    the next list of that size. Size 0 is no list at all.
 
     The first weights decay with time, by `half_lives_s`; the others by a factor each time the row is touched,
     by `kept_per_touch`. The latter are free of any time scale: "among the last few that came after it".
 
     Attributes:
-        rows: (N, M) the neighbours, `ABSENT` in empty slots, which come last.
-        weights: (N, M, J) how strongly each goes with the row, as of `touched_s`.
-        totals: (N, J) the same, summed over all that ever went with the row.
+        rows: (P,) the neighbours; in the first place of a list that is nobody's the next one of its size, or `ABSENT`.
+        weights: (P, J) how strongly each goes with the row, as of `touched_s`.
+        block_marks: (P / 4,) in which places something changed since they were saved.
+        first: (N,) where each row's list begins.
+        size: (N,) number of its size.
+        filled: (N,) how many neighbours it has.
+        totals: (N, J) the same as the weights, summed over all that ever went with the row.
         touched_s: (N,) event time of the latest addition.
         marks: (N,) which rows changed since they were saved.
-        half_lives_s: (P,).
-        kept_per_touch: (J - P,).
+        vacant: (S + 1,) the first list of each size that is nobody's, or `ABSENT`; and how many places have been taken.
+        sizes: (S,) how many places a list of a size has; the last has M of them, or up to three more.
+        most: (1,) M.
+        half_lives_s: (T,).
+        kept_per_touch: (J - T,).
     """
 
     rows: NDArray[np.int32]
     weights: FloatArray
+    block_marks: Marks
+    first: NDArray[np.int32]
+    size: NDArray[np.uint8]
+    filled: NDArray[np.int32]
     totals: FloatArray
     touched_s: NDArray[np.float64]
     marks: Marks
+    vacant: IntArray
+    sizes: IntArray
+    most: IntArray
     half_lives_s: NDArray[np.float64]
     kept_per_touch: FloatArray
 
@@ -57,43 +79,73 @@ class NeighbourTable:
         self, neighbours: int, half_lives_s: NDArray[np.float64], kept_per_touch: tuple[float, ...] = ()
     ) -> None:
         J = len(half_lives_s) + len(kept_per_touch)
+        sizes = _sizes(neighbours)
         self.arrays = Neighbours(
-            rows=np.full((16, neighbours), ABSENT, np.int32),
-            weights=np.zeros((16, neighbours, J), np.float32),
+            rows=np.zeros(_BLOCK, np.int32),
+            weights=np.zeros((_BLOCK, J), np.float32),
+            block_marks=np.zeros(1, np.uint8),
+            first=np.zeros(16, np.int32),
+            size=np.full(16, _NO_LIST, np.uint8),
+            filled=np.zeros(16, np.int32),
             totals=np.zeros((16, J), np.float32),
             touched_s=np.full(16, -np.inf),
             marks=np.zeros(16, np.uint8),
+            vacant=np.append(np.full(len(sizes), ABSENT, np.int64), 0),
+            sizes=sizes,
+            most=np.array([neighbours]),
             half_lives_s=half_lives_s,
             kept_per_touch=np.array(kept_per_touch, np.float32),
         )
 
-    def ensure(self, rows: int) -> None:
-        """Make room for rows 0 .. rows - 1."""
+    def __len__(self) -> int:
+        """How many rows there is room for."""
+        return len(self.arrays.filled)
+
+    def ensure(self, rows: int, additions: int = 0) -> None:
+        """Make room for rows 0 .. rows - 1, and for so many calls of `strengthen`."""
         of = self.arrays
-        if rows > len(of.rows):
-            self.arrays = of._replace(
-                rows=grown(of.rows, rows, fill=ABSENT),
-                weights=grown(of.weights, rows),
+        if rows > len(of.filled):
+            of = self.arrays = of._replace(
+                first=grown(of.first, rows),
+                size=grown(of.size, rows),
+                filled=grown(of.filled, rows),
                 totals=grown(of.totals, rows),
                 touched_s=grown(of.touched_s, rows, fill=-np.inf),
                 marks=grown(of.marks, rows),
             )
+        if not has_room(of, additions):
+            needed = self.taken + additions * int(of.sizes[-1])
+            places = max(needed, int(_GROWTH * len(of.rows))) // _BLOCK * _BLOCK + _BLOCK
+            self.arrays = of._replace(
+                rows=_longer(of.rows, places),
+                weights=_longer(of.weights, places),
+                block_marks=_longer(of.block_marks, places // _BLOCK),
+            )
 
     def learn_many(self, rows: IntArray, neighbours: IntArray, amounts: FloatArray, now_s: Any) -> None:
         """Add pairs (B,) by amounts (B,) at the moments (B,), one after the other."""
-        self.ensure(int(max(rows.max(initial=-1), neighbours.max(initial=-1))) + 1)
+        self.ensure(int(max(rows.max(initial=-1), neighbours.max(initial=-1))) + 1, len(rows))
         for row, neighbour, amount, now in zip(rows, neighbours, amounts, now_s, strict=True):
             strengthen(self.arrays, row, neighbour, amount, now)
 
+    @property
+    def taken(self) -> int:
+        """How many places are in lists, or were."""
+        return int(self.arrays.vacant[-1])
+
+    def of(self, row: int) -> NDArray[np.int32]:
+        """The neighbours of a row."""
+        return list_of(self.arrays, row)[0]
+
     def shares(self, row: int, now_s: float) -> tuple[NDArray[np.int32], FloatArray]:
-        """The neighbours of a row at a moment: (M,) rows and (M, J) shares of the row's total, prior included."""
-        shares = np.zeros_like(self.arrays.weights[0])
-        if 0 <= row < len(self.arrays.rows):
-            factors = np.zeros(shares.shape[1], np.float32)
-            share_factors(self.arrays, row, now_s, factors)
-            shares = self.arrays.weights[row] * factors
-            return self.arrays.rows[row].copy(), shares
-        return np.full(len(shares), ABSENT, np.int32), shares
+        """The neighbours of a row at a moment: (n,) rows and (n, J) shares of the row's total, prior included."""
+        of = self.arrays
+        if not 0 <= row < len(self):
+            return of.rows[:0], of.weights[:0]
+        factors = np.zeros(of.weights.shape[1], np.float32)
+        share_factors(of, row, now_s, factors)
+        rows, weights = list_of(of, row)
+        return rows.copy(), weights * factors
 
     def forget(self, rows: IntArray, neighbours: IntArray | None = None) -> None:
         """Give up rows whose owners are gone, as rows and as neighbours.
@@ -102,25 +154,32 @@ class NeighbourTable:
             rows: Of the table.
             neighbours: What is given up as neighbours, where that is something else than rows.
         """
-        own = rows[rows < len(self.arrays.rows)]
-        self.arrays.rows[own] = ABSENT
-        self.arrays.weights[own] = 0.0
-        self.arrays.totals[own] = 0.0
-        self.arrays.touched_s[own] = -np.inf
-        self.arrays.marks[own] = CHANGED
-        gone = np.zeros(int(self.arrays.rows.max(initial=0)) + 1, np.bool_)
+        of = self.arrays
+        own = rows[rows < len(self)]
+        for row in own.tolist():
+            _vacate(of, row)
+        of.totals[own] = 0.0
+        of.touched_s[own] = -np.inf
+        of.marks[own] = CHANGED
+        gone = np.zeros(int(of.rows.max(initial=0)) + 1, np.bool_)
         others = rows if neighbours is None else neighbours
         gone[others[others < len(gone)]] = True
-        _close_gaps(self.arrays, gone)
+        _close_gaps(of, gone)
 
     def live_state(self) -> LiveState:
         """All neighbours."""
         of = self.arrays
+        taken, J = self.taken, of.weights.shape[1]
         return {
-            "rows": Table(of.rows, of.marks, ABSENT),
-            "weights": Table(of.weights, of.marks),
+            "places": Table(of.rows[:taken].reshape(-1, _BLOCK), of.block_marks),
+            "place_weights": Table(of.weights[:taken].reshape(-1, _BLOCK, J), of.block_marks),
+            "first": Table(of.first, of.marks),
+            "size": Table(of.size, of.marks),
+            "filled": Table(of.filled, of.marks),
             "totals": Table(of.totals, of.marks),
             "touched_s": Table(of.touched_s, of.marks, -np.inf),
+            "vacant": of.vacant.copy(),
+            "most": of.most.copy(),
         }
 
     def state_dict(self) -> Arrays:
@@ -133,13 +192,84 @@ class NeighbourTable:
         Raises:
             ValueError: Saved with another number of neighbours or of weights.
         """
-        have, saved = self.arrays.weights.shape[1:], arrays["weights"].shape[1:]
+        if "rows" in arrays:  # as older versions have it
+            arrays = {**arrays, **_of_squares(arrays["rows"], arrays["weights"])}
+        of = self.arrays
+        have = int(of.most[0]), of.weights.shape[1]
+        saved = int(arrays["most"][0]), arrays["place_weights"].shape[2]
         if saved != have:
             raise ValueError(f"saved with neighbours and weights {saved}, configured are {have}")
-        self.arrays = self.arrays._replace(
-            **{name: arrays[name].copy() for name in self.live_state()},
-            marks=np.zeros(len(arrays["rows"]), np.uint8),
+        self.arrays = of._replace(
+            **{name: arrays[name].copy() for name in ("first", "size", "filled", "totals", "touched_s")},
+            rows=arrays["places"].reshape(-1).copy(),
+            weights=arrays["place_weights"].reshape(-1, have[1]).copy(),
+            block_marks=np.zeros(len(arrays["places"]), np.uint8),
+            marks=np.zeros(len(arrays["filled"]), np.uint8),
+            vacant=arrays["vacant"].copy(),
         )
+
+
+def arranged(filled: IntArray, rows: NDArray[np.int32], weights: FloatArray, most: int) -> Arrays:
+    """Lists that are given one after the other, as a state has them.
+
+    Args:
+        filled: (N,) how many neighbours each row has.
+        rows: (n,) the neighbours of all rows.
+        weights: (n, J).
+        most: M.
+    """
+    sizes = _sizes(most)
+    size = np.where(filled > 0, np.searchsorted(sizes, filled), _NO_LIST)
+    ends = np.cumsum(sizes[size])
+    first, count = ends - sizes[size], int(ends[-1]) if len(ends) else 0
+    places = np.repeat(first - np.cumsum(filled) + filled, filled) + np.arange(len(rows))
+    own = np.zeros(count, np.int32)
+    own[places] = rows
+    own_weights = np.zeros((count, weights.shape[1]), np.float32)
+    own_weights[places] = weights
+    return {
+        "places": own.reshape(-1, _BLOCK),
+        "place_weights": own_weights.reshape(-1, _BLOCK, weights.shape[1]),
+        "first": first.astype(np.int32),
+        "size": size.astype(np.uint8),
+        "filled": filled.astype(np.int32),
+        "vacant": np.append(np.full(len(sizes), ABSENT, np.int64), count),
+        "most": np.array([most]),
+    }
+
+
+def _longer(array: NDArray[Any], length: int) -> NDArray[Any]:
+    """With zeros at its end, which take no memory until they are written."""
+    longer = np.zeros((length, *array.shape[1:]), array.dtype)
+    longer[: len(array)] = array
+    return longer
+
+
+def _of_squares(rows: NDArray[np.int32], weights: FloatArray) -> Arrays:
+    """What (N, M) neighbours with (N, M, J) weights are, filled slots being first."""
+    known = rows != ABSENT
+    return arranged(known.sum(axis=1), rows[known], weights[known], rows.shape[1])
+
+
+def _sizes(most: int) -> IntArray:
+    """Places of lists by size: none, then twice as many each time, up to enough for `most`."""
+    sizes, enough = [0, _BLOCK], -(-most // _BLOCK) * _BLOCK
+    while sizes[-1] < enough:
+        sizes.append(min(2 * sizes[-1], enough))
+    return np.array(sizes)
+
+
+@compiled
+def list_of(table: Neighbours, row: int) -> tuple[NDArray[np.int32], FloatArray]:
+    """The neighbours of a row, (n,), and their weights, (n, J)."""
+    begin, end = table.first[row], table.first[row] + table.filled[row]
+    return table.rows[begin:end], table.weights[begin:end]
+
+
+@compiled
+def has_room(table: Neighbours, additions: int) -> bool:
+    """Whether `strengthen` may be called so many times."""
+    return bool(len(table.rows) - table.vacant[-1] >= additions * table.sizes[-1])
 
 
 @compiled
@@ -148,45 +278,45 @@ def strengthen(table: Neighbours, row: int, neighbour: int, amount: float, now_s
 
     An event out of order adds what would be left of it by now.
     """
-    M, J, P = table.weights.shape[1], table.weights.shape[2], len(table.half_lives_s)
+    J, T = table.weights.shape[1], len(table.half_lives_s)
     table.marks[row] = CHANGED
     elapsed = now_s - table.touched_s[row]
-    slot, weakest, least = -1, 0, np.inf
-    for m in range(M):
-        if table.rows[row, m] == ABSENT:
-            if slot < 0:
-                weakest, least = m, -1.0
-            break
-        if table.rows[row, m] == neighbour:
+    rows, weights = list_of(table, row)
+    slot = -1
+    for m in range(len(rows)):
+        if rows[m] == neighbour:
             slot = m
     for j in range(J):
-        kept = left(elapsed, table.half_lives_s[j]) if j < P else table.kept_per_touch[j - P]
+        kept = left(elapsed, table.half_lives_s[j]) if j < T else table.kept_per_touch[j - T]
         added = amount
-        if j < P and elapsed < 0.0:
+        if j < T and elapsed < 0.0:
             added = amount * left(-elapsed, table.half_lives_s[j])
         table.totals[row, j] = table.totals[row, j] * kept + added
-        for m in range(M):
-            if table.rows[row, m] == ABSENT:
-                break
-            table.weights[row, m, j] *= kept
+        for m in range(len(rows)):
+            weights[m, j] *= kept
     table.touched_s[row] = max(table.touched_s[row], now_s)
     if slot < 0:
-        if least >= 0.0:
-            for m in range(M):
+        if len(rows) < table.most[0]:
+            slot = len(rows)
+            _lengthen(table, row)
+            rows, weights = list_of(table, row)
+        else:
+            slot, least = 0, np.inf
+            for m in range(len(rows)):
                 strength = 0.0
-                for j in range(P):
-                    strength += table.weights[row, m, j]
+                for j in range(T):
+                    strength += weights[m, j]
                 if strength < least:
-                    weakest, least = m, strength
-        slot = weakest
-        table.rows[row, slot] = neighbour
+                    slot, least = m, strength
+        rows[slot] = neighbour
         for j in range(J):
-            table.weights[row, slot, j] = 0.0
+            weights[slot, j] = 0.0
     for j in range(J):
         added = amount
-        if j < P and elapsed < 0.0:
+        if j < T and elapsed < 0.0:
             added = amount * left(-elapsed, table.half_lives_s[j])
-        table.weights[row, slot, j] += added
+        weights[slot, j] += added
+    _mark(table, row)
 
 
 @compiled
@@ -199,23 +329,57 @@ def share_factors(table: Neighbours, row: int, now_s: float, out: FloatArray) ->
 
 
 @compiled
+def _mark(table: Neighbours, row: int) -> None:
+    """All of a row's list changed."""
+    begin, end = table.first[row], table.first[row] + table.filled[row]
+    for block in range(begin // _BLOCK, (end + _BLOCK - 1) // _BLOCK):
+        table.block_marks[block] = CHANGED
+
+
+@compiled
+def _lengthen(table: Neighbours, row: int) -> None:
+    """Make a place for one more neighbour of a row, whose list moves where it is full."""
+    filled, size = table.filled[row], table.size[row]
+    if filled == table.sizes[size]:
+        wider = size + 1
+        first = table.vacant[wider]
+        if first == ABSENT:
+            first = table.vacant[-1]
+            table.vacant[-1] += table.sizes[wider]
+        else:
+            table.vacant[wider] = table.rows[first]
+        rows, weights = list_of(table, row)
+        table.rows[first : first + filled], table.weights[first : first + filled] = rows, weights
+        _vacate(table, row)
+        table.first[row], table.size[row] = first, wider
+    table.filled[row] = filled + 1
+
+
+@compiled
+def _vacate(table: Neighbours, row: int) -> None:
+    """Give up a row's list, which is the next of its size for somebody else."""
+    size, first = table.size[row], table.first[row]
+    if size != _NO_LIST:
+        table.rows[first] = table.vacant[size]
+        table.vacant[size] = first
+        table.block_marks[first // _BLOCK] = CHANGED
+        _mark(table, row)
+    table.first[row], table.size[row], table.filled[row] = 0, _NO_LIST, 0
+
+
+@compiled
 def _close_gaps(table: Neighbours, gone: NDArray[np.bool_]) -> None:
-    """Drop neighbours that are gone; the others move up, since filled slots come first."""
-    for row in range(len(table.rows)):
+    """Drop neighbours that are gone; the others move up, since filled places come first."""
+    for row in range(len(table.filled)):
+        rows, weights = list_of(table, row)
         to = 0
-        for m in range(table.rows.shape[1]):
-            neighbour = table.rows[row, m]
-            if neighbour == ABSENT:
-                break
-            if gone[neighbour]:
-                table.marks[row] = CHANGED
+        for m in range(len(rows)):
+            if gone[rows[m]]:
                 continue
             if to < m:
-                table.rows[row, to] = neighbour
-                table.weights[row, to] = table.weights[row, m]
+                rows[to], weights[to] = rows[m], weights[m]
             to += 1
-        for m in range(to, table.rows.shape[1]):
-            if table.rows[row, m] == ABSENT:
-                break
-            table.rows[row, m] = ABSENT
-            table.weights[row, m] = 0.0
+        if to < len(rows):
+            table.marks[row] = CHANGED
+            _mark(table, row)
+            table.filled[row] = to

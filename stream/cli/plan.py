@@ -36,6 +36,20 @@ _MB = 1e6
     help="Items that a user owns, on average; counts with recommend.owned_types.",
 )
 @click.option(
+    "--neighbours",
+    type=click.FloatRange(min=0.0),
+    default=20.0,
+    show_default=True,
+    help="Items that follow an item, and that go together with it, on average.",
+)
+@click.option(
+    "--companions",
+    type=click.FloatRange(min=0.0),
+    default=20.0,
+    show_default=True,
+    help="Users who choose like a user, on average.",
+)
+@click.option(
     "--pending",
     type=click.IntRange(min=0),
     default=50_000,
@@ -54,6 +68,8 @@ def plan(
     tasks: int | None,
     choices: float,
     owned: float,
+    neighbours: float,
+    companions: float,
     pending: int,
     id_length: int,
     as_json: bool,
@@ -75,7 +91,16 @@ def plan(
         own["tasks"] = [{"name": f"task{n}", "event_types": ["view"]} for n in range(tasks)]
     found = planned(
         effective_settings(ctx, own),
-        Load(users=users, items=items, choices=choices, owned=owned, pending=pending, id_length=id_length),
+        Load(
+            users=users,
+            items=items,
+            choices=choices,
+            owned=owned,
+            neighbours=neighbours,
+            companions=companions,
+            pending=pending,
+            id_length=id_length,
+        ),
     )
     if as_json:
         print_json({**asdict(found), "resident": found.resident})
