@@ -12,7 +12,7 @@ import numpy as np
 from connectors.event import Event, encode_event
 from learners.counts.companions import CHOOSERS
 from learners.counts.counts import ACCOMPANIED, FOLLOWED
-from learners.counts.neighbours import arranged
+from learners.counts.neighbours import laid_out
 from learners.state_arrays import Arrays, nest, pack_strings, unnest
 from stream.processor import Processor
 
@@ -137,14 +137,15 @@ def _repeated(rows: np.ndarray[Any, Any], known: int, count: int) -> np.ndarray[
 
 def _lists(filled: np.ndarray[Any, Any], others: int, table: Arrays) -> Arrays:
     """(N,) rows with so many neighbours each, drawn evenly among `others`, in place of those of a table."""
-    rng, J = np.random.default_rng(0), table["totals"].shape[1]
-    rows = rng.integers(0, others, filled.sum(), dtype=np.int32)
-    weights = np.resize(rng.random((_WEIGHTS, J), np.float32), (len(rows), J))
+    (_, block, J), lists = table["place_weights"].shape, laid_out(filled, int(table["most"][0]))
+    rng, taken = np.random.default_rng(0), int(lists["vacant"][-1])
+    weights = np.resize(rng.random((_WEIGHTS, J), np.float32), (taken, J))
     totals = np.zeros((len(filled), J), np.float32)
-    known = filled > 0
-    totals[known] = np.add.reduceat(weights, (np.cumsum(filled) - filled)[known], axis=0)
+    totals[filled > 0] = np.add.reduceat(weights, lists["first"][filled > 0], axis=0)
     return {
-        **arranged(filled, rows, weights, int(table["most"][0])),
+        **lists,
+        "places": rng.integers(0, others, taken, dtype=np.int32).reshape(-1, block),
+        "place_weights": weights.reshape(-1, block, J),
         "totals": totals,
         "touched_s": np.full(len(filled), START_MS / 1e3),
     }

@@ -209,31 +209,21 @@ class NeighbourTable:
         )
 
 
-def arranged(filled: IntArray, rows: NDArray[np.int32], weights: FloatArray, most: int) -> Arrays:
-    """Lists that are given one after the other, as a state has them.
+def laid_out(filled: IntArray, most: int) -> Arrays:
+    """Lists one after the other, as a state has them, but for what stands in them.
 
     Args:
         filled: (N,) how many neighbours each row has.
-        rows: (n,) the neighbours of all rows.
-        weights: (n, J).
         most: M.
     """
     sizes = _sizes(most)
     size = np.where(filled > 0, np.searchsorted(sizes, filled), _NO_LIST)
     ends = np.cumsum(sizes[size])
-    first, count = ends - sizes[size], int(ends[-1]) if len(ends) else 0
-    places = np.repeat(first - np.cumsum(filled) + filled, filled) + np.arange(len(rows))
-    own = np.zeros(count, np.int32)
-    own[places] = rows
-    own_weights = np.zeros((count, weights.shape[1]), np.float32)
-    own_weights[places] = weights
     return {
-        "places": own.reshape(-1, _BLOCK),
-        "place_weights": own_weights.reshape(-1, _BLOCK, weights.shape[1]),
-        "first": first.astype(np.int32),
+        "first": (ends - sizes[size]).astype(np.int32),
         "size": size.astype(np.uint8),
         "filled": filled.astype(np.int32),
-        "vacant": np.append(np.full(len(sizes), ABSENT, np.int64), count),
+        "vacant": np.append(np.full(len(sizes), ABSENT, np.int64), ends[-1:].sum()),
         "most": np.array([most]),
     }
 
@@ -248,7 +238,16 @@ def _longer(array: NDArray[Any], length: int) -> NDArray[Any]:
 def _of_squares(rows: NDArray[np.int32], weights: FloatArray) -> Arrays:
     """What (N, M) neighbours with (N, M, J) weights are, filled slots being first."""
     known = rows != ABSENT
-    return arranged(known.sum(axis=1), rows[known], weights[known], rows.shape[1])
+    lists = laid_out(known.sum(axis=1), rows.shape[1])
+    row, slot = np.nonzero(known)
+    places, taken = lists["first"][row] + slot, int(lists["vacant"][-1])
+    own, own_weights = np.zeros(taken, np.int32), np.zeros((taken, weights.shape[2]), np.float32)
+    own[places], own_weights[places] = rows[known], weights[known]
+    return {
+        **lists,
+        "places": own.reshape(-1, _BLOCK),
+        "place_weights": own_weights.reshape(-1, _BLOCK, weights.shape[2]),
+    }
 
 
 def _sizes(most: int) -> IntArray:
