@@ -1,9 +1,10 @@
 """How costs grow with items and users: slates, learning, memory, checkpoints and restarts, up to a million of each.
 
 Each size is a process of its own. What it knows is what a worker has learned of a few users and items, repeated:
-every user has a full history and every item neighbours. Then a worker as `freshet worker` starts it begins with the
-checkpoint; `restart_s` is from its start until it is ready for events, `resident_gb` what it takes then. The process of
-the largest size takes some 20 GB while it copies everything for a checkpoint.
+every user has a full history, and users and items have as many neighbours as if these histories had happened. Then a
+worker as `freshet worker` starts it begins with the checkpoint; `restart_s` is from its start until it is ready for
+events, `resident_gb` what it takes then. The process of the largest size takes some 20 GB while it copies everything
+for a checkpoint.
 """
 
 from __future__ import annotations

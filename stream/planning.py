@@ -8,6 +8,7 @@ it takes is asked of the piece, and new state is found by itself.
 from __future__ import annotations
 
 import itertools
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from stream.weighing import weigh
 _FEW = 512  # users and items of the small worker at most, before they are doubled
 _MANY = 8_192  # entries of what is weighed for itself
 _LISTS = 1_024
+_OF_LISTS = re.compile(r"(transitions|together|users)(\.arrays\.(rows|weights|block_marks)|\.place\w+)$")
 _RANKED = 0.05  # share of its choices that are ranked: some, since nothing grows with them
 _FIRST = 16  # events of its first step: tables double from their smallest size
 _STEP = 256
@@ -187,7 +189,7 @@ class _Small:
 
     @classmethod
     def of(cls, settings: Settings, users: int, items: int, id_length: int) -> _Small:
-        """Every user is shown an item, every item is chosen; what is counted apart is kept as small as can be."""
+        """Every user is shown an item, every item is chosen; what is counted apart is left out, or kept small."""
         settings = settings.model_copy(
             update={
                 "state": settings.state.model_copy(
@@ -212,7 +214,11 @@ class _Small:
                 for name, array in arrays.items()
             }
         )
-        return cls(weigh(processor), saved, width(learner.shown_axis, len(learner.tasks)))
+        memory = weigh(processor)
+        for counter in memory, saved:
+            for name in [name for name in counter if _OF_LISTS.search(name)]:
+                del counter[name]
+        return cls(memory, saved, width(learner.shown_axis, len(learner.tasks)))
 
 
 def _events(users: int, items: int, id_length: int, settings: Settings) -> Iterator[Event]:

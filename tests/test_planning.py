@@ -59,6 +59,10 @@ for n in range(max(users, items)):
         process()
     if number == 2_048:
         begun = psutil.Process().memory_info().rss - weigh(processor).total()
+for task in settings.tasks:  # each is answered once, by who was shown the item
+    some.append((user % partitions, Event(event_id=f"e{number}", event_type=task.event_types[0], occurred_at_ms=at_ms + number,
+                user_id=f"{user:012d}", item_id=f"{n % items:012d}", value=1.0)))
+    number += 1
 process()
 taken = psutil.Process().memory_info().rss
 counts = processor.pipeline.learner._counts
@@ -163,7 +167,13 @@ def test_settings_count() -> None:
         "waiting impressions",
         "ids against duplicates",
         "pairs of users and items",
+        "lists of what follows an item",
+        "lists of what goes together",
+        "lists of companions",
     }
+    dense = plan(load(overrides=SMALL), Load(users=3_000, items=2_000, neighbours=100.0))
+    assert dense.pieces["lists of what follows an item"] > few.pieces["lists of what follows an item"]
+    assert dense.pieces["lists of companions"] == few.pieces["lists of companions"]
     owning = planned(3_000, 2_000, recommend={"owned_types": ["purchase"]})
     assert owning.pieces["pairs of users and what they own"] > 0
     assert all(size > 0 for size in few.pieces.values())
