@@ -60,8 +60,9 @@ for n in range(max(users, items)):
     if number == 2_048:
         begun = psutil.Process().memory_info().rss - weigh(processor).total()
 for task in settings.tasks:  # each is answered once, by who was shown the item
-    some.append((user % partitions, Event(event_id=f"e{number}", event_type=task.event_types[0], occurred_at_ms=at_ms + number,
-                user_id=f"{user:012d}", item_id=f"{n % items:012d}", value=1.0)))
+    event = Event(event_id=f"e{number}", event_type=task.event_types[0], occurred_at_ms=at_ms + number,
+                  user_id=f"{user:012d}", item_id=f"{n % items:012d}", value=1.0)
+    some.append((user % partitions, event))
     number += 1
 process()
 taken = psutil.Process().memory_info().rss
