@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from benchmarks.drift.injections import Drift, LogDrift, ShopDrift
 from benchmarks.drift.recovery import Curve, joined, recovered_after
 from connectors.simulator.config import SimulatorConfig
 from connectors.simulator.world import World
+from stream.trials import DriftDecision, DriftOutcome
 
 USERS = [f"u{n}" for n in range(40)]
 ITEMS = [f"i{n}" for n in range(40)]
@@ -93,3 +95,19 @@ def test_a_past_lives_on_with_reactions_and_without(monkeypatch: pytest.MonkeyPa
         assert future.quality.possible.sum() > 0.0
         assert len(future.hits.events) == len(set(future.hits.events.tolist()))
     assert past.future(Drift("broken_task"), reacts=True) is with_, "each is lived once"
+
+
+def test_reactions_that_serve_are_counted_whether_at_once_or_later() -> None:
+    given: dict[str, Any] = {"finding": 1, "reaction": "histories", "task": "", "events": 5}
+    given |= {"decided_at_ms": 0, "event_time_ms": 0}
+    turn: dict[str, Any] = {"since_ms": 0, "rate": 1.0, "weight": 1.0, "until_events": 9}
+    compared: dict[str, Any] = {"compared": 40, "difference": 0.1, "deviations": 3.0}
+    records = [
+        DriftDecision(decision="acted", at_once=True, **given, **turn),
+        DriftDecision(decision="busy", at_once=True, **given, **turn),
+        DriftDecision(decision="acted", at_once=False, **given, **turn),
+        DriftOutcome(outcome="serves", **given, **compared),
+        DriftOutcome(outcome="undone", **given, **compared),
+    ]
+    future = futures.Future(1, curve(1.0), curve(1.0), records, 0)
+    assert (future.reactions, future.served, future.undone) == (2, 2, 1)

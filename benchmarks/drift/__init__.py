@@ -89,5 +89,6 @@ def _figures(
         "hr10": hr,
         "hr10_gain": hr / hr_bare - 1.0 if hr_bare else math.nan,
         "reactions": sum(future.reactions for future in reacting),
+        "served": sum(future.served for future in reacting),
         "undone": sum(future.undone for future in reacting),
     }

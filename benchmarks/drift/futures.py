@@ -83,6 +83,16 @@ class Future:
         )
 
     @property
+    def served(self) -> int:
+        """How many of them served, at once or after they had been better."""
+        return sum(
+            record.decision == "acted" and record.at_once
+            if isinstance(record, DriftDecision)
+            else isinstance(record, DriftOutcome) and record.outcome == "serves"
+            for record in self.records
+        )
+
+    @property
     def undone(self) -> int:
         """How many of them were undone."""
         return sum(isinstance(record, DriftOutcome) and record.outcome == "undone" for record in self.records)
