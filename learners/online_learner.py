@@ -769,9 +769,9 @@ class OnlineLearner:
         restore_generator(self._explore_rng, arrays["explore_rng"])
 
 
-def _pairs(ranks: IntArray, others: IntArray) -> FloatArray:
-    """(T, 2) what ranks are worth, by discounted gain among the first ten, beside those of a shadow."""
-    both = np.stack([ranks, others], axis=1)
+def _pairs(turned: IntArray, others: IntArray) -> FloatArray:
+    """(T, 2) what ranks by a turned piece and by the piece as it was are worth: discounted gain of the first ten."""
+    both = np.stack([turned, others], axis=1)
     found = (both >= 0) & (both < _COMPARED)
     return np.where(found, 1.0 / np.log2(np.maximum(both, 0) + 2.0), 0.0).astype(np.float32)
 

@@ -270,10 +270,8 @@ def _apart(settings: Settings, load: Load, described: int) -> dict[str, tuple[in
     }
     if owned:
         found["pairs of users and what they own"] = _doubled(min(int(users * owned), state.max_owned), _pairs)
-    counts, items = (
-        Counts(max_pairs=1, neighbours=settings.learner.neighbours),
-        min(load.items, state.max_items),
-    )
+    counts = Counts(max_pairs=1, neighbours=settings.learner.neighbours)
+    items = min(load.items, state.max_items)
     for name, table, rows, average in (
         ("lists of what follows an item", counts.transitions, items, load.neighbours),
         ("lists of what goes together", counts.together, items, load.neighbours),

@@ -44,7 +44,7 @@ class Future:
         hits: Choices within the first ten.
         records: What stands on the drift topic.
         began: Events that had been applied when it began.
-        told: The steps' events, and when they came.
+        told: The steps' events, and when they came; only where they are played again, which is without reactions.
     """
 
     events: int
@@ -170,7 +170,8 @@ def of_shop(seed: int, quick: bool) -> Past:
         began = worker.statistics.events_seen
         events = _QUICK_FUTURE if quick else _STEADY if drift.kind == "none" else _FUTURE
         slates, hits, told = _play_shop(simulation, worker, events, now_ms, ShopDrift(drift, seed))
-        return Future(sum(len(batch) for batch, _ in told), slates, hits, worker.records, began, told)
+        done = sum(len(batch) for batch, _ in told)
+        return Future(done, slates, hits, worker.records, began, [] if reacts else told)
 
     def replay(bare: Future) -> Curve:
         worker, hits, done = Worker.resumed(saved[1], _settings(True)), _Notes(), 0
