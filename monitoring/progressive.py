@@ -31,14 +31,15 @@ class ProgressiveRanking:
         if not len(ranks):
             return
         found = ranks >= 0
-        hit = found & (ranks < _HIT_AT)
+        places = ranks[found]
+        hits = places[places < _HIT_AT]
         chunk = (
             len(ranks),
-            int(hit.sum()),
-            float(np.where(found & (ranks < _RANK_AT), 1.0 / (ranks + 1.0 + (ranks < 0)), 0.0).sum()),
-            float((1.0 / np.log2(ranks[hit] + 2.0)).sum()),
-            int(known.sum()),
-            int((found & known).sum()),
+            len(hits),
+            float((1.0 / (places[places < _RANK_AT] + 1.0)).sum()),
+            float((1.0 / np.log2(hits + 2.0)).sum()),
+            int(np.count_nonzero(known)),
+            int(np.count_nonzero(known[found])),
         )
         self._chunks.append(chunk)
         self._inside += chunk

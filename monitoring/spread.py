@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -74,10 +75,7 @@ class RecentEvents:
         """Take (B,) item rows."""
         if not len(rows):
             return
-        size = int(rows.max()) + 1
-        if size > len(self._counts):
-            self._counts = np.concatenate([self._counts, np.zeros(size, np.float32)])
-            self.marks = np.concatenate([self.marks, np.zeros(size, np.uint8)])
+        self._ensure(int(rows.max()) + 1)
         np.add.at(self._counts, rows, np.float32(1.0))
         self.marks[rows] = 1
         self._total += len(rows)
@@ -91,12 +89,14 @@ class RecentEvents:
 
         The self-information of recommendations (Zhou et al., PNAS 2010).
         """
-        if not len(rows):
-            return 0.0
-        counts = np.where(
-            rows < len(self._counts), self._counts[np.minimum(rows, len(self._counts) - 1)], 0.0
-        )
-        return float(-np.log2((counts + 1.0) / (self._total + 1.0)).sum())
+        counts = self._counts.take(rows, mode="clip")  # the last row, which is nobody's, for what has no row
+        return len(rows) * math.log2(self._total + 1.0) - float(np.log2(counts + 1.0).sum(dtype=np.float64))
+
+    def _ensure(self, items: int) -> None:
+        """Have rows for so many, and one that stays empty."""
+        if items >= len(self._counts):
+            self._counts = np.concatenate([self._counts, np.zeros(items, np.float32)])
+            self.marks = np.concatenate([self.marks, np.zeros(items, np.uint8)])
 
     def tables(self) -> dict[str, NDArray[Any]]:
         """What has marks, the live array."""
@@ -110,4 +110,5 @@ class RecentEvents:
         """The inverse of `tables` and `rest` together."""
         self._counts = arrays["counts"].astype(np.float32)
         self.marks = np.zeros(len(self._counts), np.uint8)
+        self._ensure(len(self._counts) if self._counts[-1] else 0)  # older tables may be full
         self._total = float(arrays["total"][0])

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monitoring.ring import moved, slots
+from monitoring.ring import moved
 from monitoring.task_quality import auc, calibration_error
 
 
@@ -35,15 +35,13 @@ class TaskWindows:
         self, scores: NDArray[np.floating], labels: NDArray[np.floating], mask: NDArray[np.bool_]
     ) -> None:
         """Take (L, K) forecasts and labels, of which the mask says which are known."""
-        for task in np.flatnonzero(mask.any(axis=0)).tolist():
-            known = np.flatnonzero(mask[:, task])
-            stay, at = slots(int(self._taken[task]), len(known), len(self._scores))
-            self._scores[at, task], self._labels[at, task] = (
-                scores[known[stay], task],
-                labels[known[stay], task],
-            )
-            self.marks[at] = 1
-            self._taken[task] += len(known)
+        tasks, rows = np.nonzero(mask.T)  # task by task, so that a window's latest labels are written last
+        counts = np.bincount(tasks, minlength=len(self._taken))
+        nth = np.arange(len(tasks)) - (np.cumsum(counts) - counts)[tasks]
+        at = (self._taken[tasks] + nth) % len(self._scores)
+        self._scores[at, tasks], self._labels[at, tasks] = scores[rows, tasks], labels[rows, tasks]
+        self.marks[at] = 1
+        self._taken += counts
 
     def held(self, task: int) -> int:
         """How many labels the window of a task holds."""

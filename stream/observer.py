@@ -247,22 +247,20 @@ class WorkerObserver:
         brought = np.bincount(served.sources[filled], minlength=len(SOURCES)).tolist()
         for child, count in zip(metrics.source_places, brought, strict=True):
             _add(child, count)
-        _add(metrics.repeat_places, int(served.repeats.sum()))
-        _add(metrics.new_places, int((served.new & filled).sum()))
+        _add(metrics.repeat_places, int(np.count_nonzero(served.repeats)))
+        _add(metrics.new_places, int(np.count_nonzero(served.new & filled)))
         self.recent_slates.add(map(_made, step.recommendations))
 
     def _count_labels(self, step: Step) -> None:
         if not len(step.labels):
             return
         self.metrics.label_delay.observe(step.label_delay_s)
-        counts = step.label_mask.sum(axis=0)
-        positives = (step.labels * step.label_mask > 0.0).sum(axis=0)
-        late = step.label_late.sum(axis=0)
-        for n in np.flatnonzero(counts).tolist():
+        told = np.stack([step.label_mask, step.label_mask & (step.labels > 0.0), step.label_late])
+        for n, (count, positive, late) in enumerate(told.sum(axis=1).T.tolist()):
             no, yes = self.metrics.labels[n]
-            no.inc(int(counts[n] - positives[n]))
-            yes.inc(int(positives[n]))
-            _add(self.metrics.late_labels[n], int(late[n]))
+            _add(no, count - positive)
+            _add(yes, positive)
+            _add(self.metrics.late_labels[n], late)
 
     def _count_noticed(self, noticed: Noticed) -> None:
         metrics = self.metrics

@@ -41,6 +41,17 @@ def test_what_is_popular_surprises_less() -> None:
     assert events.surprise_bits(np.zeros(0, np.int64)) == 0.0
 
 
+def test_items_beyond_the_table_are_unknown_even_where_its_last_one_is_popular() -> None:
+    events = RecentEvents()
+    events.add(np.full(7, 1_023))  # the last row of the table that it begins with
+    full = RecentEvents()
+    full.load_state_dict({"counts": np.full(1_024, 7.0), "total": np.array([7.0])})
+    for each in (events, full):
+        assert each.surprise_bits(np.array([1_023])) == 0.0
+        assert each.surprise_bits(np.array([1_024, 90_000])) == pytest.approx(2 * np.log2(8))
+        assert len(each.marks) == len(each.tables()["counts"])
+
+
 def test_what_was_popular_long_ago_is_forgotten() -> None:
     events = RecentEvents(100)
     events.add(np.zeros(100, np.int64))
