@@ -29,8 +29,7 @@ from learners.event_batch import (
 )
 from learners.features import NAMES, PAIR_FEATURES, PRIOR
 from learners.filters import FILTERS, Filters
-from learners.history_view import HistoryView
-from learners.knobs import PIECES, Piece, Turn
+from learners.knobs import Piece, Turn
 from learners.known_item import KnownItem, known_item
 from learners.label_rates import RATES, rates_width
 from learners.learner import Lesson, Predictions, Slates
@@ -54,6 +53,7 @@ from learners.task import Task
 from learners.task_axes import COUNTED, Axis, Each, Rest, TaskAxes, carried_over
 from learners.task_map import TaskMap, named
 from learners.top_list import pessimistic_ranks
+from learners.turned import Turned
 from learners.untold_changes import DenseChanges, add_changes
 from learners.weightings.weighting import Explanation
 
@@ -139,11 +139,7 @@ class OnlineLearner:
             context=config.context,
         )
         self._positives, self._negatives = np.zeros((2, len(self.tasks)))
-        self._view = HistoryView()
-        self._serving: set[Piece] = set()
-        """Pieces whose turned version serves."""
-        self._ranker_rate = 1.0
-        self._ranker_shadow: Ranker | None = None
+        self._turned = Turned(self._neural, self._ranker)
         self._dense: DenseChanges | None = None
         self._binary = np.array([task.kind != "regression" for task in self.tasks])
 
@@ -179,16 +175,17 @@ class OnlineLearner:
         own = ranks = pessimistic_ranks(*candidates.with_rest(scores), chosen)
         beside: dict[str, FloatArray] = {}
         shadow_scores = None
-        if self._view.hides:
+        turned = self._turned
+        if turned.histories.view.hides:
             seen = self._ranks_in_view(histories, sequence, chosen)
-            if self._view.tried:
+            if turned.histories.view.tried:
                 beside["histories"] = _pairs(seen, own)
-            if "histories" in self._serving:
+            if turned.histories.serves:
                 ranks = seen
-        if self._ranker_shadow is not None:
-            shadow_scores = self._ranker_shadow.score(features, candidates.rows != ABSENT)
+        if turned.ranker.shadow is not None:
+            shadow_scores = turned.ranker.shadow.score(features, candidates.rows != ABSENT)
             others = pessimistic_ranks(*candidates.with_rest(shadow_scores), chosen)
-            beside["ranker"] = _pairs(own, others) if "ranker" in self._serving else _pairs(others, own)
+            beside["ranker"] = _pairs(own, others) if turned.ranker.serves else _pairs(others, own)
         return Predictions(
             labelled=labelled,
             shown=shown,
@@ -207,14 +204,15 @@ class OnlineLearner:
 
     def _ranks_in_view(self, histories: Histories, sequence: IntArray, chosen: IntArray) -> IntArray:
         """(T,) ranks of chosen items, of S histories of which something is hidden."""
-        ranked = self._ranking.of_everything(self._ranking.query(self._view.of(histories))).take(sequence)
+        query = self._ranking.query(self._turned.histories.view.of(histories))
+        ranked = self._ranking.of_everything(query).take(sequence)
         return pessimistic_ranks(*ranked.candidates.with_rest(ranked.scores), chosen)
 
     def recommend(self, histories: Histories, size: int) -> Slates:
         """See `Learner`."""
         # What is no choice and no label comes into histories unseen.
         self._ensure(histories)
-        query = self._ranking.query(self._served_view.of(histories))
+        query = self._ranking.query(self._turned.histories.served.of(histories))
         parts = np.array_split(np.arange(len(query)), -(-len(query) // _SLATES_AT_A_TIME) or 1)
         return Slates.joined(
             [self._slates(histories.take(some), query.take(some), size, self._explore_rng) for some in parts]
@@ -225,9 +223,8 @@ class OnlineLearner:
         rows = histories.item_rows
         known = replace(histories, item_rows=np.where(rows < self._neural.rows, rows, ABSENT))
         self._counts.ensure(int(histories.users.max(initial=-1)) + 1, self._neural.rows)
-        return self._slates(
-            known, self._ranking.query(self._served_view.of(known)), size, deepcopy(self._explore_rng)
-        )
+        query = self._ranking.query(self._turned.histories.served.of(known))
+        return self._slates(known, query, size, deepcopy(self._explore_rng))
 
     def _slates(self, histories: Histories, query: Query, size: int, rng: np.random.Generator) -> Slates:
         """Slates for users at moments, who are asked for by `query`; `rng` is the source of what is explored."""
@@ -395,10 +392,10 @@ class OnlineLearner:
             gradient_norms=_present_mean(np.array(norms), len(self.tasks)) if norms else None,
             learning_rates={
                 **self._neural.learning_rates,
-                "ranker": self._served_ranker_rate * max(self.config.ranker_learning_rates),
+                "ranker": self._turned.ranker.served_rate * max(self.config.ranker_learning_rates),
             },
             vector_norm=_finite_mean([lesson.vector_norm for lesson in lessons]),
-            compared={**predictions.compared, **_compared_losses(lessons, "heads" in self._serving)},
+            compared={**predictions.compared, **_compared_losses(lessons, self._turned.heads.serves)},
         )
 
     def explain(self) -> list[Explanation]:
@@ -471,118 +468,28 @@ class OnlineLearner:
         features, filled = predictions.features[found], candidates.rows[found] != ABSENT
         columns = hit[found].argmax(axis=1)
         lessons = self._ranker.learn_many(features, filled, scores[found], columns)
-        if self._ranker_shadow is not None and predictions.shadow_scores is not None:
-            self._ranker_shadow.learn_many(features, filled, predictions.shadow_scores[found], columns)
+        shadow = self._turned.ranker.shadow
+        if shadow is not None and predictions.shadow_scores is not None:
+            shadow.learn_many(features, filled, predictions.shadow_scores[found], columns)
         return lessons
 
     # --- knobs
 
     def turn(self, turn: Turn) -> None:
         """See `AdjustableLearner`."""
-        self.turn_back(turn.piece)
-        if turn.piece == "histories":
-            self._view = HistoryView(turn.since_s, tried=True)
-        elif turn.piece == "ranker":
-            self._ranker_rate = turn.rate
-            self._ranker_shadow = self._ranker.shadow()
-            self._quicken_rankers()
-        else:
-            self._neural.shadow = self._neural.multitask.shadow()
-            self._neural.shadow.adjust(turn.task, rate=turn.rate, gain=turn.weight)
-            if turn.reset:
-                self._neural.shadow.reset(turn.task)
+        self._turned[turn.piece].turn(turn)
 
     def swap(self, piece: Piece) -> None:
         """See `AdjustableLearner`."""
-        self._serving ^= {piece}
-        if piece == "ranker" and self._ranker_shadow is not None:
-            served = self._ranker.shadow()
-            self._ranker.become(self._ranker_shadow)
-            self._ranker_shadow = served
-            self._quicken_rankers()
-        elif piece == "heads" and self._neural.shadow is not None:
-            heads = self._neural.multitask.shadow()
-            self._neural.multitask.become(self._neural.shadow)
-            self._neural.shadow = heads
+        self._turned[piece].swap()
 
     def settle(self, piece: Piece, *, keep: bool) -> None:
         """See `AdjustableLearner`."""
-        if keep != (piece in self._serving):
-            self.swap(piece)
-        if piece == "histories":
-            self._view = replace(self._view, tried=False) if keep else HistoryView()
-        elif piece == "ranker":
-            self._ranker_shadow = None
-            self._ranker_rate = self._served_ranker_rate
-        else:
-            self._neural.shadow = None
+        self._turned[piece].settle(keep=keep)
 
     def turn_back(self, piece: Piece) -> None:
         """See `AdjustableLearner`."""
-        self.settle(piece, keep=piece in self._serving)
-        self._serving.discard(piece)
-        if piece == "histories":
-            self._view = HistoryView()
-        elif piece == "ranker":
-            self._ranker_rate = 1.0
-            self._quicken_rankers()
-        else:
-            for task in range(len(self.tasks)):
-                self._neural.multitask.adjust(task)
-
-    @property
-    def _served_view(self) -> HistoryView:
-        """How slates look at histories."""
-        return self._view if "histories" in self._serving else HistoryView()
-
-    @property
-    def _served_ranker_rate(self) -> float:
-        return self._ranker_rate if "ranker" in self._serving else 1.0
-
-    def _quicken_rankers(self) -> None:
-        """One of the two is turned, the other one is as configured."""
-        self._ranker.quicken(self._served_ranker_rate)
-        if self._ranker_shadow is not None:
-            self._ranker_shadow.quicken(1.0 if "ranker" in self._serving else self._ranker_rate)
-
-    def _knobs(self) -> Arrays:
-        """How the pieces are turned, and the shadows that there are."""
-        shadows: Arrays = {}
-        if self._ranker_shadow is not None:
-            shadows |= nest("ranker", self._ranker_shadow.shadow_arrays())
-        if self._neural.shadow is not None:
-            shadows |= nest("heads", self._neural.shadow.state_dict())
-            shadows["adjusted"] = self._neural.shadow.adjusted
-        return {
-            "serving": np.array([piece in self._serving for piece in PIECES]),
-            "view": self._view.array(),
-            "ranker_rate": np.array([self._ranker_rate]),
-            "adjusted": self._neural.multitask.adjusted,
-            **nest("shadow", shadows),
-        }
-
-    def _load_knobs(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """The inverse of `_knobs`; nothing, as older states have it, is nothing turned."""
-        for piece in PIECES:
-            self.turn_back(piece)
-        if not arrays:
-            return
-        # Once whatever was turned served at once.
-        serving = arrays.get("serving", np.ones(len(PIECES), np.bool_)).tolist()
-        self._serving = {piece for piece, serves in zip(PIECES, serving, strict=True) if serves}
-        self._view = HistoryView.of_array(arrays["view"])
-        self._ranker_rate = float(arrays["ranker_rate"][0])
-        self._neural.multitask.adjust_all(arrays["adjusted"])
-        shadows = unnest("shadow", arrays)
-        ranker, heads = unnest("ranker", shadows), unnest("heads", shadows)
-        if ranker:
-            self._ranker_shadow = self._ranker.shadow()
-            self._ranker_shadow.load_shadow(ranker)
-        if heads:
-            self._neural.shadow = self._neural.multitask.shadow()
-            self._neural.shadow.load_state_dict(heads)
-            self._neural.shadow.adjust_all(shadows["adjusted"])
-        self._quicken_rankers()
+        self._turned[piece].turn_back()
 
     # --- sharing what is learned by gradients with other workers
 
@@ -650,8 +557,8 @@ class OnlineLearner:
         shadows: dict[str, Any] = {}
         if self._neural.shadow is not None:
             shadows["heads"] = self._neural.shadow.heads
-        if self._ranker_shadow is not None:
-            shadows["ranker"] = self._ranker_shadow.network
+        if self._turned.ranker.shadow is not None:
+            shadows["ranker"] = self._turned.ranker.shadow.network
         return shadows
 
     def _ensure(self, histories: Histories, *items: IntArray) -> None:
@@ -698,7 +605,7 @@ class OnlineLearner:
             **nest("newcomers", self._newcomers.live_state()),
             **nest("version", pack_strings([VERSION])),
             **named(self.tasks, self.config.multitask.chain),
-            **nest("knobs", self._knobs()),
+            **nest("knobs", self._turned.state_dict()),
             "positives": self._positives.copy(),
             "negatives": self._negatives.copy(),
             "step": np.array([self.step]),
@@ -761,7 +668,7 @@ class OnlineLearner:
         self._counts.load_state_dict(unnest("counts", arrays))
         self._make_room(0, self._newcomers.rows)  # earlier versions saved new items that had none yet
         self._backlog.load_state_dict(unnest("backlog", arrays))
-        self._load_knobs({} if tasks.changed else unnest("knobs", arrays))
+        self._turned.load_state_dict({} if tasks.changed else unnest("knobs", arrays))
         self._positives = arrays["positives"].copy()
         self._negatives = arrays["negatives"].copy()
         self.step = int(arrays["step"][0])
