@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 
 import learners.ranking as ranking_module
@@ -22,8 +23,9 @@ from stream.evaluation.run import run_pipeline
 _EVENTS, _QUICK_EVENTS = 25_000, 6_000
 _BOOTSTRAP_SEED = 0
 
+_FIRST = "as it is"
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
-    "as it is": {},
+    _FIRST: {},
     "one expert, rate .001": {"ranker_learning_rates": (0.001,)},
     "one expert, rate .004": {"ranker_learning_rates": (0.004,)},
     "no memory of choices": {"ranker_memory": 0},
@@ -47,23 +49,31 @@ FEATURES: Mapping[str, tuple[str, ...]] = {
 }
 """Variants by what the ranker cannot see: features that begin so."""
 
-_QUICK = ("as it is", "one expert, rate .001", "without the neural score")
+_QUICK = (_FIRST, "one expert, rate .001", "without the neural score")
 
 
-def measure(quick: bool, logs: Sequence[Path]) -> list[dict[str, Any]]:
+def measure(quick: bool, logs: Sequence[Path], only: Sequence[str] = ()) -> list[dict[str, Any]]:
     """One row for each log and variant, and how far it is from the first one.
 
     Args:
         quick: Three variants on the first 6,000 events; else all on the first 25,000.
         logs: Folders or files with event logs; their views or ratings are played, if they have some.
+        only: Variants beside the first one; all where none is named.
+
+    Raises:
+        UsageError: There is no such variant.
     """
     keep_temporaries()
+    variants = (*SETTINGS, *FEATURES)
+    if unknown := set(only) - set(variants):
+        raise click.UsageError(f"No variant {', '.join(sorted(unknown))}; there are {', '.join(variants)}.")
+    chosen = {_FIRST, *only} if only else set(_QUICK if quick else variants)
     rows = []
     for path in logs:
         log = read_choices(path, _QUICK_EVENTS if quick else _EVENTS)
         base: Ints | None = None
-        for name in (*SETTINGS, *FEATURES):
-            if quick and name not in _QUICK:
+        for name in variants:
+            if name not in chosen:
                 continue
             ranks = play(log, SETTINGS.get(name, {}), FEATURES.get(name, ()))
             base = ranks if base is None else base
