@@ -107,7 +107,10 @@ def fill(processor: Processor, stream: Stream, users: int, items: int) -> None:
         table = unnest(name, learned)
         filled = np.minimum(met, float(table["most"][0])).astype(np.int64)
         learned |= nest(name, _lists(filled, others, table))
-    learned["counts.popularity.known_rows"] = learned["neural.sampler.known"] = np.arange(items)
+    learned["counts.popularity.known_rows"], learned["neural.sampler.known"] = (
+        np.arange(items),
+        np.arange(items),
+    )
     pairs = users * _PAIRS_EACH
     keys = (np.arange(pairs) // _PAIRS_EACH << 32) | (np.arange(pairs) % _PAIRS_EACH)
     learned |= {

@@ -144,8 +144,8 @@ class EmbeddingTable:
             raise ValueError(
                 f"saved with dimension {arrays['weight'].shape[1]}, configured is {self.weight.shape[1]}"
             )
-        self.weight = torch.tensor(arrays["weight"], device=self._device)
-        self._accumulator = torch.tensor(arrays["accumulator"], device=self._device)
+        self.weight = torch.from_numpy(arrays["weight"]).to(self._device)
+        self._accumulator = torch.from_numpy(arrays["accumulator"]).to(self._device)
         self._marks = np.zeros(len(self.weight), np.uint8)
         self._written = np.ones(len(self.weight), np.bool_)
 

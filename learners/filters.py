@@ -121,7 +121,7 @@ class Filters:
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The inverse of `state_dict`."""
         self._owned.load_state_dict(unnest("owned", arrays))
-        self._withdrawn, self._said_s = arrays["withdrawn"].copy(), arrays["said_s"].copy()
+        self._withdrawn, self._said_s = arrays["withdrawn"], arrays["said_s"]
         self._marks = np.zeros(len(self._said_s), np.uint8)
 
 

@@ -183,5 +183,5 @@ class _Counts:
         return {"counts": Table(self._counts, self._marks), "at_s": Table(self._at_s, self._marks)}
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        self._counts, self._at_s = arrays["counts"].copy(), arrays["at_s"].copy()
+        self._counts, self._at_s = arrays["counts"], arrays["at_s"]
         self._marks = np.zeros(len(self._at_s), np.uint8)

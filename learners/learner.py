@@ -245,6 +245,9 @@ class Learner(Protocol):
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The inverse of `state_dict`; tasks that it does not know begin, and others stay as warm as they were.
 
+        The arrays are handed over: tables are not copied, since that would take as much memory again, and longer than
+        to read them.
+
         Raises:
             ValueError: Saved with other settings (dimension, encoder...).
         """

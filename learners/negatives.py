@@ -88,8 +88,8 @@ class NegativeSampler:
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The inverse of `state_dict`."""
-        self._counts = arrays["counts"].copy()
-        self._known = arrays["known"].copy()
+        self._counts = arrays["counts"]
+        self._known = arrays["known"]
         self._marks = np.zeros(len(self._counts), np.uint8)
         self._known_marks = np.zeros(max(len(self._known), 16), np.uint8)
         restore_generator(self._rng, arrays["rng"])

@@ -105,6 +105,6 @@ class Newcomers:
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The inverse of `state_dict`."""
-        self._first_s, self._shown = arrays["first_s"].copy(), arrays["shown"].copy()
+        self._first_s, self._shown = arrays["first_s"], arrays["shown"]
         self._rows, self._now_s = arrays["rows"].copy(), float(arrays["now_s"][0])
         self._marks = np.zeros(len(self._shown), np.uint8)

@@ -183,7 +183,7 @@ class RowIndex:
         for row in self._free:
             self._ids[row] = None
         self._rows = {id_: row for row, id_ in enumerate(self._ids) if id_ is not None}
-        self._touched = grown(arrays["touched"].astype(np.int64), 16)
+        self._touched = grown(arrays["touched"].astype(np.int64, copy=False), 16)
         self._marks = np.zeros(len(self._touched), np.uint8)
         self._clock, self.evictions = (int(value) for value in arrays["scalars"])
         self._evicted = []

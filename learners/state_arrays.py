@@ -49,10 +49,14 @@ def room_for(rows: int) -> int:
 
 
 def grown(array: NDArray[Any], rows: int, fill: float = 0) -> NDArray[Any]:
-    """`array` with at least `rows` rows: doubled, so that growing by one row costs O(1) on average."""
+    """`array` with at least `rows` rows: doubled, so that growing by one row costs O(1) on average.
+
+    Where the new rows are zeros, they take no memory until they are written.
+    """
     have = array.shape[0]
     if rows <= have:
         return array
-    bigger = np.full((room_for(rows), *array.shape[1:]), fill, dtype=array.dtype)
+    shape = (room_for(rows), *array.shape[1:])
+    bigger = np.full(shape, fill, array.dtype) if fill else np.zeros(shape, array.dtype)
     bigger[:have] = array
     return bigger

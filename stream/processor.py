@@ -388,6 +388,8 @@ class Processor:
     def load(self, pieces: Mapping[str, Mapping[str, NDArray[Any]]], totals: Mapping[str, int]) -> None:
         """The inverse of `state_dicts`, with the totals. Of other tasks the state is carried over, see `TaskMap`.
 
+        The arrays are handed over, see `Learner.load_state_dict`.
+
         Raises:
             ValueError: Saved with other settings.
         """

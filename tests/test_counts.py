@@ -275,7 +275,7 @@ def test_restored_counts_go_on_alike(before: Steps, after: Steps) -> None:
     one, other = learned(before), Counts(max_pairs=1_000)
     saved = one.state_dict()
     kept = {name: array.copy() for name, array in saved.items()}
-    other.load_state_dict(saved)
+    other.load_state_dict({name: array.copy() for name, array in saved.items()})
     users, rows, now_s, histories = columns(after)
     for counts in (one, other):
         counts.learn_many(users, rows, now_s + 1e8, histories)

@@ -264,7 +264,7 @@ def test_a_restored_learner_goes_on_bit_for_bit(make: Make) -> None:
     assert "backlog.item_rows" in saved, "something waits"
     assert len(saved["ranker.waiting_weights"])
     kept = {name: array.copy() for name, array in saved.items()}
-    other.load_state_dict(saved)
+    other.load_state_dict({name: array.copy() for name, array in saved.items()})
     assert other.step == one.step == 5
     for batch, moments in shop()[5:9]:
         first, second = one.predict_many(batch), other.predict_many(batch)

@@ -19,6 +19,7 @@ from learners.label_rates import rates_width
 from learners.learner import Slates
 from learners.online_learner import OnlineLearner
 from learners.row_index import ABSENT
+from learners.state_changes import Table
 from stream.checkpoints.store import CheckpointStore
 from stream.processor import Processor
 
@@ -333,6 +334,18 @@ def test_a_restored_worker_recommends_bit_for_bit_what_the_other_would_have(tmp_
         found.append(worker.process(step, NOW_MS).recommendations)
     assert found == expected
     assert isinstance(worker.pipeline.learner, OnlineLearner)
+
+
+def test_tables_that_grow_are_taken_over_without_a_copy() -> None:
+    """A copy of them at each start took longer than to read them, and as much memory again."""
+    model, other = learner(), learner()
+    taught(model, shop()[:6])
+    saved = model.state_dict()
+    other.load_state_dict(saved)
+    tables = {name: part.array for name, part in other.live_state().items() if isinstance(part, Table)}
+    assert len(tables) > 30
+    copied = [name for name, table in tables.items() if not np.shares_memory(table, saved[name])]
+    assert copied == ["ranker.memory_features", "ranker.memory_weights"], "these have a size of their own"
 
 
 def test_the_shops_rows_are_there_to_be_learned() -> None:

@@ -95,8 +95,8 @@ class Companions:
         """The inverse of `state_dict`."""
         self.of_users.load_state_dict(unnest("users", arrays))
         self._closeness = np.zeros((len(self.of_users), len(HALF_LIVES_S)), np.float32)
-        self._choosers = arrays["choosers"].copy()
-        self._chosen = arrays["chosen"].copy()
+        self._choosers = arrays["choosers"]
+        self._chosen = arrays["chosen"]
         self._marks = np.zeros(len(self._chosen), np.uint8)
 
 

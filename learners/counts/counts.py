@@ -180,7 +180,7 @@ class Counts:
         self.companions.load_state_dict(unnest("companions", arrays))
         self.own.load_state_dict(unnest("own", arrays))
         self.expectations.load_state_dict(unnest("expectations", arrays))
-        self._habits = arrays["habits"].copy()
+        self._habits = arrays["habits"]
         self._habits_marks = np.zeros(len(self._habits), np.uint8)
 
 

@@ -105,9 +105,9 @@ class Expectations:
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The inverse of `state_dict`."""
         self.arrays = ExpectationArrays(
-            expected=arrays["expected"].copy(),
-            chosen=arrays["chosen"].copy(),
-            touched_n=arrays["touched_n"].copy(),
+            expected=arrays["expected"],
+            chosen=arrays["chosen"],
+            touched_n=arrays["touched_n"],
             marks=np.zeros(len(arrays["touched_n"]), np.uint8),
         )
         self.ranked = int(arrays["ranked"][0])

@@ -200,12 +200,11 @@ class NeighbourTable:
         if saved != have:
             raise ValueError(f"saved with neighbours and weights {saved}, configured are {have}")
         self.arrays = of._replace(
-            **{name: arrays[name].copy() for name in ("first", "size", "filled", "totals", "touched_s")},
-            rows=arrays["places"].reshape(-1).copy(),
-            weights=arrays["place_weights"].reshape(-1, have[1]).copy(),
+            **{name: arrays[name] for name in ("first", "size", "filled", "totals", "touched_s", "vacant")},
+            rows=arrays["places"].reshape(-1),
+            weights=arrays["place_weights"].reshape(-1, have[1]),
             block_marks=np.zeros(len(arrays["places"]), np.uint8),
             marks=np.zeros(len(arrays["filled"]), np.uint8),
-            vacant=arrays["vacant"].copy(),
         )
 
 

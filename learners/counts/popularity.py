@@ -197,11 +197,11 @@ class Popularity:
         leaders.load_state_dict(unnest("leaders", arrays))
         columns = ("weights", "first_s", "last_s", "first_n", "last_n")
         self.arrays = PopularityArrays(
-            **{name: arrays[name].copy() for name in columns},
+            **{name: arrays[name] for name in columns},
             marks=np.zeros(len(arrays["weights"]), np.uint8),
             leaders=leaders,
         )
-        self._known = grown(arrays["known_rows"].copy(), 16)
+        self._known = grown(arrays["known_rows"], 16)
         self._known_marks = np.zeros(len(self._known), np.uint8)
         self._known_count = len(arrays["known_rows"])
         self.events = int(arrays["events"][0])
