@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monitoring.seasons import Seasons
+from monitoring.seasons import DAY, WEEK, Seasons
 
 _WARM = 24  # groups before a deviation is believed
 _REMEMBERED = 64  # ends of groups, to tell when a change began
@@ -60,7 +60,7 @@ class Group:
 class Signals:
     """Gathers S signals.
 
-    Usual is what was before, forgotten slowly, and what the hour of the week adds to it
+    Usual is what was before, forgotten slowly, and what the hour of the day, or of the week, adds to it
     (`Seasons`). Its first 24 groups only tell what is usual. After a change the latest groups are: it is watched on at
     once, and how far it scatters is taken to be what it was.
 
@@ -76,7 +76,7 @@ class Signals:
         self._ends = np.zeros((S, _REMEMBERED), np.int64)
         self._values = np.zeros((S, _REMEMBERED))
         self._forget = [1.0 - 0.5 ** (1.0 / signal.memory) for signal in signals]
-        self._seasons = Seasons(S)
+        self._seasons = {"day": Seasons(S, DAY), "week": Seasons(S, WEEK)}
         self._begin(S)
 
     def _begin(self, S: int) -> None:
@@ -101,7 +101,7 @@ class Signals:
         n = self._groups[s]
         self._ends[s, n % _REMEMBERED] = event_time_ms
         self._groups[s] = n + 1
-        value -= self._seasons.expect(s, value, event_time_ms)
+        value -= self._usual_at_the_hour(s, value, event_time_ms)
         self._values[s, n % _REMEMBERED] = value
         if self._learned[s] < _WARM:
             self._learn(s, value)
@@ -111,6 +111,11 @@ class Signals:
         self._learn(s, self._mean[s] + deviation * spread)
         self._lately[s] = _KEEP_LATELY * self._lately[s] + (1.0 - _KEEP_LATELY) * deviation
         return Group(s, deviation)
+
+    def _usual_at_the_hour(self, s: int, value: float, event_time_ms: int) -> float:
+        """What to expect of a signal beside its mean: by the longest season of which enough is known."""
+        expected = [seasons.expect(s, value, event_time_ms) for seasons in self._seasons.values()]
+        return next((each for each in reversed(expected) if each == each), 0.0)
 
     def _learn(self, s: int, value: float) -> None:
         """Mean and variance with forgetting (West, CACM 1979)."""
@@ -144,7 +149,8 @@ class Signals:
         """What was usual is no more; what the latest so many groups were is."""
         self._learned[s] = min(self._learned[s], _WARM)
         self._mean[s], self._lately[s] = self.present(s, groups), 0.0
-        self._seasons.forget(s)
+        for seasons in self._seasons.values():
+            seasons.pass_over(s)
 
     def state_dict(self) -> dict[str, NDArray[Any]]:
         """Everything; arrays are (S, ...), and zeros are a signal of which nothing is known."""
@@ -155,7 +161,11 @@ class Signals:
             "values": self._values.copy(),
             "groups": np.array([self._groups, self._learned], np.int64).T.copy(),
             "usual": np.array([self._mean, self._variance, self._lately]).T.copy(),
-            **{f"seasons.{name}": array for name, array in self._seasons.state_dict().items()},
+            **{
+                f"seasons.{name}.{part}": array
+                for name, seasons in self._seasons.items()
+                for part, array in seasons.state_dict().items()
+            },
         }
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -165,9 +175,8 @@ class Signals:
         self._values = arrays["values"].astype(float)
         self._groups, self._learned = arrays["groups"].T.tolist()
         self._mean, self._variance, self._lately = arrays["usual"].T.tolist()
-        seasons = {
-            name.removeprefix("seasons."): array
-            for name, array in arrays.items()
-            if name.startswith("seasons.")
-        }
-        self._seasons.load_state_dict(seasons)
+        for name, seasons in self._seasons.items():
+            start = f"seasons.{name}."
+            seasons.load_state_dict(
+                {part.removeprefix(start): array for part, array in arrays.items() if part.startswith(start)}
+            )

@@ -6,10 +6,13 @@ from collections.abc import Iterable
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from laws import law
 
 from monitoring.false_alarms import EVENTS, run_lengths
 from monitoring.guards import verdict
-from monitoring.seasons import Seasons
+from monitoring.seasons import DAY, WEEK, Seasons
 from monitoring.signals import Signal, Signals
 
 HOUR_MS = 3_600_000
@@ -75,23 +78,67 @@ def test_where_a_signal_leans_is_told_and_forgotten_when_it_begins_anew() -> Non
     assert None not in fed(signals, [2.0]), "it is watched on at once"
 
 
-def test_a_week_that_comes_back_is_expected_and_its_first_run_is_not() -> None:
-    daily = [1.0 if hour % 24 < 12 else 0.0 for hour in range(24 * 21) for _ in range(4)]
-    seasons = Seasons(1)
-    left = np.array(
-        [value - seasons.expect(0, value, n * HOUR_MS // 4) for n, value in enumerate(daily)]
-    ).reshape(21, -1)
-    assert left[0].std() == 0.5
-    assert left[8:].std() < 0.01
-    assert left[8:].mean() == pytest.approx(0.5, abs=0.05)
+def left_by(seasons: Seasons, values: np.ndarray) -> np.ndarray:
+    """What was not expected of values, four an hour from the first hour on; (days, 96)."""
+    expected = [seasons.expect(0, value, n * HOUR_MS // 4) for n, value in enumerate(values.tolist())]
+    return (values - np.nan_to_num(expected)).reshape(-1, 24 * 4)
+
+
+@pytest.mark.parametrize(("hours", "days"), [(DAY, 1), (WEEK, 7)])
+def test_an_hour_that_comes_back_is_expected_once_it_has_come_twice(hours: int, days: int) -> None:
+    at = np.arange(24 * 28).repeat(4)
+    left = left_by(Seasons(1, hours), np.where(at % 24 < 12, 1.0, 0.0))
+    assert left[:days].std(axis=1) == pytest.approx([0.5] * days)
+    assert left[2 * days + 1 :].std() < 0.01
+    assert left[2 * days + 1 :].mean() == pytest.approx(0.5, abs=0.05)
+
+
+@given(st.integers(0, 1_000), st.sampled_from([DAY, WEEK]))
+@law(20)
+def test_of_chance_little_is_expected_and_most_of_what_comes_back(seed: int, hours: int) -> None:
+    rng, at = np.random.default_rng(seed), np.arange(24 * 35)
+    chance = rng.normal(size=len(at)).repeat(4)
+    assert left_by(Seasons(1, hours), chance)[21:].std() < 1.15 * chance.std()
+    daily = 2.0 * np.sin(at / 24.0 * 2.0 * np.pi).repeat(4)
+    assert left_by(Seasons(1, hours), daily + chance)[21:].std() < 0.85 * (daily + chance).std()
+
+
+def test_a_steady_rise_is_no_season() -> None:
+    seasons = Seasons(1, DAY)
+    rise = np.arange(24 * 7).repeat(4) / 24.0
+    assert left_by(seasons, rise) == pytest.approx(rise.reshape(7, -1))
 
 
 def test_an_hour_that_has_not_ended_excuses_nothing() -> None:
-    seasons = Seasons(1)
-    for n in range(168 * 4):
-        seasons.expect(0, 0.0, n * HOUR_MS // 4)
-    at = 168 * HOUR_MS
+    seasons = Seasons(1, DAY)
+    left_by(seasons, np.zeros(2 * DAY * 4))
+    at = 2 * DAY * HOUR_MS
     assert [seasons.expect(0, 1.0, at + n) for n in range(20)] == [0.0] * 20
+
+
+def test_the_day_is_expected_until_the_week_is_known() -> None:
+    """Weekends are quiet from the sixth day on; two weeks tell it, two days do not."""
+    hours = np.arange(24 * 28).repeat(4)
+    signals = Signals([Signal("a", 1)])
+    busy = np.where((hours % 24 < 12) & (hours // 24 % 7 < 5), 1.0, 0.0)
+    noisy = busy + np.random.default_rng(0).normal(scale=0.1, size=len(busy))
+    deviations = np.array(fed(signals, noisy, every_ms=HOUR_MS // 4), np.float64)
+    left = np.abs(deviations).reshape(28, -1).mean(axis=1)
+    assert left[2:5].max() < 0.6
+    assert left[[5, 7, 12]].min() > 1.1, "a weekend is no such day, nor a Monday after one"
+    assert left[15:].max() < 0.9, "of chance it is 0.8"
+
+
+def test_what_is_kept_of_seasons_expects_the_same() -> None:
+    at = np.arange(8 * 24)
+    values = np.random.default_rng(0).normal(size=len(at)) + 3.0 * np.sin(at / 24.0 * 2.0 * np.pi)
+    one, other = Seasons(1, DAY), Seasons(1, DAY)
+    left_by(one, values[: 3 * 24].repeat(4))
+    other.load_state_dict(one.state_dict())
+    for n, value in enumerate(values[3 * 24 :].repeat(4).tolist()):
+        at_ms = 3 * DAY * HOUR_MS + n * HOUR_MS // 4
+        expected = one.expect(0, value, at_ms)
+        assert other.expect(0, value, at_ms) == expected != 0.0
 
 
 # --- many tests at once
