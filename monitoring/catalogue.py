@@ -272,11 +272,13 @@ _RECOMMENDATIONS = (
 _DRIFT = (
     _counter(
         "drift_findings_total",
-        "Drift findings; `direction` is `worse` or `better`, or `changed` for what is neither; `task` is empty where "
-        "it is no task's.",
+        "Drift findings; `direction` is `worse` or `better`, or `changed` for what is neither; `verdict` is `act` "
+        "where it is worse and another signal says so too, else why it is no reason to; `task` is empty where it is "
+        "no task's.",
         "signal",
         "task",
         "direction",
+        "verdict",
     ),
     _gauge(
         "drift_leaning",

@@ -23,11 +23,17 @@ def verdict(signals: Signals, found: int, direction: str) -> Verdict:
         found: Number of the signal that changed.
         direction: `worse`, `better` or `changed`.
     """
-    if direction == "better":
-        return "better"
-    if direction != "worse":
-        return "neutral"
+    possible = verdicts_on(direction)
+    if len(possible) == 1:
+        return possible[0]
     return "act" if second_signals(signals, found) else "alone"
+
+
+def verdicts_on(direction: str) -> tuple[Verdict, ...]:
+    """What may be said of findings of a direction."""
+    if direction == "better":
+        return ("better",)
+    return ("act", "alone") if direction == "worse" else ("neutral",)
 
 
 def second_signals(signals: Signals, found: int) -> Sequence[int]:

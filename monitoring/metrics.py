@@ -38,7 +38,8 @@ class Metrics:
         sources: Names of what brings items.
         places: Names of stretches of a slate.
         evicted: Names of what is given up beyond a bound.
-        signals: What is watched for drift: names, tasks (empty for nobody's) and directions.
+        signals: What is watched for drift: names, tasks (empty for nobody's), and what may be found: directions and
+            verdicts.
         reactions: Names of what is done about drift.
         decisions: Names of what is decided about it.
         outcomes: Names of what comes of it.
@@ -56,7 +57,7 @@ class Metrics:
         sources: Sequence[str] = (),
         places: Sequence[str] = (),
         evicted: Sequence[str] = (),
-        signals: Sequence[tuple[str, str, Sequence[str]]] = (),
+        signals: Sequence[tuple[str, str, Sequence[tuple[str, str]]]] = (),
         reactions: Sequence[str] = (),
         decisions: Sequence[str] = (),
         outcomes: Sequence[str] = (),
@@ -185,9 +186,9 @@ class Metrics:
         ]
         found = counter("drift_findings_total")
         self.drift = {
-            (signal, task, direction): found.labels(signal, task, direction)
-            for signal, task, directions in signals
-            for direction in directions
+            (signal, task, *finding): found.labels(signal, task, *finding)
+            for signal, task, findings in signals
+            for finding in findings
         }
         leaning = gauge("drift_leaning")
         self.leanings = [leaning.labels(signal, task) for signal, task, _ in signals]

@@ -23,7 +23,7 @@ from learners.filters import FILTERS
 from learners.learner import Lesson
 from learners.row_index import ABSENT
 from learners.task import Task
-from monitoring.drift import directions_of
+from monitoring.drift import findings_of
 from monitoring.metrics import Metrics
 from monitoring.recent_slates import MadeSlate, RecentSlates
 from monitoring.slate_answers import PLACES
@@ -57,7 +57,7 @@ def worker_metrics(tasks: Sequence[Task]) -> Metrics:
         sources=SOURCES,
         places=PLACES,
         evicted=EVICTED,
-        signals=[(signal.name, signal.task, directions_of(signal)) for signal in watched(tasks)],
+        signals=[(signal.name, signal.task, findings_of(signal)) for signal in watched(tasks)],
         reactions=tuple(PIECE_OF),
         decisions=DECISIONS,
         outcomes=OUTCOMES,
@@ -266,7 +266,7 @@ class WorkerObserver:
         metrics = self.metrics
         metrics.novelty.inc(noticed.novelty_bits)
         for finding in noticed.findings:
-            metrics.drift[finding.signal, finding.task, finding.direction].inc()
+            metrics.drift[finding.signal, finding.task, finding.direction, finding.verdict].inc()
         for record in noticed.reacted:
             if isinstance(record, DriftDecision):
                 metrics.decisions[record.reaction, record.decision].inc()

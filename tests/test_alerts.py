@@ -91,8 +91,9 @@ CASES = {
         one("freshet_nonfinite_skips_total", "0x20 2x20", 'part="tasks"'),
     ),
     "FreshetDrift": Case(
-        one("freshet_drift_findings_total", "0x20 1x20", 'task="click"', 'direction="worse"'),
-        one("freshet_drift_findings_total", "0x20 1x20", 'task="click"', 'direction="better"'),
+        one("freshet_drift_findings_total", "0x20 1x20", 'direction="worse"', 'verdict="act"'),
+        one("freshet_drift_findings_total", "0x20 1x20", 'direction="worse"', 'verdict="alone"')
+        | one("freshet_drift_findings_total", "0x20 1x20", 'direction="better"', 'verdict="better"'),
     ),
     "FreshetDriftReactionsUndone": Case(
         one("freshet_drift_outcomes_total", "0+1x60", 'reaction="ranker"', 'outcome="undone"'),

@@ -15,7 +15,10 @@ def metrics() -> Metrics:
     return Metrics(
         TASKS,
         REASONS,
-        signals=[("loss", "buy", ("worse", "better")), ("popularity", "", ("changed",))],
+        signals=[
+            ("loss", "buy", [("worse", "act"), ("worse", "alone"), ("better", "better")]),
+            ("popularity", "", [("changed", "neutral")]),
+        ],
         reactions=("ranker",),
         decisions=("acted",),
         outcomes=("undone",),
@@ -44,7 +47,7 @@ def test_what_is_counted_is_shown() -> None:
     shown.dead_letters["bad_id"].inc()
     shown.labels[1][1].inc(2)
     shown.relatedness[0][1].set(-0.5)
-    shown.drift["loss", "buy", "worse"].inc()
+    shown.drift["loss", "buy", "worse", "act"].inc()
     shown.outcomes["ranker", "undone"].inc()
     shown.freshness.observe([0.03])
     found = samples(shown)
@@ -52,14 +55,10 @@ def test_what_is_counted_is_shown() -> None:
     assert found["freshet_dead_letters_total", (("reason", "bad_id"),)] == 1.0
     assert found["freshet_labels_total", (("positive", "yes"), ("task", "buy"))] == 2.0
     assert found["freshet_task_relatedness", (("other", "buy"), ("task", "click"))] == -0.5
-    labels = (("direction", "worse"), ("signal", "loss"), ("task", "buy"))
-    assert found["freshet_drift_findings_total", labels] == 1.0
-    assert (
-        found[
-            "freshet_drift_findings_total", (("direction", "changed"), ("signal", "popularity"), ("task", ""))
-        ]
-        == 0.0
-    )
+    loss = (("direction", "worse"), ("signal", "loss"), ("task", "buy"), ("verdict", "act"))
+    assert found["freshet_drift_findings_total", loss] == 1.0
+    other = (("direction", "changed"), ("signal", "popularity"), ("task", ""), ("verdict", "neutral"))
+    assert found["freshet_drift_findings_total", other] == 0.0
     assert found["freshet_drift_outcomes_total", (("outcome", "undone"), ("reaction", "ranker"))] == 1.0
     assert found["freshet_freshness_seconds_bucket", (("le", "0.02"),)] == 0.0
     assert found["freshet_freshness_seconds_bucket", (("le", "0.05"),)] == 1.0

@@ -272,10 +272,10 @@ def test_drift_is_published_counted_and_summed_up() -> None:
         ("loss", "click"),
         ("calibration", "click"),
     }
-    of_loss = [finding for finding in worse if finding.signal == "loss"]
-    assert shown(watching, "drift_findings_total", signal="loss", task="click", direction="worse") == len(
-        of_loss
-    )
+    for verdict in ("act", "alone"):
+        of_loss = [each for each in worse if (each.signal, each.verdict) == ("loss", verdict)]
+        labels = {"signal": "loss", "task": "click", "direction": "worse", "verdict": verdict}
+        assert shown(watching, "drift_findings_total", **labels) == len(of_loss)
     summary = watching.summary()
     assert summary["drift_events"] == len(found)
     assert summary["drift"][0]["task"] == "click"

@@ -22,7 +22,7 @@ def drift() -> Dashboard:
     findings = (
         number(
             "Findings, worse",
-            "In the last day: something is foreseen or answered worse than it was.",
+            "In the last day: something is foreseen or answered worse than it was, by one signal or more.",
             f"sum(increase({of('freshet_drift_findings_total', _ANY_TASK, _WORSE)}[1d]))",
             decimals=0,
             width=6,
@@ -53,10 +53,11 @@ def drift() -> Dashboard:
         ),
         lines(
             "Findings",
-            "By signal and direction; they are annotations in all dashboards, too.",
+            "By signal, direction and verdict: act where another signal is worse too. All dashboards annotate them.",
             (
-                f"sum by (signal, task, direction) (increase({of('freshet_drift_findings_total', _ANY_TASK)}[1m]))",
-                "{{signal}} {{task}}, {{direction}}",
+                "sum by (signal, task, direction, verdict) "
+                f"(increase({of('freshet_drift_findings_total', _ANY_TASK)}[1m]))",
+                "{{signal}} {{task}}, {{direction}}: {{verdict}}",
             ),
             width=12,
             limits=(0, None),
