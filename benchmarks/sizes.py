@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks.checkpoint import copied, work, write
 from benchmarks.filled import HISTORY, START_MS, Stream, fill
-from stream.allocator import keep_temporaries
+from stream.allocator import keep_temporaries, leave_alone
 from stream.assembly import build_processor
 from stream.checkpoints.store import CheckpointStore
 from stream.engine import PORTION_BYTES
@@ -72,6 +72,7 @@ def _measure(size: Size) -> dict[str, Any]:
     stream = Stream(size.users, size.items, evenly=False)
     work(processor, stream, _WARM_UP)
     fill(processor, stream, size.users, size.items)
+    leave_alone()
     _slates(processor, _AT_ONCE, _AT_ONCE)  # what grows with the first one
     work(processor, stream, 2 * _BATCH)
     single, together = _slates(processor, 1, size.slates), _slates(processor, _AT_ONCE, size.slates)

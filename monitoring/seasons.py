@@ -1,4 +1,4 @@
-"""What the hour of the week lets expect: what comes back every day or week is no drift."""
+"""What the hour of the day or of the week lets expect: what comes back is no drift."""
 
 from __future__ import annotations
 

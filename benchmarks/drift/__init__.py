@@ -1,8 +1,11 @@
 """Drift that acts: how soon it is found, how often it is found where there is none, and what reactions are worth.
 
 Each seed has one past of 100,000 events, or the first half of a log, and from there on one future for each drift,
-with reactions and without. In the simulated shop quality is what its slates are worth by the true click model, as
-part of what the best slates would be; on a log it is HR@10 beside the future of the same log without drift.
+with reactions and without. All that takes hours of the shop's time. Once more it is left alone, for twelve days, of
+which the first four are its past: what hours and weekdays let expect is no drift.
+
+In the simulated shop quality is what its slates are worth by the true click model, as part of what the best slates
+would be; on a log it is HR@10 beside the future of the same log without drift.
 `hr10_gain` compares HR@10 with reactions and without on the very same events, those of the future without.
 """
 
@@ -19,7 +22,9 @@ from benchmarks.drift.injections import KINDS, OF_LOGS, Drift
 from benchmarks.drift.recovery import joined, recovered_after
 from stream.allocator import keep_temporaries
 
+_STEADY = Drift("none")
 _SEEDS = 5
+_TICK_OF_DAYS_MS, _EVENTS_OF_DAYS = 100_000, 240_000
 _SOON = 3_000
 
 
@@ -41,6 +46,11 @@ def measure(
         drifts[1:] = [drift for kind in KINDS[1:] for drift in (Drift(kind), Drift(kind, gradual=True))]
     drifts = [drift for drift in drifts if not only or drift.kind in only]
     rows = []
+    if _STEADY in drifts and not quick:
+        days = [
+            of_shop(seed, quick, tick_ms=_TICK_OF_DAYS_MS, steady=_EVENTS_OF_DAYS) for seed in range(seeds)
+        ]
+        rows.append(_row("shop, twelve days", _STEADY, days))
     for log in (None, *logs):
         pasts = [of_shop(seed, quick) if log is None else of_log(log, seed) for seed in range(seeds)]
         name = "shop" if log is None else log.name

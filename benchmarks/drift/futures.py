@@ -112,7 +112,9 @@ class Past:
     _known: dict[tuple[Drift, bool], Future] = field(default_factory=dict)
 
     def future(self, drift: Drift, *, reacts: bool) -> Future:
-        """What comes of it."""
+        """What comes of it; with reactions the same as without them, where there is no reason for any."""
+        if reacts and not self.future(drift, reacts=False).acting:
+            return self.future(drift, reacts=False)
         if (drift, reacts) not in self._known:
             self._known[drift, reacts] = self._play(drift, reacts)
         return self._known[drift, reacts]
@@ -155,12 +157,19 @@ def _settings(reacts: bool) -> Settings:
 # --- the shop
 
 
-def of_shop(seed: int, quick: bool) -> Past:
-    """A shop whose slates are seen; reactions are off until the future begins."""
+def of_shop(seed: int, quick: bool, *, tick_ms: int = _TICK_MS, steady: int = _STEADY) -> Past:
+    """A shop whose slates are seen; reactions are off until the future begins.
+
+    Args:
+        seed: Of everything.
+        quick: Less of both.
+        tick_ms: In which at most 32 events come: days are over sooner where it is long.
+        steady: Events of a future without drift.
+    """
     simulation = Simulation(SimulatorConfig(seed=seed), _START_MS)
     worker = Worker.new(_settings(False))
     past = _QUICK_PAST if quick else _PAST
-    slates, _, told = _play_shop(simulation, worker, past, _START_MS, None)
+    slates, _, told = _play_shop(simulation, worker, past, _START_MS, tick_ms, None)
     now_ms = told[-1][1]
     saved = pickle.dumps(simulation), worker.saved()
 
@@ -168,8 +177,8 @@ def of_shop(seed: int, quick: bool) -> Past:
         simulation = pickle.loads(saved[0])
         worker = Worker.resumed(saved[1], _settings(reacts))
         began = worker.statistics.events_seen
-        events = _QUICK_FUTURE if quick else _STEADY if drift.kind == "none" else _FUTURE
-        slates, hits, told = _play_shop(simulation, worker, events, now_ms, ShopDrift(drift, seed))
+        events = _QUICK_FUTURE if quick else steady if drift.kind == "none" else _FUTURE
+        slates, hits, told = _play_shop(simulation, worker, events, now_ms, tick_ms, ShopDrift(drift, seed))
         done = sum(len(batch) for batch, _ in told)
         return Future(done, slates, hits, worker.records, began, [] if reacts else told)
 
@@ -184,13 +193,13 @@ def of_shop(seed: int, quick: bool) -> Past:
 
 
 def _play_shop(
-    simulation: Simulation, worker: Worker, events: int, now_ms: int, drift: ShopDrift | None
+    simulation: Simulation, worker: Worker, events: int, now_ms: int, tick_ms: int, drift: ShopDrift | None
 ) -> tuple[Curve, Curve, list[tuple[list[Event], int]]]:
     slates, hits, told = _Notes(), _Notes(), list[tuple[list[Event], int]]()
     simulation.on_page = lambda worth, best: slates.add(done, worth, best)
     done = 0
     while done < events:
-        now_ms += _TICK_MS
+        now_ms += tick_ms
         if drift is not None:
             drift.advance(simulation.world, done)
         batch = simulation.advance(now_ms, _PER_TICK)
