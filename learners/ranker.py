@@ -360,7 +360,7 @@ class Ranker:
         return whole(self.live_state())
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """The inverse of `state_dict`.
+        """The inverse of `state_dict`; of more choices than are to be remembered the latest.
 
         Raises:
             ValueError: Saved with another number of features, candidates or experts.
@@ -370,10 +370,17 @@ class Ranker:
         if saved != own:
             raise ValueError(f"choices wait with candidates and features {saved}, configured are {own}")
         self._load_waiting(arrays)
-        kept = len(arrays["memory_weights"])
-        if kept > len(self._memory_weights):
-            raise ValueError(f"{kept} choices are memorised, configured are {len(self._memory_weights)}")
-        self._memory_features[:kept] = arrays["memory_features"]
-        self._memory_weights[:kept] = arrays["memory_weights"]
-        self._memory_marks[:] = 0
-        self._memorised = int(arrays["memorised"][0])
+        size, memory, memorised = (
+            len(arrays["memory_weights"]),
+            len(self._memory_weights),
+            arrays["memorised"][0],
+        )
+        latest = np.arange(memorised - min(memorised, size, memory), memorised)
+        stays = size == memory or memorised <= min(
+            size, memory
+        )  # a ring of another size begins with its oldest
+        self._memorised = int(memorised) if stays else len(latest)
+        places = latest % memory if stays and memory else np.arange(len(latest))
+        self._memory_features[places] = arrays["memory_features"][latest % max(size, 1)]
+        self._memory_weights[places] = arrays["memory_weights"][latest % max(size, 1)]
+        self._memory_marks[:] = 0 if stays else CHANGED

@@ -245,7 +245,7 @@ _RECOMMENDATIONS = (
     ),
     _gauge(
         "slate_coverage_ratio",
-        "Share of the known items that stand in the latest 2,000 slates of this worker.",
+        "Share of the known items that stand in the latest 40,000 places of slates of this worker.",
     ),
     _gauge(
         "slate_gini",

@@ -286,7 +286,7 @@ def test_restored_counts_go_on_alike(before: Steps, after: Steps) -> None:
 
 def test_other_bounds_are_refused() -> None:
     saved = Counts(max_pairs=10, neighbours=8).state_dict()
-    with pytest.raises(ValueError, match="saved with neighbours"):
+    with pytest.raises(ValueError, match=r"saved with learner.neighbours = 8"):
         Counts(max_pairs=10, neighbours=4).load_state_dict(saved)
 
 

@@ -236,6 +236,31 @@ def test_a_state_of_another_shape_is_refused() -> None:
         ranker().load_state_dict(ranker(learning_rates=(0.02, 0.002)).state_dict())
 
 
+SIZES = st.sampled_from([0, 16, 40, 64, 100])
+
+
+@given(SIZES, SIZES, st.integers(0, 250))
+@law(30)
+def test_of_a_memory_of_another_size_the_latest_choices_are_kept(before: int, now: int, count: int) -> None:
+    """The choices are numbers here, and the n-th stands at n modulo the size."""
+    other, state = ranker(memory=now), ranker(memory=before).state_dict()
+    numbers = np.arange(count - min(count, before), count)
+    places = np.argsort(numbers % max(before, 1))
+    for name in ("memory_features", "memory_weights"):
+        shape = (len(numbers), *state[name].shape[1:])
+        state[name] = np.broadcast_to(numbers[places].reshape(-1, *[1] * (len(shape) - 1)), shape).astype(
+            state[name].dtype
+        )
+    other.load_state_dict({**state, "memorised": np.array([count])})
+    latest = numbers[max(len(numbers) - now, 0) :].tolist()
+    kept = other.state_dict()
+    assert sorted(kept["memory_weights"][:, 0].tolist()) == latest
+    assert sorted(kept["memory_features"][:, 0, 0].tolist()) == latest
+    if now:
+        oldest = int(kept["memorised"][0]) % now
+        assert len(latest) < now or kept["memory_weights"][oldest, 0] == latest[0], "the next one to go"
+
+
 # --- experts
 
 RATES = (0.02, 0.0001)

@@ -198,7 +198,10 @@ class NeighbourTable:
         have = int(of.most[0]), of.weights.shape[1]
         saved = int(arrays["most"][0]), arrays["place_weights"].shape[2]
         if saved != have:
-            raise ValueError(f"saved with neighbours and weights {saved}, configured are {have}")
+            raise ValueError(
+                f"saved with learner.neighbours = {saved[0]} (and {saved[1]} weights each), configured is {have[0]} "
+                f"(and {have[1]})"
+            )
         self.arrays = of._replace(
             **{name: arrays[name] for name in ("first", "size", "filled", "totals", "touched_s", "vacant")},
             rows=arrays["places"].reshape(-1),
