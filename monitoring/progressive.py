@@ -106,10 +106,9 @@ class Smoothed:
     def update(self, values: NDArray[np.floating], weights: NDArray[Any] | float = 1.0) -> None:
         """Take (K,) values, NaN where there is none; each counts by its weight."""
         there = np.isfinite(values)
-        weight = np.where(there, weights, 0.0)
-        keep = np.where(there, self._keep, 1.0)
-        self._sum = keep * self._sum + weight * np.where(there, values, 0.0)
-        self._weight = keep * self._weight + weight
+        for average, more in ((self._sum, np.multiply(values, weights)), (self._weight, weights)):
+            np.multiply(average, self._keep, out=average, where=there)
+            np.add(average, more, out=average, where=there)
 
     @property
     def values(self) -> NDArray[np.float64]:

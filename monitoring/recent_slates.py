@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class MadeSlate:
+class MadeSlate(NamedTuple):
     """A slate that was made: for whom, when (UTC milliseconds), and of which items by which sources, best first."""
 
     user_id: str

@@ -43,21 +43,30 @@ class SlateAnswers:
         self.marks = np.zeros(slates, np.uint8)
         self.seen = 0
 
-    def remember(self, ids: Sequence[int], sources: NDArray[np.integer], lengths: Sequence[int]) -> None:
-        """Take slates: their ids, (S, N) numbers of the sources of their places, and how many places are filled."""
-        places = self._brought.shape[1]
-        rows = np.maximum(sources[:, :places], 0).astype(np.uint8)
-        for slate, row, length in zip(ids, rows, lengths, strict=True):
-            if slate in self._slot_of:
-                continue
-            slot = self._taken % len(self._ids)
-            if self._taken >= len(self._ids):
-                del self._slot_of[int(self._ids[slot])]
-            self._ids[slot], self._slot_of[slate] = slate, slot
-            self._brought[slot, : len(row)] = row
-            self._became[slot, :length], self._became[slot, length:] = 0, _NO_PLACE
-            self.marks[slot] = 1
-            self._taken += 1
+    def remember(self, ids: Sequence[int], sources: NDArray[np.integer], filled: NDArray[np.bool_]) -> None:
+        """Take slates: their ids, and (S, N) numbers of the sources of their places, and which places are filled."""
+        new = [n for n, slate in enumerate(ids) if slate not in self._slot_of]
+        if len(new) < len(ids):
+            ids, sources, filled = [ids[n] for n in new], sources[new], filled[new]
+        size, places = self._brought.shape
+        brought = np.maximum(sources[:, :places], 0)
+        became = np.where(filled[:, :places], 0, _NO_PLACE)
+        done = 0
+        while done < len(ids):  # twice where they go over the ring's end
+            begin = self._taken % size
+            some = slice(done, done + size - begin)
+            slots = slice(begin, begin + len(ids[some]))
+            if self._taken >= size:
+                for slate in self._ids[slots].tolist():
+                    self._slot_of.pop(slate, None)
+            self._slot_of.update(zip(ids[some], range(slots.start, slots.stop), strict=True))
+            self._ids[slots] = ids[some]
+            self._brought[slots, : brought.shape[1]] = brought[some]
+            self._became[slots] = _NO_PLACE
+            self._became[slots, : became.shape[1]] = became[some]
+            self.marks[slots] = 1
+            self._taken += len(ids[some])
+            done = some.stop
 
     def count(self, reactions: Iterable[tuple[int, int, int]]) -> NDArray[np.int64]:
         """Count what comes back: slate, zero-based place, and what became of it, `SHOWN` to `SATISFIED`.

@@ -82,9 +82,9 @@ class WorkerObserver:
         self._stepped_at = 0.0
         self._lesson: Lesson | None = None
         self._gates: FloatArray | None = None
+        self._processor = processor
         self._expired = processor.states.expired
         self._evicted = processor.evictions
-        self._look_at(processor)
 
     # --- told by the engine
 
@@ -92,9 +92,8 @@ class WorkerObserver:
         """Count a step."""
         began = time.perf_counter()
         self._stepped_at = time.time()
-        self._look_at(processor)
+        self._processor = processor
         self._count(processed)
-        self._count_given_up(processor)
         self.metrics.observing.inc(processed.watch_s + time.perf_counter() - began)
 
     def published(self, arrived_ms: Sequence[float], published_ms: float) -> None:
@@ -152,14 +151,16 @@ class WorkerObserver:
 
     def render(self) -> bytes:
         """The exposition of this moment."""
-        metrics, statistics = self.metrics, self._statistics
-        self._show_state()
+        metrics, processor = self.metrics, self._processor
+        statistics = processor.statistics
         with statistics.lock:
+            self._show_state(processor)
+            self._count_given_up(processor)
             metrics.last_event.set(statistics.event_time_ms / 1000.0)
             show_ranking(metrics, statistics)
-            show_slates(metrics, statistics, self._items)
+            show_slates(metrics, statistics, len(processor.pipeline.items))
             show_tasks(metrics, statistics, self._tasks)
-            show_drift(metrics, statistics, self._trials)
+            show_drift(metrics, statistics, processor.trials.shown)
             if self._lesson is not None:
                 lesson = replace(self._lesson, gates=self._gates)
                 show_lesson(metrics, lesson, (statistics.labels > 0).tolist())
@@ -167,7 +168,7 @@ class WorkerObserver:
 
     def summary(self) -> dict[str, Any]:
         """What `status` and the demo show; NaN becomes None."""
-        statistics = self._statistics
+        statistics = self._processor.statistics
         with statistics.lock:
             return {
                 "events_per_s": round(self._events / max(time.monotonic() - self._started, 1e-9), 1),
@@ -188,14 +189,6 @@ class WorkerObserver:
         return {f"p{q}": _number(np.percentile(freshness, q)) if len(freshness) else None for q in (50, 99)}
 
     # --- pieces of a step
-
-    def _look_at(self, processor: Processor) -> None:
-        """What gauges show: references and sizes, since only the step's thread may look into the state."""
-        self._statistics = processor.statistics
-        self._trials = processor.trials.shown
-        self._applied = dict(processor.states.applied)
-        self._users, self._items = len(processor.states), len(processor.pipeline.items)
-        self._pending, self._model_step = processor.states.pending, processor.pipeline.learner.step
 
     def _count(self, processed: Processed) -> None:
         metrics = self.metrics
@@ -218,14 +211,6 @@ class WorkerObserver:
         self._count_slates(step)
         self._count_labels(step)
         self._count_noticed(processed.noticed)
-
-    def _count_given_up(self, processor: Processor) -> None:
-        """What was given up since the step before; what a checkpoint counted belongs to an earlier process."""
-        expired, evicted = processor.states.expired, processor.evictions
-        _add(self.metrics.expired, max(expired - self._expired, 0))
-        for name, count in evicted.items():
-            _add(self.metrics.evictions[name], max(count - self._evicted[name], 0))
-        self._expired, self._evicted = expired, evicted
 
     def _count_lesson(self, step: Step) -> None:
         lesson = self._lesson = step.lesson
@@ -275,15 +260,25 @@ class WorkerObserver:
         for became, source, stretch in zip(*np.nonzero(noticed.answers), strict=True):
             metrics.reactions[became][source][stretch].inc(int(noticed.answers[became, source, stretch]))
 
-    def _show_state(self) -> None:
+    # --- pieces of an exposition: numbers that another thread may read while a step changes them
+
+    def _show_state(self, processor: Processor) -> None:
         metrics = self.metrics
         metrics.last_step.set(self._stepped_at)
-        for partition, offset in self._applied.items():
+        for partition, offset in dict(processor.states.applied).items():
             metrics.applied.set(partition, offset)
-        metrics.users.set(self._users)
-        metrics.items.set(self._items)
-        metrics.pending.set(self._pending)
-        metrics.model_step.set(self._model_step)
+        metrics.users.set(len(processor.states))
+        metrics.items.set(len(processor.pipeline.items))
+        metrics.pending.set(processor.states.pending)
+        metrics.model_step.set(processor.pipeline.learner.step)
+
+    def _count_given_up(self, processor: Processor) -> None:
+        """What was given up since somebody asked; what a checkpoint counted belongs to an earlier process."""
+        expired, evicted = processor.states.expired, processor.evictions
+        _add(self.metrics.expired, max(expired - self._expired, 0))
+        for name, count in evicted.items():
+            _add(self.metrics.evictions[name], max(count - self._evicted[name], 0))
+        self._expired, self._evicted = expired, evicted
 
 
 def _made(slate: Recommendation) -> MadeSlate:

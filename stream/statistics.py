@@ -180,7 +180,7 @@ class Statistics:
         filled = served.item_rows != ABSENT
         rows = served.item_rows[filled]
         self.places.add(rows)
-        self.answers.remember(served.ids.tolist(), served.sources, filled.sum(axis=1).tolist())
+        self.answers.remember(served.ids.tolist(), served.sources, filled)
         return self.events.surprise_bits(rows)
 
     def _count_forecasts(self, forecasts: Forecasts) -> LabelSums:

@@ -348,8 +348,8 @@ class Trials:
 
     @property
     def shown(self) -> dict[str, float]:
-        """Reactions under way, with the mean differences to their pieces as they were so far."""
-        return {trial.reaction: trial.difference or 0.0 for trial in self.running.values()}
+        """Reactions under way, with the mean differences to their pieces as they were so far; any thread may ask."""
+        return {trial.reaction: trial.difference or 0.0 for trial in list(self.running.values())}
 
     def abandon(self) -> None:
         """The learner's pieces are not those that were turned."""

@@ -138,8 +138,8 @@ class UserStates:
 
     @property
     def pending(self) -> int:
-        """Impressions that wait for labels, over all partitions."""
-        return sum(len(pending) for pending in self._pending.values())
+        """Impressions that wait for labels, over all partitions; any thread may ask."""
+        return sum(len(pending) for pending in list(self._pending.values()))
 
     @property
     def watermark_ms(self) -> int:
@@ -148,8 +148,8 @@ class UserStates:
 
     @property
     def expired(self) -> int:
-        """Impressions that left without their labels because there were too many, over all partitions."""
-        return sum(pending.expired_early for pending in self._pending.values())
+        """Impressions that left without labels since there were too many, over all partitions; any thread may ask."""
+        return sum(pending.expired_early for pending in list(self._pending.values()))
 
     def user(self, user_id: str) -> UserState | None:
         """One user's state, None where nothing is known of it."""
