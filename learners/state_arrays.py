@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+_ALIGNMENT = 64
+
 Arrays: TypeAlias = dict[str, NDArray[Any]]
 """Names to arrays; a nested piece stands under its owner's prefix, `owner.name`."""
 
 
+Name = TypeVar("Name")
 Part = TypeVar("Part")
 
 
@@ -24,6 +28,21 @@ def unnest(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> Arrays:
     """What stands under `prefix`, without it."""
     start = f"{prefix}."
     return {name[len(start) :]: array for name, array in arrays.items() if name.startswith(start)}
+
+
+def set_aside(arrays: Mapping[Name, NDArray[Any]]) -> dict[Name, NDArray[Any]]:
+    """Copies in a block of memory that is theirs alone, and that the system gets back when the last of them is gone.
+
+    Between blocks that come and go with each step, copies that stay would leave holes that nothing fits into.
+    """
+    ends = np.cumsum([array.nbytes + -array.nbytes % _ALIGNMENT for array in arrays.values()], dtype=np.int64)
+    block = np.frombuffer(mmap.mmap(-1, max(int(ends[-1:].sum()), 1)), np.uint8)
+    copies = dict[Name, NDArray[Any]]()
+    for (name, array), end in zip(arrays.items(), ends.tolist(), strict=True):
+        begin = end - (array.nbytes + -array.nbytes % _ALIGNMENT)
+        copies[name] = block[begin : begin + array.nbytes].view(array.dtype).reshape(array.shape)
+        copies[name][...] = array
+    return copies
 
 
 def pack_strings(strings: Sequence[str]) -> Arrays:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learners.event_batch import IntArray
-from learners.state_arrays import Arrays, pack_strings
+from learners.state_arrays import Arrays, pack_strings, set_aside
 
 CHANGED = 1
 """The mark of a row that was written since it was last taken."""
@@ -87,15 +87,16 @@ class Taken:
                 if not isinstance(part, np.ndarray):
                     size = groups.get(id(part.marks), (part.marks, 0.0))[1]
                     groups[id(part.marks)] = part.marks, size + part.row_bytes
-        self._chosen, last = {}, True
+        chosen, last = dict[int, IntArray](), True
         for key, (marks, row_bytes) in groups.items():
             rows = self._left(marks)
             fit = int(min(max(most_bytes, 0.0) / row_bytes, len(rows)))
             last &= fit == len(rows)
             most_bytes -= fit * row_bytes
-            self._chosen[key] = rows = rows[:fit]
-            marks[rows] = _TAKEN
-            self._taken.append((marks, rows))
+            chosen[key] = rows[:fit]
+            marks[rows[:fit]] = _TAKEN
+        self._chosen = set_aside(chosen)
+        self._taken += [(groups[key][0], rows) for key, rows in self._chosen.items()]
         return last
 
     def rows(self, marks: Marks) -> IntArray:

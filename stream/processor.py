@@ -18,7 +18,7 @@ from connectors.event import Event
 from connectors.recommendation import Recommendation
 from learners.learner import EVICTED as EVICTED_BY_LEARNERS
 from learners.learner import SharingLearner
-from learners.state_arrays import Arrays, nest, unnest
+from learners.state_arrays import Arrays, nest, set_aside, unnest
 from learners.state_changes import LiveState, Taken, changed, load_marks, mark_all
 from learners.state_changes import whole as whole_state
 from learners.task_axes import carried_over
@@ -379,7 +379,7 @@ class Processor:
         snapshot = self._unfinished
         last = snapshot.taken.choose(states.values(), most_bytes)
         for name, state in states.items():
-            snapshot.pieces[name].append(changed(state, snapshot.taken, last=last))
+            snapshot.pieces[name].append(set_aside(changed(state, snapshot.taken, last=last)))
         if not last:
             return None
         self._unfinished = None
