@@ -22,6 +22,8 @@ CHANGED = 1
 """The mark of a row that was written since it was last taken."""
 
 _TAKEN = 2  # copied and not written since, but nobody has said that the copy is safe
+_AT_ONCE = 1 << 16  # marks that are looked at together
+_IN_EACH_OF_EIGHT = 0x0101010101010101
 
 Marks: TypeAlias = NDArray[np.uint8]
 """One for each row of a table, zero where the row is as it was saved; it grows with the table."""
@@ -66,7 +68,7 @@ class Taken:
     """
 
     def __init__(self) -> None:
-        self._seen: dict[int, Marks] = {}
+        self._seen: dict[int, tuple[Marks, int]] = {}
         self._chosen: dict[int, IntArray] = {}
         self._taken: list[tuple[Marks, IntArray]] = []
         self._given_up: dict[int, tuple[list[IntArray], int]] = {}
@@ -89,8 +91,9 @@ class Taken:
                     groups[id(part.marks)] = part.marks, size + part.row_bytes
         chosen, last = dict[int, IntArray](), True
         for key, (marks, row_bytes) in groups.items():
-            rows = self._left(marks)
-            fit = int(min(max(most_bytes, 0.0) / row_bytes, len(rows)))
+            most = max(most_bytes, 0.0) / row_bytes
+            rows = self._left(marks, most)
+            fit = int(min(most, len(rows)))
             last &= fit == len(rows)
             most_bytes -= fit * row_bytes
             chosen[key] = rows[:fit]
@@ -120,15 +123,27 @@ class Taken:
             del keys[:count]
         self._taken, self._given_up = [], {}
 
-    def _left(self, marks: Marks) -> IntArray:
-        """Rows that were written since they were copied; at first, whatever nobody has said to be safe."""
-        rows = marked_rows(marks)
-        if id(marks) in self._seen:
-            written: IntArray = rows[marks[rows] == CHANGED]
-            return written
-        self._seen[id(marks)] = marks  # kept, so that no other array gets its id
-        marks[rows] = CHANGED
-        return rows
+    def _left(self, marks: Marks, most: float) -> IntArray:
+        """Rows that were written since they were copied; at first, whatever nobody has said to be safe.
+
+        Where there are more than `most`, the first of them, and at least one too many.
+        """
+        _, looked_at = self._seen.get(id(marks), (marks, 0))
+        found, count = [np.zeros(0, np.int64)], 0
+        for start in range(0, len(marks), _AT_ONCE):
+            some = marks[start : start + _AT_ONCE]
+            if start < looked_at:
+                rows = marked_rows(some, CHANGED)
+            else:
+                rows = marked_rows(some, CHANGED | _TAKEN)
+                some[rows] = CHANGED
+                looked_at = start + _AT_ONCE
+            found.append(start + rows)
+            count += len(rows)
+            if count > most:
+                break
+        self._seen[id(marks)] = marks, looked_at  # kept, so that no other array gets its id
+        return np.concatenate(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,13 +260,13 @@ class Keyed:
         """See `Tracked`: a key's columns are always taken over."""
 
 
-def marked_rows(marks: Marks) -> IntArray:
-    """The rows whose mark is set; eight are looked at at a time, since few are set."""
+def marked_rows(marks: Marks, wanted: int) -> IntArray:
+    """The rows whose mark has one of the bits that are wanted; eight are looked at at a time, since few are marked."""
     words = len(marks) // 8
-    found = np.flatnonzero(marks[: 8 * words].view(np.uint64))
+    found = np.flatnonzero(marks[: 8 * words].view(np.uint64) & np.uint64(wanted * _IN_EACH_OF_EIGHT))
     rows = (found[:, None] * 8 + np.arange(8)).ravel()
     rows = np.concatenate([rows, np.arange(8 * words, len(marks))])
-    marked: IntArray = rows[marks[rows] != 0]
+    marked: IntArray = rows[(marks[rows] & wanted) != 0]
     return marked
 
 

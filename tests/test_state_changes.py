@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from test_statistics import SAME, made_up_steps
 from test_statistics import TASKS as TWO_TASKS
 
+from learners import state_changes
 from learners.candidates import SOURCES
 from learners.context_fields import ContextFields
 from learners.counts.counts import Counts
@@ -51,6 +52,14 @@ from stream.statistics import DriftRules, Statistics
 from stream.user_states import UserStates
 
 Arrays = dict[str, NDArray[Any]]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_marks_at_once() -> Iterator[None]:
+    """Tables are small here, and yet are to be looked at bit by bit."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(state_changes, "_AT_ONCE", 16)
+        yield
 
 
 def in_memory(arrays: Arrays) -> Link:
@@ -416,8 +425,11 @@ def test_rows_are_marked_wherever_they_stand() -> None:
         for row in range(length):
             marks = np.zeros(length, np.uint8)
             marks[row] = CHANGED
-            assert marked_rows(marks).tolist() == [row]
-        assert marked_rows(np.ones(length, np.uint8)).tolist() == list(range(length))
+            assert marked_rows(marks, CHANGED).tolist() == [row]
+        assert marked_rows(np.ones(length, np.uint8), 3).tolist() == list(range(length))
+        twos = np.arange(length, dtype=np.uint8) % 3
+        assert marked_rows(twos, 2).tolist() == list(range(2, length, 3))
+        assert marked_rows(twos, 1).tolist() == list(range(1, length, 3))
 
 
 def test_what_was_not_saved_is_taken_again_and_what_was_written_since_stays() -> None:
