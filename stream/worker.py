@@ -7,7 +7,8 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from mode import Service
@@ -19,6 +20,7 @@ from connectors.topics import topic_shape
 from stream.allocator import keep_temporaries, leave_alone
 from stream.app import FreshetApp, create_app
 from stream.assembly import build_processor, checkpoint_store
+from stream.checkpoints.chains import Checkpoint
 from stream.checkpoints.manifest import CheckpointError, Manifest
 from stream.checkpoints.place import PlaceError
 from stream.checkpoints.store import CheckpointStore
@@ -85,17 +87,33 @@ def run_worker(settings: Settings, client: KafkaClient) -> bool:
         ) from error
 
 
-def restore(processor: Processor, store: CheckpointStore, topic: str, id_now: str = "") -> Manifest | None:
+def restore(
+    processor: Processor,
+    store: CheckpointStore,
+    topic: str,
+    id_now: str = "",
+    *,
+    latest: Callable[[], Checkpoint | None] | None = None,
+) -> Manifest | None:
     """Load the newest whole checkpoint, and let the next one be a delta of it.
 
-    Returns its manifest, None where there is none.
     Where the topic was made anew since, what was learned stays and its events are read from the beginning.
+
+    Args:
+        processor: Which has learned nothing.
+        store: Where the checkpoints are.
+        topic: Whose events they hold.
+        id_now: The topic's id at the broker.
+        latest: Waits for the store's newest one, where that is being read already.
+
+    Returns:
+        Its manifest, None where there is none.
 
     Raises:
         WorkerError: It was made with other settings or for another topic, or nothing can be read.
     """
     try:
-        checkpoint = store.latest()
+        checkpoint = (latest or store.latest)()
     except CheckpointError as error:
         raise WorkerError(str(error)) from error
     if checkpoint is None:
@@ -130,14 +148,17 @@ class _Worker:
         keep_temporaries()
         self._settings = settings
         store = checkpoint_store(settings)  # a place that cannot be used is told before anything slow
-        warm_up(settings)
-        processor = build_processor(settings)
-        self._metrics = worker_metrics(processor.pipeline.learner.tasks)
         shape = topic_shape(client, settings.topics.events)
         topic_shape(client, settings.topics.model)  # a missing one is told now
-        writer = uuid.uuid4().hex[:16]
-        shared = processor.share(shape.id, writer)
-        manifest = restore(processor, store, settings.topics.events, shape.id)
+        with ThreadPoolExecutor(1, thread_name_prefix="restore") as reader:
+            reading = reader.submit(store.latest)
+            warm_up(settings)
+            processor = build_processor(settings)
+            self._metrics = worker_metrics(processor.pipeline.learner.tasks)
+            writer = uuid.uuid4().hex[:16]
+            shared = processor.share(shape.id, writer)
+            manifest = restore(processor, store, settings.topics.events, shape.id, latest=reading.result)
+        del reading  # and with it what it has read
         if manifest is not None:
             logger.info("restored", extra={"checkpoint": manifest.number, **manifest.summary})
             self._metrics.checkpoint_at.set(manifest.created_at_ms / 1000.0)
