@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
 from itertools import pairwise
 from typing import Any
 
@@ -69,7 +70,7 @@ class Worked:
     def _rebuild(self) -> Processor:
         made = self._make()
         if self._pieces is not None:
-            made.load(*self._pieces)
+            made.load(*deepcopy(self._pieces))
         return made
 
     def step(self, some: Sequence[Record]) -> None:
