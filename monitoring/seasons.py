@@ -36,12 +36,13 @@ class Seasons:
         self._latest = np.zeros((signals, hours), np.float32)
         self._before = np.zeros((signals, hours), np.float32)
         self._times = np.zeros((signals, hours), np.uint8)  # an hour came: never, once, or more often
-        self._expected = np.full((signals, hours), np.nan)
+        self._expected = np.zeros((signals, hours))
+        self._known = np.zeros((signals, hours), np.bool_)
         self._hour, self._count = [0] * signals, [0] * signals
         self._sum = [0.0] * signals
 
-    def expect(self, s: int, value: float, event_time_ms: int) -> float:
-        """By how much signal `s` is usually higher at this hour, NaN while too little is known; takes the value.
+    def expect(self, s: int, value: float, event_time_ms: int) -> float | None:
+        """By how much signal `s` is usually higher at this hour, None while too little is known; takes the value.
 
         Hours that come out of order belong to the one at hand.
         """
@@ -51,7 +52,8 @@ class Seasons:
             self._hour[s] = hour
         self._sum[s] += value
         self._count[s] += 1
-        return float(self._expected[s, hour % self._expected.shape[1]])
+        now = hour % self._expected.shape[1]
+        return float(self._expected[s, now]) if self._known[s, now] else None
 
     def _finish(self, s: int) -> None:
         """The hour at hand is over."""
@@ -60,25 +62,25 @@ class Seasons:
             self._before[s, hour] = self._latest[s, hour]
             self._latest[s, hour] = self._sum[s] / self._count[s]
             self._times[s, hour] = min(self._times[s, hour] + 1, 2)
-            self._expected[s] = self._in_common(s, hour)
+            self._compare(s, hour)
         self.pass_over(s)
 
-    def _in_common(self, s: int, hour: int) -> NDArray[np.float64]:
-        """(H,) what to expect of a signal at each hour, once `hour` has ended; NaN where too little is known."""
+    def _compare(self, s: int, hour: int) -> None:
+        """What to expect of a signal at each hour, once `hour` has ended."""
         H = self._expected.shape[1]
-        expected = np.full(H, np.nan)
+        self._known[s] = False
         in_order = (hour + 1 + np.arange(H)) % H
         places = np.flatnonzero(self._times[s, in_order] == 2)
         if len(places) < _KNOWN * H:
-            return expected
+            return
         twice = in_order[places]
         both = np.stack([self._before[s, twice], self._latest[s, twice]]).astype(np.float64)
         both -= (both[1] - both[0]).mean() / H * places
         both -= both.mean(axis=1, keepdims=True)
         variance = float(np.square(both).mean())
         correlation = max(float((both[0] * both[1]).mean()) / variance, 0.0) if variance > 0.0 else 0.0
-        expected[twice] = 2.0 * correlation / (1.0 + correlation) * both.mean(axis=0)
-        return expected
+        self._expected[s, twice] = 2.0 * correlation / (1.0 + correlation) * both.mean(axis=0)
+        self._known[s, twice] = True
 
     def pass_over(self, s: int) -> None:
         """The hour at hand tells nothing of signal `s`: what is usual is another thing than it was when it began."""
@@ -91,6 +93,7 @@ class Seasons:
             "before": self._before.copy(),
             "times": self._times.copy(),
             "expected": self._expected.copy(),
+            "known": self._known.copy(),
             "at_hand": np.array([self._hour, self._sum, self._count], np.float64).T.copy(),
         }
 
@@ -99,6 +102,7 @@ class Seasons:
         if not arrays:
             return
         self._latest, self._before = arrays["latest"].copy(), arrays["before"].copy()
-        self._times, self._expected = arrays["times"].copy(), arrays["expected"].copy()
+        self._times = arrays["times"].copy()
+        self._expected, self._known = arrays["expected"].copy(), arrays["known"].copy()
         hour, self._sum, count = arrays["at_hand"].T.tolist()
         self._hour, self._count = list(map(int, hour)), list(map(int, count))

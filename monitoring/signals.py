@@ -115,7 +115,7 @@ class Signals:
     def _usual_at_the_hour(self, s: int, value: float, event_time_ms: int) -> float:
         """What to expect of a signal beside its mean: by the longest season of which enough is known."""
         expected = [seasons.expect(s, value, event_time_ms) for seasons in self._seasons.values()]
-        return next((each for each in reversed(expected) if each == each), 0.0)
+        return next((each for each in reversed(expected) if each is not None), 0.0)
 
     def _learn(self, s: int, value: float) -> None:
         """Mean and variance with forgetting (West, CACM 1979)."""

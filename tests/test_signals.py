@@ -81,7 +81,7 @@ def test_where_a_signal_leans_is_told_and_forgotten_when_it_begins_anew() -> Non
 def left_by(seasons: Seasons, values: np.ndarray) -> np.ndarray:
     """What was not expected of values, four an hour from the first hour on; (days, 96)."""
     expected = [seasons.expect(0, value, n * HOUR_MS // 4) for n, value in enumerate(values.tolist())]
-    return (values - np.nan_to_num(expected)).reshape(-1, 24 * 4)
+    return (values - [each or 0.0 for each in expected]).reshape(-1, 24 * 4)
 
 
 @pytest.mark.parametrize(("hours", "days"), [(DAY, 1), (WEEK, 7)])
