@@ -185,6 +185,8 @@ def _spread_cell(one: dict[str, Any], task: str, key: str) -> str:
 
 def _benchmark(one: dict[str, Any]) -> Iterator[str]:
     yield f"## Benchmark: {one['benchmark']}{' (--quick)' if one.get('quick') else ''}\n"
+    if "made_at" in one:
+        yield f"Made {one['made_at']}.\n"
     yield from tables(one["rows"])
 
 
