@@ -53,11 +53,11 @@ def drift() -> Dashboard:
         ),
         lines(
             "Findings",
-            "By signal, direction and verdict: act where another signal is worse too. All dashboards annotate them.",
+            "By signal and verdict: act is worse by another signal, too; alone is not. All dashboards annotate them.",
             (
-                "sum by (signal, task, direction, verdict) "
+                "sum by (signal, task, verdict) "
                 f"(increase({of('freshet_drift_findings_total', _ANY_TASK)}[1m]))",
-                "{{signal}} {{task}}, {{direction}}: {{verdict}}",
+                "{{signal}} {{task}}, {{verdict}}",
             ),
             width=12,
             limits=(0, None),
