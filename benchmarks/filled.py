@@ -107,10 +107,8 @@ def fill(processor: Processor, stream: Stream, users: int, items: int) -> None:
         table = unnest(name, learned)
         filled = np.minimum(met, float(table["most"][0])).astype(np.int64)
         learned |= nest(name, _lists(filled, others, table))
-    learned["counts.popularity.known_rows"], learned["neural.sampler.known"] = (
-        np.arange(items),
-        np.arange(items),
-    )
+    for known in ("counts.popularity.known_rows", "neural.sampler.known"):
+        learned[known] = np.arange(items)  # each its own: they are handed over
     pairs = users * _PAIRS_EACH
     keys = (np.arange(pairs) // _PAIRS_EACH << 32) | (np.arange(pairs) % _PAIRS_EACH)
     learned |= {

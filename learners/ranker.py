@@ -370,17 +370,14 @@ class Ranker:
         if saved != own:
             raise ValueError(f"choices wait with candidates and features {saved}, configured are {own}")
         self._load_waiting(arrays)
-        size, memory, memorised = (
-            len(arrays["memory_weights"]),
-            len(self._memory_weights),
-            arrays["memorised"][0],
-        )
+        size, memory = len(arrays["memory_weights"]), len(self._memory_weights)
+        memorised = int(arrays["memorised"][0])
         latest = np.arange(memorised - min(memorised, size, memory), memorised)
-        stays = size == memory or memorised <= min(
-            size, memory
-        )  # a ring of another size begins with its oldest
-        self._memorised = int(memorised) if stays else len(latest)
-        places = latest % memory if stays and memory else np.arange(len(latest))
-        self._memory_features[places] = arrays["memory_features"][latest % max(size, 1)]
-        self._memory_weights[places] = arrays["memory_weights"][latest % max(size, 1)]
+        # A ring of another size begins with the oldest that is kept.
+        stays = size == memory or memorised == len(latest)
+        first = 0 if stays else memorised - len(latest)
+        self._memorised = memorised - first
+        before, places = latest % max(size, 1), (latest - first) % max(memory, 1)
+        self._memory_features[places] = arrays["memory_features"][before]
+        self._memory_weights[places] = arrays["memory_weights"][before]
         self._memory_marks[:] = 0 if stays else CHANGED

@@ -35,13 +35,13 @@ def set_aside(arrays: Mapping[Name, NDArray[Any]]) -> dict[Name, NDArray[Any]]:
 
     Between blocks that come and go with each step, copies that stay would leave holes that nothing fits into.
     """
-    ends = np.cumsum([array.nbytes + -array.nbytes % _ALIGNMENT for array in arrays.values()], dtype=np.int64)
-    block = np.frombuffer(mmap.mmap(-1, max(int(ends[-1:].sum()), 1)), np.uint8)
-    copies = dict[Name, NDArray[Any]]()
-    for (name, array), end in zip(arrays.items(), ends.tolist(), strict=True):
-        begin = end - (array.nbytes + -array.nbytes % _ALIGNMENT)
+    room = [array.nbytes + -array.nbytes % _ALIGNMENT for array in arrays.values()]
+    block = np.frombuffer(mmap.mmap(-1, max(sum(room), 1)), np.uint8)
+    copies, begin = dict[Name, NDArray[Any]](), 0
+    for (name, array), taken in zip(arrays.items(), room, strict=True):
         copies[name] = block[begin : begin + array.nbytes].view(array.dtype).reshape(array.shape)
         copies[name][...] = array
+        begin += taken
     return copies
 
 

@@ -15,14 +15,10 @@ from monitoring.guards import Verdict, verdict, verdicts_on
 from monitoring.signals import Signal, Signals
 
 
-def directions_of(signal: Signal) -> tuple[str, ...]:
-    """What may be found of a signal."""
-    return ("worse", "better") if signal.worse else ("changed",)
-
-
 def findings_of(signal: Signal) -> list[tuple[str, Verdict]]:
-    """The same, with what may be said of it."""
-    return [(direction, said) for direction in directions_of(signal) for said in verdicts_on(direction)]
+    """What may be found of a signal: directions, with what may be said of them."""
+    directions = ("worse", "better") if signal.worse else ("changed",)
+    return [(direction, said) for direction in directions for said in verdicts_on(direction)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

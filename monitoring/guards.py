@@ -10,8 +10,6 @@ from monitoring.signals import Signals
 Verdict = Literal["act", "better", "neutral", "alone"]
 """Why nothing is done, or `act`."""
 
-VERDICTS: tuple[Verdict, ...] = ("act", "better", "neutral", "alone")
-
 _SECOND = 2.0  # deviations by which another signal must lean towards worse
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monitoring.ring import moved
+from monitoring.ring import moved, slots
 
 SHOWN, CLICKED, SATISFIED = range(3)
 """What may become of a place; each implies those before it."""
@@ -49,24 +49,17 @@ class SlateAnswers:
         if len(new) < len(ids):
             ids, sources, filled = [ids[n] for n in new], sources[new], filled[new]
         size, places = self._brought.shape
-        brought = np.maximum(sources[:, :places], 0)
-        became = np.where(filled[:, :places], 0, _NO_PLACE)
-        done = 0
-        while done < len(ids):  # twice where they go over the ring's end
-            begin = self._taken % size
-            some = slice(done, done + size - begin)
-            slots = slice(begin, begin + len(ids[some]))
-            if self._taken >= size:
-                for slate in self._ids[slots].tolist():
-                    self._slot_of.pop(slate, None)
-            self._slot_of.update(zip(ids[some], range(slots.start, slots.stop), strict=True))
-            self._ids[slots] = ids[some]
-            self._brought[slots, : brought.shape[1]] = brought[some]
-            self._became[slots] = _NO_PLACE
-            self._became[slots, : became.shape[1]] = became[some]
-            self.marks[slots] = 1
-            self._taken += len(ids[some])
-            done = some.stop
+        stay, at = slots(self._taken, len(ids), size)
+        if self._taken + len(ids) > size:
+            for slate in self._ids[at].tolist():
+                self._slot_of.pop(slate, None)
+        self._taken += len(ids)
+        ids, sources, filled = ids[stay], sources[stay, :places], filled[stay, :places]
+        self._slot_of.update(zip(ids, at.tolist(), strict=True))
+        self._ids[at], self.marks[at] = ids, 1
+        self._brought[at, : sources.shape[1]] = np.maximum(sources, 0)
+        self._became[at] = _NO_PLACE
+        self._became[at, : filled.shape[1]] = np.where(filled, 0, _NO_PLACE)
 
     def count(self, reactions: Iterable[tuple[int, int, int]]) -> NDArray[np.int64]:
         """Count what comes back: slate, zero-based place, and what became of it, `SHOWN` to `SATISFIED`.

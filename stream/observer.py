@@ -1,7 +1,7 @@
 """What the engine tells becomes numbers: the bridge from steps to `monitoring`.
 
 Counters are counted with each step, and begin at zero with each process. What goes on over a restart is the
-processor's, see `statistics`; it is looked at when somebody asks.
+processor's, see `statistics`; it is looked at when somebody asks, and so is what it has given up since.
 """
 
 from __future__ import annotations

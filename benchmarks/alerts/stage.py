@@ -141,14 +141,14 @@ async def tried(fault: Fault, shop: Shop) -> list[dict[str, Any]]:
 
 async def left_alone(shop: Shop, watched_s: float) -> dict[str, Any]:
     """The row of a worker to which nothing is done, by the rules as they are shipped."""
-    fired: set[tuple[str, str]] = set()
+    fired: dict[str, str] = {}
     async with staged(shop, longest_s=watched_s + _MARGIN_S) as stage:
         until = time.monotonic() + watched_s
         while time.monotonic() < until:
             await asyncio.sleep(1.0)
-            fired |= await _firing_about(stage.url)
+            fired = {**await _firing_about(stage.url), **fired}
         learned = (await stage.place.until(stage.worker, lambda status: status["lag"] == 0))["events_learned"]
-    wrong = [f"{alert} fired ({about})" for alert, about in sorted(fired)]
+    wrong = [f"{alert} fired ({about})" for alert, about in sorted(fired.items())]
     if learned < _MOST * RATE * watched_s:
         wrong.append(f"only {learned} events were there to be learned")
     return {
@@ -175,14 +175,14 @@ def patched_by(code: str, folder: Path) -> str:
 
 async def firing(url: str) -> set[str]:
     """Names of the alerts that fire now."""
-    return {alert for alert, _ in await _firing_about(url)}
+    return set(await _firing_about(url))
 
 
-async def _firing_about(url: str) -> set[tuple[str, str]]:
-    """The same, with what they say."""
+async def _firing_about(url: str) -> dict[str, str]:
+    """The same, with what one of each says."""
     alerts = (await asyncio.to_thread(ask, url, "alerts"))["alerts"]
     return {
-        (alert["labels"]["alertname"], alert["annotations"]["description"])
+        alert["labels"]["alertname"]: alert["annotations"]["description"]
         for alert in alerts
         if alert["state"] == "firing"
     }

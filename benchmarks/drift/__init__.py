@@ -22,7 +22,7 @@ from benchmarks.drift.injections import KINDS, OF_LOGS, Drift
 from benchmarks.drift.recovery import joined, recovered_after
 from stream.allocator import keep_temporaries
 
-_STEADY = Drift("none")
+_LEFT_ALONE = Drift("none")
 _SEEDS = 5
 _TICK_OF_DAYS_MS, _EVENTS_OF_DAYS = 100_000, 240_000
 _SOON = 3_000
@@ -46,11 +46,11 @@ def measure(
         drifts[1:] = [drift for kind in KINDS[1:] for drift in (Drift(kind), Drift(kind, gradual=True))]
     drifts = [drift for drift in drifts if not only or drift.kind in only]
     rows = []
-    if _STEADY in drifts and not quick:
+    if _LEFT_ALONE in drifts and not quick:
         days = [
             of_shop(seed, quick, tick_ms=_TICK_OF_DAYS_MS, steady=_EVENTS_OF_DAYS) for seed in range(seeds)
         ]
-        rows.append(_row("shop, twelve days", _STEADY, days))
+        rows.append(_row("shop, twelve days", _LEFT_ALONE, days))
     for log in (None, *logs):
         pasts = [of_shop(seed, quick) if log is None else of_log(log, seed) for seed in range(seeds)]
         name = "shop" if log is None else log.name
