@@ -6,6 +6,9 @@ from enum import StrEnum
 
 import msgspec
 
+KEPT_VALUE = 1 << 20
+"""Most bytes of a refused record's value that are kept; in base64 they fit into a record of the dead-letter topic."""
+
 
 class Reason(StrEnum):
     """Why a record is refused; a bounded set, so that it can be a metric's label."""
@@ -52,4 +55,16 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 encode_dead_letter = msgspec.json.Encoder().encode
-decode_dead_letter = msgspec.json.Decoder(DeadLetter).decode
+_decode = msgspec.json.Decoder(DeadLetter).decode
+
+
+def decode_dead_letter(value: bytes | None) -> DeadLetter:
+    """What `encode_dead_letter` wrote.
+
+    Raises:
+        ValueError: It did not write this.
+    """
+    try:
+        return _decode(value or b"")
+    except msgspec.MsgspecError as error:
+        raise ValueError(str(error)) from error

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import logging
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
 
-import msgspec
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import MessageSizeTooLargeError
 
-from connectors.dead_letter import decode_dead_letter
+from connectors.dead_letter import KEPT_VALUE, DeadLetter, decode_dead_letter
+from connectors.decode import RawRecord
 from connectors.kafka_client import KafkaClient
 from connectors.kafka_producer import create_producer
+from connectors.publisher import LARGEST_REQUEST
+
+logger = logging.getLogger(__name__)
 
 _POLL_MS = 1_000
 _GROUP_SUFFIX = "dead-letters-replay"
@@ -30,7 +36,8 @@ async def replay_dead_letters(
         reasons: Only these reason codes; all when empty. The others count as looked at.
 
     Returns:
-        `replayed` and `left`: how many were published and how many were passed over.
+        `replayed` and `left`: how many the broker took, and how many were passed over: of other reasons, none of this
+        project's, kept in part only, or larger than the broker takes.
 
     Raises:
         aiokafka.errors.KafkaError: The broker does not answer or refuses.
@@ -43,27 +50,61 @@ async def replay_dead_letters(
         enable_auto_commit=False,
         auto_offset_reset="earliest",
     )
-    producer = create_producer(client)
+    producer = create_producer(client, max_request_size=LARGEST_REQUEST)
     await producer.start()
     try:
         await consumer.start()
         ends = await consumer.end_offsets(list(consumer.assignment()))
         while any([await consumer.position(partition) < end for partition, end in ends.items()]):
             for records in (await consumer.getmany(timeout_ms=_POLL_MS)).values():
-                for record in records:
-                    try:
-                        letter = decode_dead_letter(record.value)
-                    except msgspec.MsgspecError:
-                        counts["left"] += 1  # not one of ours
-                        continue
-                    if reasons and letter.reason not in reasons:
-                        counts["left"] += 1
-                        continue
-                    await producer.send(events, letter.original, letter.key)
-                    counts["replayed"] += 1
-            await producer.flush()
+                taken = await _publish(producer, events, _wanted(records, reasons))
+                counts["replayed"] += taken
+                counts["left"] += len(records) - taken
             await consumer.commit()
     finally:
         await consumer.stop()
         await producer.stop()
     return counts
+
+
+def _wanted(records: Iterable[RawRecord], reasons: Collection[str]) -> list[DeadLetter]:
+    """The dead letters among the records that are to be replayed and can be."""
+    letters = []
+    for record in records:
+        try:
+            letter = decode_dead_letter(record.value)
+        except ValueError as error:
+            logger.warning("a record is not a dead letter: %s", error, extra=_place(record))
+            continue
+        if reasons and letter.reason not in reasons:
+            continue
+        if len(letter.original) >= KEPT_VALUE:
+            logger.warning("of a record only the beginning was kept", extra=_place(letter))
+            continue
+        letters.append(letter)
+    return letters
+
+
+async def _publish(producer: AIOKafkaProducer, topic: str, letters: Sequence[DeadLetter]) -> int:
+    """Publish what the letters hold, in order; how many of them the broker took.
+
+    Raises:
+        aiokafka.errors.KafkaError: It refuses for another reason than a record's size.
+    """
+    taken, sent = 0, []
+    for letter in letters:
+        try:
+            sent.append((letter, await producer.send(topic, letter.original, letter.key)))
+        except MessageSizeTooLargeError as error:
+            logger.warning("a record is too large to be published: %s", error, extra=_place(letter))
+    for letter, acknowledged in sent:
+        try:
+            await acknowledged
+            taken += 1
+        except MessageSizeTooLargeError as error:
+            logger.warning("the broker refuses a record as too large: %s", error, extra=_place(letter))
+    return taken
+
+
+def _place(record: RawRecord | DeadLetter) -> dict[str, Any]:
+    return {"topic": record.topic, "partition": record.partition, "offset": record.offset}

@@ -11,21 +11,23 @@ from typing import Any, Protocol
 
 import msgspec
 
-from connectors.dead_letter import DeadLetter, Reason
+from connectors.dead_letter import KEPT_VALUE, DeadLetter, Reason
 from connectors.event import SCHEMA_VERSION, ContextValue, Event
 from connectors.event_types import canonical_type
 
 EARLIEST_MS = 631_152_000_000
 """1990-01-01 UTC: older than any log of behaviour, and what a time in seconds would seem to be."""
 
+MAX_ITEMS = 500
+"""Of one record, so that no single one fills a step."""
+
+_ITEM_KEY = b'"item_id"'
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _MAX_POSITION = 2**31 - 1
-_MAX_ITEMS = 500  # of one record, so that no single one fills a step
 _MAX_CONTEXT_KEY = 64
 _MAX_CONTEXT_TEXT = 1_024
 _LOG_APPEND_TIME = 1
-_KEPT_VALUE = 1 << 20  # of a record that is refused; in base64 it fits into a record of the dead-letter topic
 _KEPT_KEY = 1 << 16
 _LONGEST_DETAIL = 400
 _LARGEST_SHOWN = 10**18
@@ -58,6 +60,11 @@ class RawRecord(Protocol):
 def generated_id(record: RawRecord) -> str:
     """What names an event whose producer gave it no id: its place. Of a list's entries it is the beginning."""
     return f"{record.topic}/{record.partition}/{record.offset}"
+
+
+def entries(value: bytes | None) -> int:
+    """How many events a record's value holds, without decoding it; an oddly written list may hold more."""
+    return max(1, min(value.count(_ITEM_KEY), MAX_ITEMS)) if value else 1
 
 
 def is_generated(event_id: str, generated: str) -> bool:
@@ -201,9 +208,9 @@ class EventDecoder:
             return occurred_at_ms
         if latest_ms is not None:
             occurred_at_ms = min(occurred_at_ms, latest_ms)
-        if wire.items and len(wire.items) > _MAX_ITEMS:
+        if wire.items and len(wire.items) > MAX_ITEMS:
             return Refusal(
-                Reason.OVERSIZED, f"items has {len(wire.items)} entries, at most {_MAX_ITEMS} are accepted."
+                Reason.OVERSIZED, f"items has {len(wire.items)} entries, at most {MAX_ITEMS} are accepted."
             )
         if wire.items:
             items = wire.items
@@ -308,8 +315,8 @@ def dead_letter(record: RawRecord, why: Refusal, now_ms: int) -> DeadLetter:
     value, key, detail = record.value or b"", record.key, why.detail
     if len(detail) > _LONGEST_DETAIL:
         detail = detail[: _LONGEST_DETAIL - 3] + "..."
-    if len(value) > _KEPT_VALUE:
-        detail += f" Of this record only the first {_KEPT_VALUE} bytes are kept."
+    if len(value) > KEPT_VALUE:
+        detail += f" Of this record only the first {KEPT_VALUE} bytes are kept."
     return DeadLetter(
         reason=why.reason,
         detail=detail,
@@ -317,7 +324,7 @@ def dead_letter(record: RawRecord, why: Refusal, now_ms: int) -> DeadLetter:
         partition=record.partition,
         offset=record.offset,
         received_at_ms=now_ms,
-        original=value[:_KEPT_VALUE],
+        original=value[:KEPT_VALUE],
         key=key if key is None else key[:_KEPT_KEY],
     )
 

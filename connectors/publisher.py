@@ -16,7 +16,8 @@ from connectors.kafka_producer import create_producer
 from connectors.recommendation import Recommendation, encode_recommendation
 
 _LINGER_MS = 2
-_LARGEST_REQUEST = 2 * 1024 * 1024  # a dead letter holds a whole record, in base64
+LARGEST_REQUEST = 2 * 1024 * 1024
+"""A dead letter holds a whole record, in base64."""
 
 
 class KafkaPublisher:
@@ -42,7 +43,7 @@ class KafkaPublisher:
 
     async def __aenter__(self) -> Self:
         self._producer = create_producer(
-            self._client, patient=True, linger_ms=_LINGER_MS, max_request_size=_LARGEST_REQUEST
+            self._client, patient=True, linger_ms=_LINGER_MS, max_request_size=LARGEST_REQUEST
         )
         await self._producer.start()
         return self

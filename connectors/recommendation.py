@@ -9,6 +9,9 @@ import msgspec
 
 SCHEMA_VERSION = 1
 
+OTHER_PARTS = ("ranker", "counts", "diversity")
+"""Parts of an item's score that are no task's."""
+
 
 class ModelVersion(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Which model made a slate: its layout's version and how many batches it had learned."""
@@ -62,4 +65,16 @@ class Recommendation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 encode_recommendation = msgspec.json.Encoder().encode
-decode_recommendation = msgspec.json.Decoder(Recommendation).decode
+_decode = msgspec.json.Decoder(Recommendation).decode
+
+
+def decode_recommendation(value: bytes) -> Recommendation:
+    """What `encode_recommendation` wrote.
+
+    Raises:
+        ValueError: It did not write this.
+    """
+    try:
+        return _decode(value)
+    except msgspec.MsgspecError as error:
+        raise ValueError(str(error)) from error

@@ -215,7 +215,8 @@ def _meet(
 ) -> int:
     """Let an item in that was not met before; returns how many have been met."""
     stamps[row], slots[row], rows[found] = stamp, found, row
-    evidence[found] = 0.0
+    for e in range(EVIDENCE):
+        evidence[found, e] = 0.0
     bits[found] = 0
     return found + 1
 
@@ -367,7 +368,8 @@ def _retrieve(
                 continue
             if kept < n:
                 met[kept], bits[kept] = met[n], bits[n]
-                met_evidence[kept] = met_evidence[n]
+                for e in range(EVIDENCE):
+                    met_evidence[kept, e] = met_evidence[n, e]
             promise[kept] = 0.0
             if bits[kept] & (_REPEAT | _NEURAL | _POPULARITY):
                 promise[kept] = 1e3
@@ -387,7 +389,8 @@ def _retrieve(
                 if promise[n] == least:
                     equal -= 1
                 rows[s, taken], sources[s, taken] = met[n], bits[n]
-                evidence[s, taken] = met_evidence[n]
+                for e in range(EVIDENCE):
+                    evidence[s, taken, e] = met_evidence[n, e]
                 taken += 1
             elif rest.shape[1]:
                 rest[s, passed] = met[n]

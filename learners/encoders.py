@@ -10,48 +10,17 @@ import torch
 from torch import Tensor, nn
 
 from learners.context_fields import ABSENT_BUCKET
+from learners.slot_traits import SumOfRows, trait_rows
 
-_AGE_BUCKETS = 32
-_AGE_UNIT_S = 30.0
-_HOUR_S = 3_600.0
-_SESSION_GAP_S = 1_800.0
-_SESSION_PLACES = 16
+_TRAIT_SCALE = 0.05
 _PLACES = 256
-
-
-def age_bucket(age_s: Tensor) -> Tensor:
-    """Logarithmic age: bucket n holds ages around 30 s * 2^n; (S, H) to (S, H)."""
-    return torch.log2(1.0 + age_s.clamp(min=0.0) / _AGE_UNIT_S).long().clamp(max=_AGE_BUCKETS - 1)
-
-
-def hour_and_weekday(moment_s: Tensor) -> tuple[Tensor, Tensor]:
-    """Hours of the day (0 to 23) and days of the week (0 is Monday), UTC, of seconds since 1970 in float64."""
-    hours = torch.floor(moment_s / _HOUR_S).long()
-    return hours % 24, (hours // 24 + 3) % 7  # 1970 began on a Thursday
-
-
-def session_place(age_s: Tensor, mask: Tensor) -> Tensor:
-    """Place of each slot in its session, from 0; a session ends when nothing comes for half an hour.
-
-    Args:
-        age_s: (S, H) seconds before the moment, oldest first.
-        mask: (S, H) filled slots, at the right end.
-
-    Returns:
-        (S, H) at most 15; 0 is where a session begins.
-    """
-    slots = torch.arange(age_s.shape[1], device=age_s.device).expand_as(age_s)
-    begins = torch.ones_like(mask)
-    begins[:, 1:] = ~mask[:, :-1] | (age_s[:, :-1] - age_s[:, 1:] > _SESSION_GAP_S)
-    latest = torch.where(begins, slots, 0).cummax(dim=1).values
-    return (slots - latest).clamp(max=_SESSION_PLACES - 1)
 
 
 class Encoder(nn.Module):
     """What is common to encoders: what a slot is made of.
 
-    Item vector + age + event type + time of day and week + place in session + what the event said of each declared
-    context field. The last begins as nothing: a value that was never met changes no vector.
+    Item vector + what its traits say (`slot_traits`) + what the event said of each declared context field. The last
+    begins as nothing: a value that was never met changes no vector.
 
     Args:
         dimension: D.
@@ -62,38 +31,27 @@ class Encoder(nn.Module):
     def __init__(self, dimension: int, event_types: int, context_buckets: int = 0) -> None:
         super().__init__()
         self.dimension = dimension
-        self.age = nn.Embedding(_AGE_BUCKETS, dimension)
-        self.event_type = nn.Embedding(event_types, dimension)
-        self.hour = nn.Embedding(24, dimension)
-        self.weekday = nn.Embedding(7, dimension)
-        self.session = nn.Embedding(_SESSION_PLACES, dimension)
-        for table in (self.age, self.event_type, self.hour, self.weekday, self.session):
-            nn.init.normal_(table.weight, std=0.05)
+        self.traits = nn.Parameter(torch.randn(trait_rows(event_types), dimension) * _TRAIT_SCALE)
         self.context: nn.Embedding | None = None
         if context_buckets:
             self.context = nn.Embedding.from_pretrained(  # type: ignore[no-untyped-call]
                 torch.zeros(context_buckets, dimension), freeze=False, padding_idx=ABSENT_BUCKET
             )
 
-    def forward(
-        self, items: Tensor, types: Tensor, age_s: Tensor, now_s: Tensor, mask: Tensor, context: Tensor
-    ) -> Tensor:
+    def forward(self, items: Tensor, traits: Tensor, mask: Tensor, context: Tensor) -> Tensor:
         """User vectors.
 
         Args:
             items: (S, H, D) vectors of the history's items, oldest first.
-            types: (S, H) event types.
-            age_s: (S, H) seconds before the moment.
-            now_s: (S,) the moments, seconds since 1970 in float64.
+            traits: (S, H, P) rows of what the slots say beside them.
             mask: (S, H) filled slots; they stand at the right end.
             context: (S, H, F) buckets of context fields, integers.
 
         Returns:
             (S, D); zero where a history is empty.
         """
-        hour, weekday = hour_and_weekday(now_s[:, None] - age_s)
-        slots = items + self.age(age_bucket(age_s)) + self.event_type(types)
-        slots = slots + self.hour(hour) + self.weekday(weekday) + self.session(session_place(age_s, mask))
+        said: Tensor = SumOfRows.apply(traits.flatten(0, 1), self.traits)  # type: ignore[no-untyped-call]
+        slots = items + said.view_as(items)
         if self.context is not None:
             slots = slots + self.context(context).sum(dim=2)
         vectors = self.encode(slots * mask.unsqueeze(-1), mask)
@@ -124,9 +82,9 @@ class AttentionEncoder(Encoder):
         newest = slots[:, -1]  # (S, D)
         # q.(Wk s) = (q Wk).s: one small product instead of one over all H slots
         query = self.query(newest) @ self.key.weight  # (S, D)
-        attention = torch.einsum("shd,sd->sh", slots, query) / self.dimension**0.5
+        attention = (slots @ query.unsqueeze(2)).squeeze(2) / self.dimension**0.5
         attention = attention.masked_fill(~mask, -1e9).softmax(dim=1)  # (S, H)
-        answer = torch.einsum("sh,shd->sd", attention, slots)
+        answer = (attention.unsqueeze(1) @ slots).squeeze(1)
         mean = slots.sum(dim=1) / mask.sum(dim=1, keepdim=True).clamp(min=1)
         vectors: Tensor = answer + self.mix(torch.cat([answer, newest, mean], dim=1))
         return vectors

@@ -137,20 +137,16 @@ class Slates:
         """The slates of all parts, one after the other; those of shorter parts get empty places."""
         if len(parts) == 1:
             return parts[0]
-        N = max(part.item_rows.shape[1] for part in parts)
+        S, N = sum(len(part.item_rows) for part in parts), max(part.item_rows.shape[1] for part in parts)
 
         def column(name: str) -> NDArray[Any]:
-            empty = _EMPTY.get(name, 0)
-            return np.concatenate(
-                [
-                    np.pad(
-                        each,
-                        ((0, 0), (0, N - each.shape[1]), *[(0, 0)] * (each.ndim - 2)),
-                        constant_values=empty,
-                    )
-                    for each in (getattr(part, name) for part in parts)
-                ]
-            )
+            arrays: list[NDArray[Any]] = [getattr(part, name) for part in parts]
+            joined = np.full((S, N, *arrays[0].shape[2:]), _EMPTY.get(name, 0), arrays[0].dtype)
+            begin = 0
+            for each in arrays:
+                joined[begin : begin + len(each), : each.shape[1]] = each
+                begin += len(each)
+            return joined
 
         whole = ("trained", "removed")
         columns = {field.name: column(field.name) for field in fields(cls) if field.name not in whole}

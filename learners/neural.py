@@ -23,6 +23,8 @@ from learners.nearest import nearest
 from learners.negatives import NegativeSampler
 from learners.parameters import adam, load_optimised, optimised_arrays
 from learners.recent_vectors import RecentVectors
+from learners.row_index import ABSENT
+from learners.slot_traits import slot_traits
 from learners.state_arrays import Arrays, nest, unnest
 from learners.state_changes import LiveState, whole
 from learners.task import Task
@@ -280,14 +282,15 @@ class NeuralModel:
     def _encode(self, histories: Histories) -> tuple[Tensor, Tensor, Tensor]:
         """User vectors (S, D), the item vectors they came from (S, H, D) and the filled slots (S, H)."""
         newest = slice(-self._length, None)
-        rows = self._tensor(histories.item_rows[:, newest])
-        mask = rows >= 0
-        slots = self._inputs.take(rows.clamp(min=0)).requires_grad_(torch.is_grad_enabled())
+        rows, types, age_s = (
+            column[:, newest] for column in (histories.item_rows, histories.types, histories.age_s)
+        )
+        filled = rows != ABSENT
+        mask = self._tensor(filled)
+        slots = self._inputs.take(self._tensor(np.maximum(rows, 0))).requires_grad_(torch.is_grad_enabled())
         users = self._network["encoder"](
             slots,
-            self._tensor(histories.types[:, newest]),
-            self._tensor(histories.age_s[:, newest]),
-            self._tensor(histories.now_s),
+            self._tensor(slot_traits(types, age_s, histories.now_s, filled)),
             mask,
             self._tensor(histories.context[:, newest].astype(np.int64)),
         )

@@ -20,6 +20,7 @@ from stream.pending import PendingImpressions
 from stream.user_states import UserStates
 
 _NEVER_MS = -(1 << 62)
+_CLOCKS_DIFFER_MS = 60_000  # those of who shows and of whom it is shown to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,10 +193,11 @@ def nothing_settled(tasks: int, described: int = 0) -> Settled:
 class Attribution:
     """Joins events to the impressions that they answer.
 
-    An event on an item without a pending impression (a log without impressions, a direct visit) stands for
-    one itself, so that later answers have something to belong to. What it answers itself is not a label, nor
-    is what only a shown item can get: whoever acts on an item has noticed it. A task whose negatives come from
-    impressions alone has no part in such a row: its positives without their negatives would say too much.
+    An event on an item without a pending impression (a log without impressions, a direct visit) stands for one
+    itself, so that later answers have something to belong to. What it answers itself is not a label, nor is what only
+    a shown item can get: whoever acts on an item has noticed it. A task whose negatives come from impressions alone
+    has no part in such a row: its positives without their negatives would say too much. An event that comes after an
+    impression and happened before it answers nothing.
 
     A `ranking` task's labels all come when the window closes, so that a list that was shown is learned as one.
 
@@ -327,6 +329,8 @@ class Attribution:
             return
         answered = self._answers.get(event_type, ())
         number = pending.latest(user, item)
+        if number is not None and at_ms < int(pending.opened_ms[pending.slot(number)]) - _CLOCKS_DIFFER_MS:
+            return  # what happened before something was shown is no answer to it
         if number is None or not self._belongs(pending, pending.slot(number), answered, at_ms, before_ms):
             own = sum(1 << task for task in answered)
             number = pending.open(user, item, as_of, at_ms, position, self._standing | own)

@@ -20,12 +20,12 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from connectors.dead_letter import DeadLetter
-from connectors.decode import RawRecord
+from connectors.decode import RawRecord, entries
 from connectors.recommendation import Recommendation
 from learners.state_changes import Taken
 from stream.checkpoints.manifest import Manifest
 from stream.checkpoints.store import CheckpointStore
-from stream.journal import Done, Heard, Stepped, Telling
+from stream.journal import Done, FellBehind, Heard, Stepped, Telling
 from stream.ownership import EVERYTHING, Assignment
 from stream.processor import Processed, Processor, Snapshot
 from stream.recovery import Recovery
@@ -127,7 +127,7 @@ class EngineConfig:
     Attributes:
         topic: The events topic, for the checkpoint.
         topic_id: Its id at the broker.
-        batch_max_events: Most records of a step.
+        batch_max_events: Most events of a step; a record that is a list may exceed it.
         batch_max_age_ms: Longest wait of a record for company.
         checkpoint_every_s: Time between checkpoints.
         tell_every_s: Time between two model updates, where there are other workers; there is one with each checkpoint.
@@ -182,6 +182,7 @@ class Engine:
     _waiting: deque[_Waiting] = field(default_factory=deque)
     _buffered: int = 0
     _between_steps: asyncio.Event = field(default_factory=asyncio.Event)
+    _stepping: bool = False
     _step_s: float = 0.0
     _stepped_at: float = field(default_factory=time.monotonic)
     _changed: asyncio.Condition = field(default_factory=asyncio.Condition)
@@ -235,7 +236,7 @@ class Engine:
             "%d records of what other workers learned are missing; it is taken over from them", updates
         )
         if not self._stopping:
-            self._thread.submit(lambda: self.processor.fall_behind())
+            self._thread.submit(self._fall_behind)
 
     async def read(self, what: Callable[[Processor], T]) -> T:
         """Look at the state between two steps.
@@ -257,10 +258,14 @@ class Engine:
         self.started.set()
         while not self._stopping:
             await self._fill()
-            records, consumed = self._take()
-            # A list may be empty, and waits for its acknowledgement all the same.
-            if records or consumed or self._due:
-                await self._step(records, consumed)
+            self._stepping = True  # what is taken does not wait any more, and is not published yet
+            try:
+                records, consumed = self._take()
+                # A list may be empty, and waits for its acknowledgement all the same.
+                if records or consumed or self._due:
+                    await self._step(records, consumed)
+            finally:
+                self._stepping = False
             if time.monotonic() >= self._telling_due:
                 await self._tell()
             if time.monotonic() >= self._checkpoint_due:
@@ -306,7 +311,7 @@ class Engine:
     @property
     def busy(self) -> bool:
         """Whether something that was offered is not stepped or not published yet."""
-        return bool(self._buffered or self._publishing)
+        return bool(self._buffered or self._stepping or self._publishing)
 
     @property
     def undelivered_s(self) -> float:
@@ -337,15 +342,21 @@ class Engine:
                     return
 
     def _take(self) -> tuple[list[RawRecord], list[Ack]]:
-        """Up to a full batch of records, and the acknowledgements of the lists that it used up."""
+        """Up to a full batch of records, and the acknowledgements of the lists that it used up.
+
+        A record that is a list of events counts as all of them; the last one of a batch may exceed it.
+        """
         records: list[RawRecord] = []
         consumed = []
-        while self._waiting and len(records) < self.config.batch_max_events:
+        room = self.config.batch_max_events
+        while self._waiting and room > 0:
             head = self._waiting[0]
-            end = min(len(head.records), head.taken + self.config.batch_max_events - len(records))
-            records += head.records[head.taken : end]
-            head.taken = end
-            if end == len(head.records):
+            while head.taken < len(head.records) and room > 0:
+                record = head.records[head.taken]
+                records.append(record)
+                room -= entries(record.value)
+                head.taken += 1
+            if head.taken == len(head.records):
                 consumed.append(head.ack)
                 self._waiting.popleft()
         self._buffered -= len(records)
@@ -414,6 +425,11 @@ class Engine:
         """In the step's thread, in which order matters."""
         if self.recovery is not None:
             self.recovery.journal.note(done)
+
+    def _fall_behind(self) -> None:
+        fallen = FellBehind()
+        fallen.make(self.processor)
+        self._note(fallen)
 
     def _hear(self, records: Sequence[RawRecord]) -> Merged:
         heard = Heard(records)

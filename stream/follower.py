@@ -138,8 +138,11 @@ class Follower:
             except (KafkaError, TimeoutError) as error:
                 logger.warning("the end of %s is not known: %r", self._topic, error)
                 return
-        if all(self._next.get(tp.partition, end) >= end for tp, end in self._ends.items()):
-            self._caught_up.set()
+        for tp, end in self._ends.items():
+            # the end of what was deleted, or of a transaction, is reached without a record
+            if self._next.get(tp.partition, end) < end and await consumer.position(tp) < end:
+                return
+        self._caught_up.set()
 
     async def _look_for_loss(
         self, consumer: AIOKafkaConsumer, tp: TopicPartition, expected: int, came: int

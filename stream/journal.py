@@ -73,6 +73,20 @@ class Heard:
 
 
 @dataclass(frozen=True, slots=True)
+class FellBehind:
+    """That `Processor.fall_behind` was called."""
+
+    def make(self, processor: Processor) -> None:
+        """Fall behind again."""
+        processor.fall_behind()
+
+    @property
+    def size(self) -> int:
+        """Nothing to speak of."""
+        return 0
+
+
+@dataclass(frozen=True, slots=True)
 class Telling:
     """What `Processor.tell` was called with."""
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from connectors.event import Event
 from connectors.named_numbers import numbers_named
-from connectors.recommendation import ModelVersion, Recommendation, RecommendedItem
+from connectors.recommendation import OTHER_PARTS, ModelVersion, Recommendation, RecommendedItem
 from learners.candidates import SOURCES, Candidates
 from learners.event_batch import BoolArray, FloatArray, IntArray, described_only, is_described
 from learners.exploration import PLACED
@@ -381,7 +381,8 @@ class _Places:
     @classmethod
     def of(cls, slates: Slates, tasks: Sequence[str]) -> _Places:
         """Of slates whose trained tasks have these names. Parts that are nothing anywhere are not told."""
-        part_names = np.array(["ranker", *tasks, "counts", "diversity"])
+        ranker, counts, diversity = OTHER_PARTS
+        part_names = np.array([ranker, *tasks, counts, diversity])
         parts = slates.parts[:, :, np.concatenate([[True], slates.trained, [True, True]])]
         told = parts.any(axis=(0, 1))
         return cls(

@@ -29,7 +29,9 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from connectors.event_types import STANDARD_TYPES
+from connectors.decode import MAX_ITEMS
+from connectors.event_types import STANDARD_TYPES, canonical_type
+from connectors.recommendation import OTHER_PARTS
 from learners.task import Task, funnel
 
 FILE_NAME = "freshet.toml"
@@ -46,7 +48,7 @@ class SettingsError(Exception):
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class KafkaSecurity(_Section):
@@ -115,6 +117,16 @@ class EventTypeSettings(_Section):
     """Choosing an item in this way is what the recommender learns to foresee."""
 
 
+def _refuse_name(event_type: str) -> None:
+    if not event_type or len(event_type) > 64:
+        raise ValueError(f"event type {event_type!r} must have 1 to 64 characters")
+    if (standard := canonical_type(event_type)) != event_type:
+        raise ValueError(
+            f"event type {event_type!r} is another vocabulary's name for the standard type {standard!r}, as which its "
+            f"events arrive; use {standard!r}, or send them under another name"
+        )
+
+
 class EventSettings(_Section):
     """What counts as an event."""
 
@@ -138,8 +150,7 @@ class EventSettings(_Section):
     @classmethod
     def _names(cls, types: dict[str, EventTypeSettings]) -> dict[str, EventTypeSettings]:
         for name in types:
-            if not name or len(name) > 64:
-                raise ValueError(f"event type {name!r} must have 1 to 64 characters")
+            _refuse_name(name)
         return types
 
     @field_validator("context")
@@ -159,18 +170,17 @@ class EventSettings(_Section):
 
     @model_validator(mode="after")
     def _catalogue_types_are_nothing_else(self) -> Self:
-        catalogue = (*self.withdrawing_types, *self.restoring_types)
-        for name in catalogue:
-            if not name or len(name) > 64:
-                raise ValueError(f"event type {name!r} must have 1 to 64 characters")
+        for name in self.catalogue:
+            _refuse_name(name)
             if name in self.declared:
                 raise ValueError(
                     f"event type {name!r} says whether an item is available, so it can neither be a standard "
                     f"type nor stand under [events.types]"
                 )
-        if len(set(catalogue)) != len(catalogue):
+        if len(set(self.catalogue)) != len(self.catalogue):
             raise ValueError(
-                f"withdrawing_types and restoring_types must name different event types, got {', '.join(catalogue)}"
+                f"withdrawing_types and restoring_types must name different event types, got "
+                f"{', '.join(self.catalogue)}"
             )
         return self
 
@@ -180,9 +190,14 @@ class EventSettings(_Section):
         return (*STANDARD_TYPES, *(name for name in self.types if name not in STANDARD_TYPES))
 
     @property
+    def catalogue(self) -> tuple[str, ...]:
+        """Types that speak of items only; no history holds them."""
+        return (*self.withdrawing_types, *self.restoring_types)
+
+    @property
     def decoded(self) -> tuple[str, ...]:
-        """What is accepted: the declared types, and those that speak of items only, which no history holds."""
-        return (*self.declared, *self.withdrawing_types, *self.restoring_types)
+        """What is accepted."""
+        return (*self.declared, *self.catalogue)
 
 
 class TaskSettings(_Section):
@@ -401,8 +416,14 @@ class Settings(BaseSettings):
 
     @property
     def events_a_step(self) -> int:
-        """Most events of a step: each may bring a user and an item, and there must be room for all of these."""
-        return min(self.worker.batch_max_events, self.state.max_users, self.state.max_items)
+        """Most events of a step: each may bring a user and an item, and there must be room for all of these.
+
+        The last record of a step may be a list, whose items come on top.
+        """
+        items = self.state.max_items
+        return min(
+            self.worker.batch_max_events, self.state.max_users, max(items - MAX_ITEMS + 1, -(-items // 2))
+        )
 
     @field_validator("state_dir", "cache_dir")
     @classmethod
@@ -414,6 +435,12 @@ class Settings(BaseSettings):
         names = [task.name for task in self.tasks]
         if len(set(names)) != len(names):
             raise ValueError(f"tasks must have different names, got {', '.join(names)}")
+        for name in names:
+            if name in OTHER_PARTS:
+                raise ValueError(
+                    f"a task must not be called {name!r}: so is a part of an item's score that is no task's; "
+                    f"choose another name"
+                )
         funnel([task.task for task in self.tasks])
         declared = set(self.events.declared)
         for task in self.tasks:

@@ -212,11 +212,15 @@ class SharedModel:
         return {
             "learned": np.array(sorted(self.learned.items()), np.int64).reshape(-1, 2),
             "position": np.array([self.position]),
+            "behind": np.array([self._behind]),
             **_pack_known(self._known),
         }
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """The inverse of `state_dict`; empty of a worker that was alone."""
+        """The inverse of `state_dict`; empty of a worker that was alone.
+
+        Who was behind is still; what it overheard in the last seconds, in case a writer did not know it, is gone.
+        """
         self._untold.clear()
         self._catch_up()
         if not arrays:
@@ -224,6 +228,7 @@ class SharedModel:
         self.learned = {int(partition): int(offset) for partition, offset in arrays["learned"]}
         self._known = _unpack_known(arrays)
         self._reader.seek(int(arrays["position"][0]))
+        self._behind = bool(arrays["behind"][0])
 
 
 def _pack_known(known: Mapping[str, int]) -> Arrays:

@@ -172,6 +172,16 @@ def test_a_label_belongs_to_the_latest_impression() -> None:
     assert Stage().labels(*acts) == [label("click", 1.0, shown_s=3.0)]
 
 
+def test_what_happened_before_an_impression_does_not_answer_it() -> None:
+    tasks = (Task(name="buy", window_s=36_000.0), Task(name="rating", kind="regression", window_s=36_000.0))
+    stage = Stage(tasks)
+    stage.labels(Act(IMPRESSION, at_s=9_000.0))
+    assert stage.labels(Act(BUY, at_s=1_000.0), Act(RATE, at_s=1_000.0, value=5.0)) == [], "it came late"
+    assert stage.labels(Act(BUY, at_s=8_999.0)) == [label("buy", 1.0, shown_s=9_000.0)], (
+        "clocks differ by seconds"
+    )
+
+
 def test_silence_is_a_negative_only_after_the_window() -> None:
     stage = Stage()
     assert stage.labels(Act(IMPRESSION)) == []

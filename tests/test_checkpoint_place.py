@@ -48,6 +48,13 @@ def test_files_come_back(place: Place) -> None:
     assert place.folders() == []
 
 
+def test_a_path_is_a_path_whatever_stands_in_it(tmp_path: Path) -> None:
+    one, other = Place(tmp_path / "x::1"), Place(tmp_path / "x::2")
+    one.make("a")
+    assert (tmp_path / "x::1" / "a").is_dir()
+    assert other.folders() == []
+
+
 def test_a_local_file_gets_its_name_after_it_was_synced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

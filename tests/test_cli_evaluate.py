@@ -119,3 +119,18 @@ def test_a_diverged_learner_ends_it_with_a_sentence(log: Path, monkeypatch: pyte
 def test_a_log_that_is_not_there_ends_it_with_a_sentence(tmp_path: Path) -> None:
     found = freshet("evaluate", tmp_path / "nothing.csv")
     assert "There is no log" in str(found.exception)
+
+
+def test_what_says_that_items_can_be_had_is_no_choice_and_no_past(tmp_path: Path) -> None:
+    """A shop that announces items, and then looks at them itself."""
+    lines = ["timestamp,user_id,item_id,event_type,value"]
+    for n in range(30):
+        kind = ("item_available", "item_unavailable")[n % 2] if n < 10 else "view"
+        lines.append(f"{1_700_000_000 + 60 * n},shop,i{n % 5},{kind},")
+    path = tmp_path / "announced.csv"
+    path.write_text("\n".join(lines) + "\n")
+    found = freshet("evaluate", path, "--json")
+    assert found.exception is None, found.output
+    report = json.loads(found.stdout)
+    assert report["notices"] == []
+    assert report["scored"] == 19, "20 views, of which the first has no past"

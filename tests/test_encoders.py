@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import pytest
 import torch
 from torch import Tensor
 
-from learners.encoders import ENCODERS, Encoder, age_bucket, hour_and_weekday, session_place
+from learners.encoders import ENCODERS, Encoder
+from learners.slot_traits import slot_traits
 
 S, H, D, TYPES, F, BUCKETS = 6, 5, 8, 4, 2, 9
 Inputs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
@@ -52,38 +51,54 @@ def histories(lengths: list[int], slots: int = H) -> Inputs:
 LENGTHS = [0, 1, 2, 3, 4, 5]
 
 
+def encoded(
+    encoder: Encoder,
+    items: Tensor,
+    types: Tensor,
+    age_s: Tensor,
+    now_s: Tensor,
+    mask: Tensor,
+    context: Tensor,
+) -> Tensor:
+    traits = slot_traits(types.numpy(), age_s.numpy(), now_s.numpy(), mask.numpy())
+    vectors: Tensor = encoder(items, torch.from_numpy(traits), mask, context)
+    return vectors
+
+
 def test_an_empty_history_is_zero(encoder: Encoder) -> None:
-    vectors = encoder(*histories(LENGTHS))
+    vectors = encoded(encoder, *histories(LENGTHS))
     assert vectors.shape == (S, D)
     assert (vectors[0] == 0.0).all()
     assert (vectors[1:].abs().sum(dim=1) > 0.0).all()
 
 
 def test_more_empty_slots_change_nothing(encoder: Encoder) -> None:
-    torch.testing.assert_close(encoder(*histories(LENGTHS)), encoder(*histories(LENGTHS, slots=H + 7)))
+    torch.testing.assert_close(
+        encoded(encoder, *histories(LENGTHS)), encoded(encoder, *histories(LENGTHS, slots=H + 7))
+    )
 
 
 def test_what_stands_in_an_empty_slot_changes_nothing(encoder: Encoder) -> None:
     items, types, age_s, now_s, mask, context = histories(LENGTHS)
-    expected = encoder(items, types, age_s, now_s, mask, context)
+    expected = encoded(encoder, items, types, age_s, now_s, mask, context)
     items = torch.where(mask[..., None], items, 9.0)
     types = torch.where(mask, types, TYPES - 1)
     age_s = torch.where(mask, age_s, 1e9)
     context = torch.where(mask[..., None], context, BUCKETS - 1)
-    torch.testing.assert_close(encoder(items, types, age_s, now_s, mask, context), expected)
+    torch.testing.assert_close(encoded(encoder, items, types, age_s, now_s, mask, context), expected)
 
 
 def test_a_batch_is_its_sequences_one_by_one(encoder: Encoder) -> None:
     inputs = histories(LENGTHS)
-    alone = [encoder(*(column[n : n + 1] for column in inputs)) for n in range(S)]
-    torch.testing.assert_close(encoder(*inputs), torch.cat(alone))
+    alone = [encoded(encoder, *(column[n : n + 1] for column in inputs)) for n in range(S)]
+    torch.testing.assert_close(encoded(encoder, *inputs), torch.cat(alone))
 
 
 @pytest.mark.parametrize("column", [0, 1, 2, 5], ids=["item", "type", "age", "context"])
 @pytest.mark.parametrize("slot", [H - 1, H - 3], ids=["newest", "older"])
 def test_every_slot_counts_by_item_type_age_and_context(encoder: Encoder, column: int, slot: int) -> None:
     inputs = histories([5])
-    before = encoder(*inputs)
+    before = encoded(encoder, *inputs)
     changed = [part.clone() for part in inputs]
     if column == 0:
         changed[0][:, slot] += torch.linspace(0.0, 2.0, D)  # a constant would be normalised away
@@ -93,24 +108,26 @@ def test_every_slot_counts_by_item_type_age_and_context(encoder: Encoder, column
         changed[5][:, slot, 1] = (changed[5][:, slot, 1] + 1) % BUCKETS
     else:
         changed[2][:, slot] = changed[2][:, slot] * 100.0 + 1e4
-    assert (encoder(*changed) - before).abs().max() > 1e-4
+    assert (encoded(encoder, *changed) - before).abs().max() > 1e-4
 
 
 def test_order_matters(encoder: Encoder) -> None:
-    items, types, age_s, now_s, mask, context = histories([5])
+    items, *others = histories([5])
     swapped = items[:, [1, 2, 3, 4, 0]]
-    difference = encoder(swapped, types, age_s, now_s, mask, context) - encoder(
-        items, types, age_s, now_s, mask, context
-    )
+    difference = encoded(encoder, swapped, *others) - encoded(encoder, items, *others)
     assert difference.abs().max() > 1e-3
 
 
 def test_the_time_of_day_and_week_matters(encoder: Encoder) -> None:
     items, types, age_s, now_s, mask, context = histories([5])
-    before = encoder(items, types, age_s, now_s, mask, context)
+    before = encoded(encoder, items, types, age_s, now_s, mask, context)
     for later_s in (3_600.0, 86_400.0):
-        assert (encoder(items, types, age_s, now_s + later_s, mask, context) - before).abs().max() > 1e-4
-    torch.testing.assert_close(encoder(items, types, age_s, now_s + 7 * 86_400.0, mask, context), before)
+        assert (
+            encoded(encoder, items, types, age_s, now_s + later_s, mask, context) - before
+        ).abs().max() > 1e-4
+    torch.testing.assert_close(
+        encoded(encoder, items, types, age_s, now_s + 7 * 86_400.0, mask, context), before
+    )
 
 
 @pytest.mark.parametrize("name", sorted(ENCODERS))
@@ -124,36 +141,17 @@ def test_a_context_that_says_nothing_changes_nothing(name: str) -> None:
     with torch.random.fork_rng(devices=[]):
         with_context, without = made(BUCKETS), made(0)
     inputs = histories(LENGTHS)
-    assert torch.equal(with_context(*inputs), without(*inputs)), "a value that was never met says nothing yet"
-    (with_context(*inputs[:-1], torch.zeros_like(inputs[-1])).sum()).backward()
+    assert torch.equal(encoded(with_context, *inputs), encoded(without, *inputs)), (
+        "a value that was never met says nothing yet"
+    )
+    (encoded(with_context, *inputs[:-1], torch.zeros_like(inputs[-1])).sum()).backward()
     assert with_context.context is not None
     assert not with_context.context.weight.grad.any(), "and nothing is learned where nothing is said"
-    with_context(*inputs).sum().backward()
+    encoded(with_context, *inputs).sum().backward()
     assert with_context.context.weight.grad[1:].any()
     assert not with_context.context.weight.grad[0].any()
     assert "context.weight" not in dict(without.named_parameters())
 
 
 def test_no_sequences_are_no_vectors(encoder: Encoder) -> None:
-    assert encoder(*(column[:0] for column in histories([1]))).shape == (0, D)
-
-
-def test_ages_are_on_a_logarithmic_scale() -> None:
-    ages = torch.tensor([[-5.0, 0.0, 29.0, 30.0, 90.0, 3_600.0, 1e12, 1e30]])
-    assert age_bucket(ages).tolist() == [[0, 0, 0, 1, 2, 6, 31, 31]]
-
-
-def test_hours_and_weekdays_are_those_of_the_calendar() -> None:
-    moments = ["1970-01-01T00:00", "2024-02-29T23:59", "2026-11-22T12:00", "2026-11-23T00:00"]
-    times = [datetime.fromisoformat(moment).replace(tzinfo=UTC) for moment in moments]
-    hour, weekday = hour_and_weekday(torch.tensor([time.timestamp() for time in times], dtype=torch.float64))
-    assert hour.tolist() == [time.hour for time in times]
-    assert weekday.tolist() == [time.weekday() for time in times]
-
-
-def test_places_in_a_session_begin_anew_after_half_an_hour() -> None:
-    age_s = torch.tensor([[0.0, 9_000.0, 8_000.0, 2_000.0, 1_000.0, 10.0]])
-    mask = torch.tensor([[False, True, True, True, True, True]])
-    assert session_place(age_s, mask).tolist() == [[0, 0, 1, 0, 1, 2]]
-    long = torch.arange(40, 0, -1, dtype=torch.float32)[None]
-    assert session_place(long, torch.ones(1, 40, dtype=torch.bool))[0, -1] == 15
+    assert encoded(encoder, *(column[:0] for column in histories([1]))).shape == (0, D)

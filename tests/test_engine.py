@@ -121,6 +121,12 @@ def some(count: int, first: int = 0, partition: int = 0) -> list[Record]:
     )
 
 
+async def until(reached: Callable[[], object]) -> None:
+    async with asyncio.timeout(SOON_S):
+        while not reached():
+            await asyncio.sleep(0.005)
+
+
 # --- batches
 
 
@@ -164,6 +170,18 @@ async def test_lists_are_put_together_and_cut() -> None:
         assert stage.diary.steps == [4, 4, 4]
         states = await stage.engine.read(lambda worked: worked.states.applied)
         assert states == {0: 11}
+
+
+async def test_a_record_that_is_a_list_counts_as_all_its_events() -> None:
+    def listed(n: int) -> Record:
+        items = ",".join(f'{{"item_id":"i{n}-{m}"}}' for m in range(3))
+        value = f'{{"user_id":"u","event_type":"view","occurred_at_ms":{NOW_MS + n},"items":[{items}]}}'
+        return Record(value=value.encode(), offset=n)
+
+    async with Stage().run() as stage:
+        await stage.offer(*map(listed, range(4)))
+        await until(lambda: len(stage.diary.steps) == 2)
+        assert stage.diary.steps == [6, 6], "the second list begins where there is room for one event"
 
 
 async def test_results_are_handed_over_in_order() -> None:
@@ -677,6 +695,21 @@ async def test_it_is_busy_until_everything_has_arrived() -> None:
         assert stage.engine.busy
         stage.publisher.held[0].set_result(None)
     assert not stage.engine.busy
+
+
+async def test_it_is_busy_and_not_settled_while_a_step_is_under_way() -> None:
+    async with Stage(batch_max_events=1).run() as stage:
+        stage.permits = threading.Semaphore(0)
+        await stage.offer(*some(1))
+        await until(lambda: not stage.engine._buffered)
+        progressed_at = stage.engine.progressed_at
+        assert stage.engine.busy, "all of it is taken, and none of it is answered"
+        assert not await stage.engine.settle(NEVER_S)
+        await stage.offer(*some(1, first=1))
+        assert stage.engine.progressed_at == progressed_at, "it was not idle"
+        stage.permits.release(2)
+        assert await stage.engine.settle(SOON_S)
+        assert stage.diary.steps == [1, 1]
 
 
 async def test_who_reads_waits_for_the_end_of_a_step_and_no_longer_than_a_moment(

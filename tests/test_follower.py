@@ -88,3 +88,15 @@ async def test_what_retention_has_deleted_is_counted_and_the_rest_is_read(
         await reader.until(lambda: len(reader.offsets[partition]) == ends[partition] - 20)
     assert reader.offsets[partition] == list(range(20, ends[partition]))
     assert reader.lost == [12]
+
+
+async def test_who_waits_for_a_partition_whose_records_are_all_deleted_waits_no_longer(
+    broker: KafkaClient, topics: TopicSettings
+) -> None:
+    ends = await fill(broker, topics, 200)
+    partition = min(ends)
+    delete_before(broker, topics.events, partition, ends[partition])
+    async with running(broker, topics) as reader:
+        reader.follower.follow({partition: 0})
+        assert await reader.follower.catch_up(20.0)
+    assert reader.offsets == {}

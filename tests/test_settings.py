@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from connectors.decode import MAX_ITEMS
 from connectors.event_types import STANDARD_TYPES
+from connectors.recommendation import OTHER_PARTS
 from stream.settings import Settings, SettingsError, load
 
 Written = Callable[[str], Path]
@@ -116,7 +118,7 @@ WRONG = {
     "[learner]\ndimension = 'many'": ("learner.dimension", "'many'", "valid integer"),
     "[learner]\ndimension = 2": ("learner.dimension", "2", "greater than or equal to 4"),
     "[learner]\nencoder = 'lstm'": ("learner.encoder", "'lstm'", "'attention', 'gru', 'mixed' or 'sasrec'"),
-    "[learner]\nlearning_rate = nan": ("learner.learning_rate", "nan", "less than or equal to 1"),
+    "[learner]\nlearning_rate = nan": ("learner.learning_rate", "nan", "a finite number"),
     "[recommend]\nexploration = 1.5": ("recommend.exploration", "1.5", "less than or equal to 0.5"),
     "[state]\nmax_users = 0": ("state.max_users", "0", "greater than 0"),
     "[worker]\nsession_timeout_s = 1": ("worker.session_timeout_s", "1", "greater than or equal to 6"),
@@ -295,4 +297,41 @@ def test_types_are_bounded() -> None:
 def test_a_step_has_no_more_events_than_there_may_be_users_or_items() -> None:
     assert load().events_a_step == load().worker.batch_max_events
     assert load(overrides={"state": {"max_users": 30}}).events_a_step == 30
-    assert load(overrides={"state": {"max_users": 30, "max_items": 20}}).events_a_step == 20
+    for most in (1, 2, 20, 998, 999, 1_400, 5_000):
+        events = load(overrides={"state": {"max_users": 5_000, "max_items": most}}).events_a_step
+        assert events >= 1
+        if most >= 2 * MAX_ITEMS:
+            assert events == min(1_024, most - MAX_ITEMS + 1), "its last record may be a list of new items"
+        else:
+            assert events == -(-most // 2)
+
+
+@pytest.mark.parametrize("name", OTHER_PARTS)
+def test_no_task_is_called_like_another_part_of_the_score(name: str) -> None:
+    said = mistake(overrides={"tasks": [task(name)]})
+    assert f"a task must not be called {name!r}" in said
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        {"types": {"transaction": {}}},
+        {"withdrawing_types": ["refund"]},
+        {"restoring_types": ["Product Viewed"]},
+    ],
+)
+def test_a_type_is_not_called_like_a_standard_one_elsewhere(events: dict[str, Any]) -> None:
+    assert "is another vocabulary's name for the standard type" in mistake(overrides={"events": events})
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"events": {"lateness_s": "inf"}},
+        {"recommend": {"new_age_s": "inf"}},
+        {"tasks": [task("a") | {"window_s": "inf"}]},
+        {"tasks": [task("a") | {"value": "nan"}]},
+    ],
+)
+def test_a_number_is_finite(overrides: dict[str, Any]) -> None:
+    assert "finite number" in mistake(overrides=overrides)

@@ -365,3 +365,15 @@ def test_the_state_comes_back_as_it_was() -> None:
     assert shared(back).position == len(topic.records)
     for name, array in shared(workers[0]).state_dict().items():
         np.testing.assert_array_equal(array, shared(back).state_dict()[name])
+
+
+def test_who_restarts_while_it_is_behind_still_takes_over_what_the_others_have() -> None:
+    topic, ann, bea = Topic(), worker("ann", seed=1), worker("bea", seed=2)
+    for first in range(0, 48, 8):
+        ann.process(clicks(0, 8, first), NOW_MS)
+        topic.take(ann.tell(1.0, beginning=first == 40))
+        if first == 8:
+            bea.merge(topic.since(bea))
+            bea = restored("bea", bea)
+    bea.merge(topic.since(bea))
+    np.testing.assert_allclose(dense(bea), dense(ann), atol=2e-5)

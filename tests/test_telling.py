@@ -13,7 +13,7 @@ from builders import NOW_MS, Record
 from fakes import processor
 from models import learner
 from test_engine import SOON_S, Stage
-from test_shared_model import Topic, clicks, shared, worker
+from test_shared_model import Topic, clicks, dense, shared, worker
 
 from connectors.model_update import UpdateReader
 from stream.checkpoints.store import CheckpointStore
@@ -174,3 +174,26 @@ async def test_after_a_failure_what_was_told_and_heard_is_done_again(
     assert names
     for name in names:
         np.testing.assert_allclose(mine[name], theirs[name], atol=2e-5, err_msg=name)
+
+
+async def test_after_a_failure_who_had_fallen_behind_is_behind_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("stream.recovery"), "disabled", True)
+    topic, bea = Topic(), worker("bea", seed=7)
+    for first in (0, 8):
+        bea.process(clicks(1, 8, first), NOW_MS)
+        topic.take(bea.tell(1.0, beginning=first == 8))
+    here = stage(CheckpointStore(tmp_path), tell_every_s=60.0)
+    choking(here.engine.processor)
+    here.engine.recovery = Recovery(lambda: choking(worker("ann")))
+    async with here.run():
+        here.engine.processor.shared.load_state_dict({})  # type: ignore[union-attr]
+        here.engine.fall_behind(3)
+        await here.engine.hear(topic.records)
+        parameters = await here.engine.read(dense)
+        np.testing.assert_allclose(parameters, dense(bea), atol=2e-5)
+        here.engine.assignment = Assignment(frozenset())
+        await here.engine.follow(clicks(0, 8, 16))
+        await until(lambda: here.diary.failed_steps)
+        np.testing.assert_array_equal(await here.engine.read(dense), parameters)

@@ -41,7 +41,11 @@ class Place:
         protocol = self.url.partition("://")[0] if "://" in self.url else "file"
         try:
             # lists are read anew each time: somebody else may have removed what is in them
-            self._files, root = fsspec.core.url_to_fs(self.url, use_listings_cache=False)
+            self._files, root = (
+                fsspec.core.url_to_fs(self.url, use_listings_cache=False)
+                if "://" in self.url
+                else (LocalFileSystem(), os.path.abspath(self.url))
+            )
         except ImportError as error:
             how = f"'freshet[{_EXTRAS[protocol]}]'" if protocol in _EXTRAS else "what it asks for"
             raise PlaceError(

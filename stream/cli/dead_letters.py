@@ -56,7 +56,10 @@ def dead_letters(
             if as_json:
                 print_json(counts)
             else:
-                say(f"{counts['replayed']} records were published to {topics.events} again.")
+                say(
+                    f"{counts['replayed']} records were published to {topics.events} again, "
+                    f"{counts['left']} were left where they are."
+                )
             return
         letters = asyncio.run(_existing(client, topics.dead_letters, frozenset(reasons)))
         shown = letters[-limit:] if limit is not None else letters
@@ -103,8 +106,8 @@ async def _follow(client: KafkaClient, topic: str, reasons: frozenset[str], as_j
 
 def _decoded(value: bytes | None) -> DeadLetter | None:
     try:
-        return decode_dead_letter(value or b"")
-    except msgspec.MsgspecError as error:
+        return decode_dead_letter(value)
+    except ValueError as error:
         say(f"A record of the topic is not a dead letter of freshet: {error}.")
         return None
 

@@ -101,7 +101,7 @@ def _settings(ctx: click.Context, log: EvaluationLog) -> tuple[Settings, list[st
     """The settings with the log's own event types declared, and what there is to tell about the log."""
     settings = effective_settings(ctx)
     notices = list(log.notices)
-    if own := sorted(set(log.types) - set(settings.events.declared)):
+    if own := sorted(set(log.types) - set(settings.events.decoded)):
         notices.append(f"Declared for this run, as choices: {', '.join(own)}.")
         settings = effective_settings(ctx, {"events": {"types": {name: {} for name in own}}})
     return settings, notices

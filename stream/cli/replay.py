@@ -132,8 +132,8 @@ def _counted(events: Iterable[Event], types: Counter[str]) -> Iterator[Event]:
 
 
 def _warn_of_undeclared(types: Counter[str], settings: Settings) -> None:
-    declared = settings.events.declared
-    for name in sorted(name for name in types if canonical_type(name) not in declared):
+    accepted = settings.events.decoded
+    for name in sorted(name for name in types if canonical_type(name) not in accepted):
         say(
             f"{types[name]:,} of them have the type {name!r}, which is neither standard nor declared: "
             f"the worker will refuse them unless [events.types] in freshet.toml names it."

@@ -6,7 +6,6 @@ import asyncio
 import time
 
 import click
-import msgspec
 
 from connectors.kafka_client import KafkaClient
 from connectors.recommendation import Recommendation, decode_recommendation
@@ -51,7 +50,7 @@ async def _watch(
                     continue  # a user's slate was deleted
                 try:
                     slate = decode_recommendation(record.value)
-                except msgspec.MsgspecError as error:
+                except ValueError as error:
                     say(f"A record of {topic} is not a recommendation of freshet: {error}.")
                     continue
                 if user_id is not None and slate.user_id != user_id:

@@ -71,7 +71,12 @@ def evaluate(
     told = announce or (lambda _: lambda _: None)
     settings = _with(settings, exclude_seen=exclude_seen, seed=settings.learner.seed)
     choices = choice_types(settings)
-    protocol = apply_protocol(log.events, choices, exclude_seen=exclude_seen)
+    protocol = apply_protocol(
+        log.events,
+        choices,
+        exclude_seen=exclude_seen,
+        catalogue_types=frozenset(settings.events.catalogue),
+    )
     numbers = tuple(range(settings.learner.seed, settings.learner.seed + seeds))
 
     def run(what: str, seed: int, fold: int | None = None) -> Run:

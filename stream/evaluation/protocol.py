@@ -79,11 +79,16 @@ class Protocol:
 
 
 def apply_protocol(
-    events: Sequence[Event], choice_types: frozenset[str], *, exclude_seen: bool = False
+    events: Sequence[Event],
+    choice_types: frozenset[str],
+    *,
+    exclude_seen: bool = False,
+    catalogue_types: frozenset[str] = frozenset(),
 ) -> Protocol:
     """Decide what counts.
 
-    An event that only shows an item (an impression) is no earlier event, as it enters no history. A choice
+    An event that only shows an item (an impression) or says whether it can be had is no earlier event, as it enters no
+    history. A choice
     from a list that was shown (one with a position) is not scored: it says what was better than the rest of
     that list.
 
@@ -91,6 +96,7 @@ def apply_protocol(
         events: In the order of time.
         choice_types: Event types by which users choose items.
         exclude_seen: Items that the user had had earlier are not recommended; choices of them do not count.
+        catalogue_types: Event types that speak of items only.
     """
     N = len(events)
     user_numbers: dict[str, int] = {}
@@ -102,7 +108,8 @@ def apply_protocol(
         [item_numbers.setdefault(event.item_id, len(item_numbers)) for event in events], np.int64
     )
     times_ms = np.array([event.occurred_at_ms for event in events], np.int64)
-    remembered = np.array([event.event_type != IMPRESSION for event in events], np.bool_)
+    silent = {IMPRESSION, *catalogue_types}
+    remembered = np.array([event.event_type not in silent for event in events], np.bool_)
     choices = np.array([event.event_type in choice_types for event in events], np.bool_)
     unplaced = np.array([event.position is None for event in events], np.bool_)
 
