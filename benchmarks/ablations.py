@@ -18,7 +18,7 @@ from stream.allocator import keep_temporaries
 from stream.assembly import build_pipeline, build_states, choice_types
 from stream.evaluation.log import EvaluationLog
 from stream.evaluation.protocol import Ints, apply_protocol
-from stream.evaluation.run import run_pipeline
+from stream.evaluation.run import UNRANKED, run_pipeline
 
 _EVENTS, _QUICK_EVENTS = 25_000, 6_000
 _BOOTSTRAP_SEED = 0
@@ -77,8 +77,9 @@ def measure(quick: bool, logs: Sequence[Path], only: Sequence[str] = ()) -> list
                 continue
             ranks = play(log, SETTINGS.get(name, {}), FEATURES.get(name, ()))
             base = ranks if base is None else base
-            gap = block_bootstrap(hits(ranks), hits(base), np.random.default_rng(_BOOTSTRAP_SEED))
-            quality = ranking_quality(ranks)
+            both = (ranks != UNRANKED) & (base != UNRANKED)
+            gap = block_bootstrap(hits(ranks[both]), hits(base[both]), np.random.default_rng(_BOOTSTRAP_SEED))
+            quality = ranking_quality(ranks[both])
             rows.append(
                 {
                     "log": path.name,

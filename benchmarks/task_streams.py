@@ -46,6 +46,7 @@ class Stream:
         rows: For each step (L, I) inputs.
         labels: For each step their labels.
         counts: How many of a row's last numbers are counts, the label rates last; 0 where there are none.
+        missing: Numbers of the steps of the whole stream that are not there, since they had no label.
     """
 
     name: str
@@ -53,17 +54,25 @@ class Stream:
     rows: list[torch.Tensor]
     labels: list[TaskLabels]
     counts: int = 0
+    missing: tuple[int, ...] = ()
+
+    def after(self, share: float) -> int:
+        """The first of its steps after a share of the whole stream."""
+        begin = int(share * (len(self.rows) + len(self.missing)))
+        return begin - sum(number < begin for number in self.missing)
 
     def only(self, task: int) -> Stream:
         """The stream of one task alone: its labels, and among the label rates its own."""
-        rows, labels = [], []
+        rows, labels, missing = [], [], []
         K, width = len(self.tasks), self.rows[0].shape[1]
         first = width - rates_width(K)
         own_rates = [first + task, first + K + task]
         seen = [*range(first), *own_rates, *own_rates, width - 2, width - 1]
-        for some, given in zip(self.rows, self.labels, strict=True):
+        for number, (some, given) in enumerate(zip(self.rows, self.labels, strict=True)):
             kept = np.flatnonzero(given.mask[:, task])
-            if len(kept):
+            if not len(kept):
+                missing.append(number)
+            else:
                 own = some[torch.from_numpy(kept)]
                 rows.append(own[:, seen] if self.counts else own)
                 labels.append(
@@ -76,7 +85,9 @@ class Stream:
                     )
                 )
         counts = self.counts and self.counts - rates_width(K) + rates_width(1)
-        return Stream(self.name, (replace(self.tasks[task], after=None),), rows, labels, counts)
+        return Stream(
+            self.name, (replace(self.tasks[task], after=None),), rows, labels, counts, tuple(missing)
+        )
 
     def first(self, share: float) -> Stream:
         """The first steps."""

@@ -130,7 +130,7 @@ class _Run:
 
 def scores(stream: Stream, foreseen: Sequence[FloatArray]) -> list[Score]:
     """(K,) of everything after the warm-up."""
-    start = int(_WARM_UP * len(foreseen))
+    start = stream.after(_WARM_UP)
     p = np.concatenate(foreseen[start:])
     labels = np.concatenate([given.labels for given in stream.labels[start:]])
     mask = np.concatenate([given.mask for given in stream.labels[start:]])

@@ -6,14 +6,35 @@ so a vector never has to be stored, moved or repaired.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from learners.context_fields import ABSENT_BUCKET
 from learners.slot_traits import SumOfRows, trait_rows
+from learners.state_arrays import Arrays
 
 _TRAIT_SCALE = 0.05
+_FORMER_TABLES = ("age", "hour", "weekday", "session", "event_type")
+_FORMER_NAMES = tuple(f".{trait}.weight" for trait in _FORMER_TABLES)
 _PLACES = 256
+
+
+def with_traits(arrays: Mapping[str, NDArray[Any]]) -> Arrays:
+    """Saved parameters and their moments as they are now: earlier versions had a table for each trait."""
+    found: Arrays = {}
+    for name, array in arrays.items():
+        place, _, former = name.rpartition("age.weight")
+        if not place or former:
+            found[name] = array
+            continue
+        tables = [arrays[f"{place}{trait}.weight"] for trait in _FORMER_TABLES]
+        found[f"{place}traits"] = np.concatenate(tables) if array.ndim else array
+    return {name: array for name, array in found.items() if not name.endswith(_FORMER_NAMES)}
 
 
 class Encoder(nn.Module):

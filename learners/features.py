@@ -174,7 +174,8 @@ def _collect(
     for s in range(S):
         user, now, history = users[s], now_s[s], histories[s]
         _tell_user(counts.habits, user, history, ages_s[s], lengths[s], of_user)
-        if history[-1] != ABSENT:
+        last_ago[:] = 0.0
+        if history[-1] != ABSENT and np.isfinite(counts.popularity.first_s[history[-1]]):
             last_ago[0] = events - counts.popularity.first_n[history[-1]]
             last_ago[1] = events - counts.popularity.last_n[history[-1]]
         has_company = _bring_close(counts.companions, user, now)

@@ -267,7 +267,8 @@ class MultiTask:
         if not bool(torch.isfinite(total).all()):
             return nothing
         present: BoolArray = counts > 0
-        reported = np.where(present, total.detach().cpu().numpy() / np.maximum(counts, 1), np.nan)
+        # Not weighed by importance: a head that promises too much would find its own negatives unimportant.
+        reported = np.where(present, each.detach().sum(dim=0).cpu().numpy() / np.maximum(counts, 1), np.nan)
         total.sum().backward()  # type: ignore[no-untyped-call]
         gradient = leaf.grad
         assert gradient is not None  # (B, K, W)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from learners.embedding_table import EmbeddingTable
-from learners.encoders import ENCODERS
+from learners.encoders import ENCODERS, with_traits
 from learners.event_batch import EventBatch, FloatArray, Histories, IntArray
 from learners.losses import sampled_softmax
 from learners.multitask import MultiTask, MultiTaskConfig, TaskLabels
@@ -328,7 +328,7 @@ class NeuralModel:
         load_optimised(
             self._network,
             self._optimiser,
-            unnest("network", beginning),
+            with_traits(unnest("network", beginning)),
             settings="learner.encoder",
             optional=(_CONTEXT_VECTORS,),
         )

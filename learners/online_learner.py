@@ -57,7 +57,7 @@ from learners.turned import Turned
 from learners.untold_changes import DenseChanges, add_changes
 from learners.weightings.weighting import Explanation
 
-VERSION = "3"
+VERSION = "2"
 """Layout of the model; part of every recommendation."""
 
 _SCORED_BY_TASKS = 32

@@ -71,7 +71,7 @@ class PairInputs:
 
     def learn_scale(self, known: FloatArray) -> None:
         """Follow (N, R) rows in what is usual."""
-        self._standardiser.learn_many(_padded(known))
+        self._standardiser.learn_many(known[:, :PAIR_FEATURES])  # the others are the ranker's alone
 
     def learn_many(self, batch: EventBatch, rows: IntArray) -> None:
         """Count the labels of rows (L,)."""

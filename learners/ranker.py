@@ -142,7 +142,7 @@ class Ranker:
         self._memory_weights: FloatArray = np.zeros((memory, candidates), np.float32)
         self._memory_marks: Marks = np.zeros(memory, np.uint8)
         self._memorised = 0
-        self._reminders = self._own_reminders = reminders
+        self._reminders, self._share = reminders, 1.0
         self._learning_rates = learning_rates
         self._lender: Ranker | None = None
 
@@ -178,7 +178,7 @@ class Ranker:
         An average of n networks moves as far as one of them. So each takes as many steps as one would that learns
         from everything: the more on what it remembers.
         """
-        self._reminders = self._own_reminders - 1 + round(1.0 / share)
+        self._share = share
 
     @property
     def shares(self) -> FloatArray:
@@ -270,9 +270,10 @@ class Ranker:
         memory = len(self._memory_weights)
         if not memory:
             return
-        memorised = self._memorised if self._lender is None else self._lender._memorised
-        known = min(memorised, memory)
-        for _ in range(self._reminders if known >= len(weights) else 0):
+        owner = self._lender or self
+        known = min(owner._memorised, memory)
+        reminders = self._reminders - 1 + round(1.0 / owner._share)
+        for _ in range(reminders if known >= len(weights) else 0):
             some = self._memory_rng.integers(0, known, len(weights))
             self._step(self._memory_features[some].astype(np.float32), self._memory_weights[some])
         if self._lender is not None:
@@ -319,6 +320,7 @@ class Ranker:
             "memory_features": Table(self._memory_features[: self._memorised], self._memory_marks),
             "memory_weights": Table(self._memory_weights[: self._memorised], self._memory_marks),
             "memorised": np.array([self._memorised]),
+            "share": np.array([self._share]),
         }
 
     def shadow_arrays(self) -> Arrays:
@@ -372,6 +374,7 @@ class Ranker:
         self._load_waiting(arrays)
         size, memory = len(arrays["memory_weights"]), len(self._memory_weights)
         memorised = int(arrays["memorised"][0])
+        self._share = float(arrays.get("share", np.ones(1))[0])  # earlier versions did not say
         latest = np.arange(memorised - min(memorised, size, memory), memorised)
         # A ring of another size begins with the oldest that is kept.
         stays = size == memory or memorised == len(latest)

@@ -27,20 +27,21 @@ class Standardiser:
     def __init__(self, features: int) -> None:
         self._mean = np.zeros(features, np.float32)
         self._variance = np.ones(features, np.float32)
-        self._batches = 0
+        self._batches = np.zeros(features, np.int64)
 
     def learn_many(self, rows: FloatArray) -> None:
-        """Follow (N, F) rows: exactly at first, then with a memory of 200 batches.
+        """Follow (N, n) rows of the first n <= F features: exactly at first, then with a memory of 200 batches.
 
         Rows with a number that is not finite are left out: a mean would never recover from one.
         """
         rows = rows[np.isfinite(rows).all(axis=1)]
         if not len(rows):
             return
-        self._batches += 1
-        rate = max(1.0 / self._batches, _RATE)
-        self._mean += rate * (rows.mean(axis=0) - self._mean)
-        self._variance += rate * (rows.var(axis=0) - self._variance)
+        n = rows.shape[1]
+        self._batches[:n] += 1
+        rate = np.maximum(1.0 / self._batches[:n], _RATE).astype(np.float32)
+        self._mean[:n] += rate * (rows.mean(axis=0) - self._mean[:n])
+        self._variance[:n] += rate * (rows.var(axis=0) - self._variance[:n])
 
     def transform(self, features: FloatArray) -> FloatArray:
         """(..., F) to (..., F)."""
@@ -51,18 +52,20 @@ class Standardiser:
         return scaled
 
     def state_dict(self) -> Arrays:
-        """Means, variances and how often they were updated."""
+        """Means, variances and how often each was updated."""
         return {
             "mean": self._mean.copy(),
             "variance": self._variance.copy(),
-            "batches": np.array([self._batches]),
+            "batches": self._batches.copy(),
         }
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The inverse of `state_dict`."""
         self._mean = arrays["mean"].copy()
         self._variance = arrays["variance"].copy()
-        self._batches = int(arrays["batches"][0])
+        self._batches = np.broadcast_to(
+            arrays["batches"], self._mean.shape
+        ).copy()  # earlier versions had one for all
 
 
 @compiled

@@ -118,11 +118,11 @@ def _along(
             raise ValueError(
                 f"saved with other settings of the heads: {name} is of shape {array.shape} for {tasks.saved} tasks"
             )
-        places, fill = _layout(parts, tasks)
+        places, fill, as_begun = _layout(parts, tasks)
         new = places == ABSENT
         carried = carried.take(np.maximum(places, 0), axis=axis)
-        carried[_at(axis, new)] = np.nan_to_num(fill[new]).reshape(-1, *[1] * (carried.ndim - axis - 1))
-        begins.append((axis, new & np.isnan(fill)))
+        carried[_at(axis, new)] = fill[new].reshape(-1, *[1] * (carried.ndim - axis - 1))
+        begins.append((axis, new & as_begun))
     if begun is not None:
         for axis, new in begins:
             if new.any():
@@ -130,21 +130,23 @@ def _along(
     return carried
 
 
-def _layout(axis: Axis, tasks: TaskMap) -> tuple[IntArray, FloatArray]:
-    """Where each number of the new axis stood, `ABSENT` where it is new; and what it is then, NaN for as begun."""
+def _layout(axis: Axis, tasks: TaskMap) -> tuple[IntArray, FloatArray, BoolArray]:
+    """Where each number of the new axis stood, `ABSENT` where new; what it is then, and whether that is as begun."""
     sources = np.array(tasks.sources, np.int64)[:, None]
-    places, fills, first = [], [], 0
+    places, fills, as_begun, first = [], [], [], 0
     for part in axis:
         own = np.arange(part.size)
         if isinstance(part, Rest):
             places.append(first + own)
             fills.append(np.zeros(part.size))
+            as_begun.append(np.zeros(part.size, np.bool_))
             first += part.size
             continue
         places.append(np.where(sources == ABSENT, ABSENT, first + sources * part.size + own).ravel())
-        fills.append(np.full(len(sources) * part.size, np.nan if part.fill is None else part.fill))
+        fills.append(np.full(len(sources) * part.size, part.fill or 0.0))
+        as_begun.append(np.full(len(sources) * part.size, part.fill is None))
         first += tasks.saved * part.size
-    return np.concatenate(places), np.concatenate(fills).astype(np.float32)
+    return np.concatenate(places), np.concatenate(fills).astype(np.float32), np.concatenate(as_begun)
 
 
 def _at(axis: int, which: BoolArray) -> tuple[Any, ...]:

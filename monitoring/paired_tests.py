@@ -93,7 +93,7 @@ def block_bootstrap(
     if not M:
         nothing = float("nan")
         return Interval(difference=nothing, low=nothing, high=nothing, block=0, resamples=0)
-    block = min(M, max(_FEWEST_IN_A_BLOCK, -(-M // _MOST_BLOCKS)))
+    block = min(max(_FEWEST_IN_A_BLOCK, -(-M // _MOST_BLOCKS)), max(M // 2, 1))
     blocks = -(-M // block)
     sums = np.concatenate([[0.0], np.cumsum(np.concatenate([difference, difference[:block]]))])
     starts = rng.integers(0, M, (resamples, blocks))

@@ -143,13 +143,15 @@ def auc(p: Floats, y: NDArray[np.bool_]) -> float:
 def calibration_error(p: Floats, y: NDArray[Any], bins: int = CALIBRATION_BINS) -> float:
     """Mean distance of forecast and observed shares over bins of equal count (Naeini et al., AAAI 2015).
 
-    Bins of equal count, since the forecasts of a rare task would all fall into the first one of equal width.
+    Bins of equal count, since the forecasts of a rare task would all fall into the first one of equal width; equal
+    forecasts stay together.
     """
     if not len(p):
         return float("nan")
     order = np.argsort(p, kind="stable")
-    edges = np.linspace(0, len(p), min(bins, len(p)) + 1).astype(np.int64)
-    gaps = np.add.reduceat((p - y)[order], edges[:-1])
+    begins = np.linspace(0, len(p), min(bins, len(p)), endpoint=False).astype(np.int64)
+    begins = np.unique(np.searchsorted(p[order], p[order][begins], side="left"))
+    gaps = np.add.reduceat((p - y)[order], begins)
     return float(np.abs(gaps).sum() / len(p))
 
 

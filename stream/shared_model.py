@@ -228,7 +228,7 @@ class SharedModel:
         self.learned = {int(partition): int(offset) for partition, offset in arrays["learned"]}
         self._known = _unpack_known(arrays)
         self._reader.seek(int(arrays["position"][0]))
-        self._behind = bool(arrays["behind"][0])
+        self._behind = bool(arrays.get("behind", np.zeros(1))[0])  # earlier versions did not say
 
 
 def _pack_known(known: Mapping[str, int]) -> Arrays:

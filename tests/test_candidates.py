@@ -178,6 +178,17 @@ def test_beyond_the_limit_the_strongest_evidence_stays() -> None:
     must_agree(as_dict(found, 0), {row: everything[row] for row in [*few, *others[:2]]})
 
 
+def test_a_new_item_is_a_candidate_however_many_others_there_are() -> None:
+    counts = counted(leaders=1)
+    newcomer = np.array([[ITEMS + 3]])  # of which nothing is counted
+    items, nobody = histories([[1, 2]]), nobody_near(1)
+    everything = as_dict(retrieval_of(counts).retrieve(items, nobody, newcomer), 0)
+    limit = sum(bool(one.sources - {"transition", "together"}) for one in everything.values())
+    assert limit < len(everything)
+    found = retrieval_of(counts, limit).retrieve(items, nobody, newcomer)
+    assert ITEMS + 3 in found.rows[0]
+
+
 def test_nobody_and_nothing_known_leave_no_candidates() -> None:
     empty = retrieval_of(Counts(max_pairs=10), limit=10)
     found = empty.retrieve(histories([[], []]), nobody_near(2))

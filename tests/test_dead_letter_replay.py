@@ -37,7 +37,7 @@ async def refuse(broker: KafkaClient, topics: TopicSettings, *values: bytes | No
     await producer.start()
     try:
         for value in values:
-            await producer.send_and_wait(topics.dead_letters, value, partition=0)
+            await producer.send_and_wait(topics.dead_letters, value, b"k", partition=0)
     finally:
         await producer.stop()
 

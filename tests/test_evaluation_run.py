@@ -17,8 +17,10 @@ from laws import law
 from connectors.event import Event
 from learners.event_batch import EventBatch
 from learners.learner import Predictions
+from learners.task import Task
 from stream.evaluation.protocol import Protocol, apply_protocol
-from stream.evaluation.run import UNRANKED, Run, run_pipeline
+from stream.evaluation.report import task_figures
+from stream.evaluation.run import UNRANKED, Run, TaskRows, run_pipeline
 
 CHOICES = frozenset({"click"})
 Row = tuple[int, str, str]
@@ -173,3 +175,18 @@ def test_progress_is_told_in_events() -> None:
     told: list[int] = []
     run_pipeline(pipeline(), user_states(), events, apply_protocol(events, CHOICES), on_progress=told.append)
     assert told == [2, 3]
+
+
+def test_a_task_that_is_learned_by_lists_is_judged_as_yes_or_no() -> None:
+    rng = np.random.default_rng(0)
+    labels = (rng.random((200, 2)) < 0.3).astype(np.float32)
+    rows = TaskRows(
+        scores=np.clip(0.6 * labels + 0.2 + 0.1 * rng.random((200, 2)), 0.0, 1.0).astype(np.float32),
+        labels=labels,
+        mask=np.ones((200, 2), np.bool_),
+        scored=np.arange(200) >= 40,
+    )
+    found = task_figures((Task(name="list", kind="ranking"), Task(name="stars", kind="regression")), rows)
+    assert found["list"]["kind"] == "ranking"
+    assert found["list"]["auc"] == 1.0
+    assert "mae" in found["stars"]

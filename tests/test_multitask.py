@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -112,6 +113,30 @@ def test_every_label_counts_alike_however_it_comes() -> None:
         for some in (slice(0, 1), slice(1, 64))
     ]
     torch.testing.assert_close(gradient(rows, labels), halves[0] + halves[1], rtol=1e-4, atol=1e-5)
+
+
+def test_the_loss_that_is_told_is_larger_where_more_is_promised_than_comes() -> None:
+    """By it heads are compared, so a head must not look better for calling its negatives unimportant."""
+    model = made((Task(name="a"),))
+    late_stream(model, corrected=True)
+    rng = np.random.default_rng(1)
+    rows = torch.zeros(4_000, INPUTS)
+    yes = rng.random(len(rows)) < 0.4
+    labels = TaskLabels(
+        labels=yes.astype(np.float32)[:, None],
+        mask=np.ones((len(rows), 1), np.bool_),
+        late=(yes & (rng.random(len(rows)) < 0.5))[:, None],
+        position=np.zeros(len(rows), np.int64),
+        group=np.arange(len(rows)),
+    )
+    told = []
+    for promised in (0.0, 1.0, 2.0, 4.0, 8.0):
+        generous = deepcopy(model)
+        with torch.no_grad():
+            generous.heads.towers.out_bias += promised
+        told.append(float(generous.learn(rows, labels).losses[0]))
+    assert told == sorted(told)
+    assert told[-1] > 2.0 * told[0]
 
 
 def test_while_nothing_comes_late_late_answers_cost_nothing() -> None:

@@ -93,6 +93,11 @@ def test_an_interval_covers_the_truth_about_as_often_as_it_says() -> None:
     assert 0.87 <= covered / 200 <= 0.99
 
 
+def test_few_events_do_not_make_a_certainty() -> None:
+    found = block_bootstrap(np.array([1.0, 1.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0]), np.zeros(8), rng())
+    assert found.low < found.high
+
+
 def test_of_nothing_nothing_is_said() -> None:
     nothing = np.zeros(0, np.bool_)
     assert mcnemar(nothing, nothing).p == 1.0

@@ -205,3 +205,9 @@ def test_compiled_and_interpreted_agree(steps: list[tuple[int, float]], n: int) 
     for decay in range(DECAYS):
         asked = (compiled.arrays, int(rows[0]), decay, START_S + 1e4, len(rows) + 3)
         assert popularity_of(*asked) == pytest.approx(popularity_of.py_func(*asked), rel=1e-6, abs=1e-9)
+
+
+def test_an_item_that_nobody_has_chosen_is_not_the_oldest_of_all() -> None:
+    popularity = learned([(row % 3, 60.0) for row in range(30)])
+    popularity.ensure(9)
+    assert popularity.ages(np.array([7]), np.array([START_S + 1e6]))[:, 0].tolist() == [0.0] * 4

@@ -335,6 +335,26 @@ def test_who_learns_from_a_part_takes_as_many_steps_as_one_who_learns_from_every
     assert moved(0.25) == 12 + 5 * 11
 
 
+def test_a_shadow_is_reminded_as_often_as_the_one_that_lends_it_its_memory_restarts_included() -> None:
+    def steps_of(some: Ranker) -> float:
+        return max(float(state["step"]) for state in some._optimiser.state.values())
+
+    learned = ranker()
+    learned.take_share(0.25)
+    taught(learned, 5)
+    back = ranker(seed=3)
+    back.load_state_dict(learned.state_dict())
+    for owner in (learned, back):
+        shadow = owner.shadow()
+        taught(shadow, 1)
+        taught(owner, 1)
+        assert steps_of(shadow) == steps_of(owner) == steps_of(learned)
+        owner.take_share(0.5)
+        before = steps_of(shadow)
+        taught(shadow, 1)
+        assert steps_of(shadow) == before + 4, "it follows"
+
+
 def test_without_reminders_it_learns_once() -> None:
     learned = Ranker(
         np.zeros(F, np.float32),

@@ -47,6 +47,21 @@ def test_a_constant_feature_does_not_explode() -> None:
     assert np.isfinite(scale.transform(np.full((1, 1), 3.1, np.float32))).all()
 
 
+def test_what_knows_the_first_features_only_leaves_the_others_alone() -> None:
+    scale, alone = Standardiser(2), Standardiser(1)
+    for seed in range(50):
+        both = np.concatenate([rows(5.0, 2.0, seed=seed), rows(-6.0, 1.5, seed=100 + seed)], axis=1)
+        if seed % 10 == 0:
+            scale.learn_many(both)
+            alone.learn_many(both[:, 1:])
+        else:
+            scale.learn_many(both[:, :1])
+    asked = np.array([[5.0, -6.0], [7.0, -4.5]], np.float32)
+    found = scale.transform(asked)
+    assert found[:, 0] == pytest.approx([0.0, 1.0], abs=0.1)
+    assert found[:, 1] == pytest.approx(alone.transform(asked[:, 1:])[:, 0], abs=1e-4)
+
+
 def test_no_rows_teach_nothing() -> None:
     scale = Standardiser(1)
     scale.learn_many(rows(5.0, 1.0))

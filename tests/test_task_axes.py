@@ -68,6 +68,12 @@ def test_groups_between_what_is_no_tasks() -> None:
     assert carried([9.0, 1, 1, 2, 2, 3, 3, 8], {0: axis}) == [9.0, 3, 3, 0.5, 0.5, 1, 1, 8]
 
 
+def test_what_a_new_task_has_may_be_that_nothing_is_known() -> None:
+    axis = (Each(fill=np.nan), Each(fill=0.5))
+    assert carried(np.arange(6.0), {0: axis}, np.zeros(6))[::2] == [2.0, 0.0, 0.5]
+    assert np.isnan(carried(np.arange(6.0), {0: axis}, np.zeros(6))[1])
+
+
 def test_a_new_task_begins_whole_and_others_read_nothing_of_it() -> None:
     """As the weights of a gate: rows are whose it is, columns are what it reads."""
     saved = [[11, 12, 13], [21, 22, 23], [31, 32, 33]]

@@ -55,6 +55,12 @@ def test_calibration_error_is_the_mean_gap_of_bins_of_equal_count() -> None:
     assert calibration_error(p[::-1], y[::-1], bins=2) == pytest.approx((0.3 + 0.7) / 4)
 
 
+def test_equal_forecasts_are_judged_together() -> None:
+    y = np.repeat([False, True], 50)
+    assert calibration_error(np.full(100, 0.5), y) == pytest.approx(0.0)
+    assert calibration_error(np.full(100, 0.2), y) == pytest.approx(0.3)
+
+
 def test_labels_of_the_warm_up_do_not_count() -> None:
     p, y = np.array([0.99, 0.5, 0.5]), np.array([0.0, 1.0, 0.0])
     found = binary_quality(p, y, np.array([False, True, True]))

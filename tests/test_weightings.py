@@ -127,6 +127,7 @@ def test_a_restored_weighting_goes_on_alike(name: str) -> None:
         one.weigh(*round_)
     other.load_state_dict({key: array.copy() for key, array in one.state_dict().items()})
     assert one.weights.tolist() == other.weights.tolist()
+    assert other.explain() == one.explain(), "and says so"
     for round_ in rounds[10:]:
         assert one.weigh(*round_).tolist() == other.weigh(*round_).tolist()
 

@@ -112,7 +112,10 @@ class Popularity:
         return scores
 
     def ages(self, rows: IntArray, now_s: NDArray[np.float64]) -> FloatArray:
-        """(4, N) seconds since the first and the last choice, events since the first and the last."""
+        """(4, N) seconds since the first and the last choice, events since the first and the last.
+
+        An item that nobody has chosen is as one that is chosen for the first time now.
+        """
         of = self.arrays
         ages = np.stack(
             [
@@ -122,7 +125,7 @@ class Popularity:
                 self.events - of.last_n[rows],
             ]
         ).astype(np.float32)
-        ages[np.isinf(ages)] = 0.0
+        ages[:, np.isinf(of.first_s[rows])] = 0.0
         finite: FloatArray = np.maximum(ages, 0.0, out=ages)
         return finite
 

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from learners.state_arrays import Arrays
 from learners.task import Task
-from learners.task_axes import BY_TASK, TaskAxes
+from learners.task_axes import BY_TASK, COUNTED, TaskAxes
+
+_LAST = ("gram", "losses", "seen", "raw", "coefficients")
 
 Matrix = NDArray[np.float64]
 Present = NDArray[np.bool_]
@@ -71,7 +73,8 @@ class Weighting(ABC):
         """(K,) the present weights, for people to look at."""
         self._coefficients: Matrix = np.zeros(K)
         self._gram: Matrix = np.zeros((K, K))
-        self._losses: Matrix = np.full(K, np.nan)
+        self._losses: Matrix = np.zeros(K)
+        self._seen: Present = np.zeros(K, np.bool_)
         self._raw: Matrix = np.ones(K)
 
     def weigh(self, gram: Matrix, losses: Matrix, present: Present) -> Matrix:
@@ -97,6 +100,7 @@ class Weighting(ABC):
         both = np.outer(counts, counts)
         self._gram = np.where(both, gram, self._gram)
         self._losses = np.where(counts, losses, self._losses)
+        self._seen = self._seen | counts
         self._raw = np.where(counts, raw, self._raw)
         self._coefficients = np.where(counts, coefficients, self._coefficients)
         return coefficients
@@ -110,7 +114,7 @@ class Weighting(ABC):
         explanations = []
         for k, name in enumerate(self._names):
             conflict = bool(cosines[k, against[k]] < 0.0)
-            seen = bool(np.isfinite(self._losses[k]))
+            seen = bool(self._seen[k])
             explanations.append(
                 Explanation(
                     task=name,
@@ -118,7 +122,7 @@ class Weighting(ABC):
                     weight=float(self.weights[k]),
                     coefficient=float(self._coefficients[k]),
                     norm=float(norms[k]) if seen else float("nan"),
-                    loss=float(self._losses[k]),
+                    loss=float(self._losses[k]) if seen else float("nan"),
                     opposes=self._names[against[k]] if conflict else None,
                     cosine=float(cosines[k, against[k]]) if conflict else 0.0,
                     because=self._because(k) + self._bounded(k) if seen else "it has had no labels yet",
@@ -127,17 +131,22 @@ class Weighting(ABC):
         return explanations
 
     def state_dict(self) -> Arrays:
-        """What it has learned."""
-        return {"weights": self.weights.copy(), **self._memory()}
+        """What it has learned, and what it last did and why."""
+        return {
+            "weights": self.weights.copy(),
+            **{f"last_{name}": getattr(self, f"_{name}").copy() for name in _LAST},
+            **self._memory(),
+        }
 
     @property
     def task_axes(self) -> TaskAxes:
         """Where the tasks are in it."""
-        return {
+        axes: TaskAxes = {
             name: {array.ndim - 1: BY_TASK}
             for name, array in self.state_dict().items()
             if name not in self.shared
         }
+        return {**axes, "last_gram": {0: COUNTED, 1: COUNTED}}
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The inverse of `state_dict`.
@@ -145,10 +154,13 @@ class Weighting(ABC):
         Raises:
             ValueError: Saved by another weighting.
         """
-        wanted = set(self.state_dict())
-        if set(arrays) != wanted:
+        told = {f"last_{name}" for name in _LAST}  # which earlier versions did not keep
+        if set(arrays) | told != set(self.state_dict()):
             raise ValueError(f"saved with another learner.weighting: it kept {', '.join(sorted(arrays))}")
         self.weights = arrays["weights"].copy()
+        for name in _LAST:
+            if f"last_{name}" in arrays:
+                setattr(self, f"_{name}", arrays[f"last_{name}"].copy())
         self._remember(arrays)
 
     @abstractmethod

@@ -80,7 +80,7 @@ def _of_run(evaluation: Evaluation, run: Run, ranked: Bools, slices: dict[str, B
         "candidate_recall": {"all": _share(ranks >= 0), "known_items": _share((ranks >= 0)[known])},
         "variety": asdict(variety(top, len(protocol.item_ids))),
         "satisfaction": asdict(satisfaction(evaluation.log.events, protocol, scored, top)),
-        "tasks": _tasks(evaluation.tasks, run.tasks),
+        "tasks": task_figures(evaluation.tasks, run.tasks),
     }
 
 
@@ -149,12 +149,13 @@ def _windows(ranks: dict[str, Ints], times_s: Any) -> dict[str, Any]:
     }
 
 
-def _tasks(tasks: Sequence[Task], rows: TaskRows) -> dict[str, Any]:
+def task_figures(tasks: Sequence[Task], rows: TaskRows) -> dict[str, Any]:
+    """How well each task was foreseen, by its name."""
     found = {}
     for k, task in enumerate(tasks):
         known = rows.mask[:, k]
         scores, labels, scored = rows.scores[known, k], rows.labels[known, k], rows.scored[known]
-        if task.kind == "binary":
+        if task.kind != "regression":
             quality: dict[str, Any] = asdict(binary_quality(scores, labels, scored))
             quality["windows"] = [
                 {"n": len(p), "log_loss": log_loss(p, y), "auc": auc(p, y)}

@@ -68,15 +68,18 @@ def tables(report: Mapping[str, Any]) -> Iterator[Table]:
         yield _paired(report)
     if report["folds"] is not None:
         yield _folds(report)
-    for kind, columns in (("binary", _BINARY), ("regression", _REGRESSION)):
+    for title, kinds, columns in (
+        ("yes or no", ("binary", "ranking"), _BINARY),
+        ("values", ("regression",), _REGRESSION),
+    ):
         tasks = {
             name: one
             for name, one in report["tasks"].items()
-            if one["kind"] == kind and one["n"] and one.get("base_rate", 1.0)
+            if one["kind"] in kinds and one["n"] and one.get("base_rate", 1.0)
         }
         if tasks:
             rows = ([label, *(_cell(one[key]) for one in tasks.values())] for key, label in columns.items())
-            yield _table(f"Tasks ({kind})", ["", *tasks], rows)
+            yield _table(f"Tasks ({title})", ["", *tasks], rows)
 
 
 def _ranking(report: Mapping[str, Any]) -> Table:
