@@ -227,7 +227,7 @@ FAULTS: dict[str, Fault] = {
         alerts=("FreshetMemoryGrows",),
         act=_crowd,
         faster=144.0,
-        environment={"FRESHET_LEARNER__DIMENSION": "256"},  # so that two gigabytes are reached in minutes
+        environment={"FRESHET_LEARNER__DIMENSION": "512"},  # so that two gigabytes are reached in minutes
     ),
     "restless": Fault(
         what="another worker comes and goes",
