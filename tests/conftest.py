@@ -34,11 +34,11 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Whoever asks for the broker needs a real one: `-m "not broker"` leaves them out.
 
-    Where tests run in several processes, one of them has all of these, so one broker is enough.
+    Where tests run in several processes, each has a broker of its own, and a file's tests stay together.
     """
     if "broker" in getattr(item, "fixturenames", ()):
         item.add_marker(pytest.mark.broker)
-        item.add_marker(pytest.mark.xdist_group("broker"))
+        item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
 
 
 @pytest.fixture(autouse=True)

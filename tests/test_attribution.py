@@ -355,6 +355,8 @@ class Reference:
             return
         answered = [task for task in self.tasks if act.kind in SOURCES[task.name].event_types]
         mine = [one for one in shown if (one.act.user, one.act.item) == (act.user, act.item)]
+        if mine and act.at_s < mine[-1].act.at_s - 60.0:
+            return
         if not mine or not self._belongs(mine[-1], answered, act):
             own = {task.name for task in answered}
             own |= {task.name for task in self.tasks if task.negative == "impression"}

@@ -130,7 +130,7 @@ def test_ages_count_in_time_and_in_events() -> None:
     assert one["first_age_events"] == pytest.approx(math.log1p(3.0) / 8.0)
     assert one["last_age_events"] == pytest.approx(math.log1p(2.0) / 8.0)
     unknown = features_of([])[9]
-    assert (unknown["first_age"], unknown["last_age"]) == (0.0, 0.0)
+    assert [unknown[name] for name in NAMES if name.startswith(("first_age", "last_age"))] == [0.0] * 4
 
 
 def test_order_against_the_last_item_has_a_sign() -> None:
@@ -266,9 +266,14 @@ def naive_features(candidates: Candidates, moments: Histories, counts: Counts, s
     times, last_s = counts.own.of(user, row)
     places = [n for n, item in enumerate(reversed(history)) if item == row] if times else []
     known = bool(counts.popularity.is_known(np.array([row]))[0])
-    since = [counts.popularity.events - int(of.first_n[row]), counts.popularity.events - int(of.last_n[row])]
-    last = history[-1]
-    apart = [int(of.first_n[row] - of.first_n[last]), int(of.last_n[row] - of.last_n[last])]
+
+    def events_since(item: int) -> list[int]:
+        if item == ABSENT or not counts.popularity.is_known(np.array([item]))[0]:
+            return [0, 0]
+        return [counts.popularity.events - int(n[item]) for n in (of.first_n, of.last_n)]
+
+    since, last = events_since(row), history[-1]
+    apart = [ago - own for ago, own in zip(events_since(last), since, strict=True)]
     signed = [math.copysign(math.log1p(abs(n)) / 8, n) if last != ABSENT else 0.0 for n in apart]
     habit = counts.arrays.habits[user].tolist()
     plain = [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 
-import msgspec
 import pytest
 from builders import NOW_MS, decoder, event
 from hypothesis import given
@@ -124,7 +123,7 @@ def test_rows_cannot_be_changed() -> None:
 
 
 def test_a_recommendation_without_its_items_is_refused() -> None:
-    with pytest.raises(msgspec.ValidationError, match="items"):
+    with pytest.raises(ValueError, match="items"):
         decode_recommendation(
             b'{"recommendation_id": "r", "user_id": "u", "generated_at_ms": 1}'[:-1]
             + b', "trigger_event_id": "e", "model": {"version": "1", "step": 1}, "outcome": "ok"}'

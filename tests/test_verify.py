@@ -168,6 +168,8 @@ class Naive:
         mine = [one for one in self.shown if one.pair == (user, item)]
         if kind == "impression":
             self._open(user, item, at_ms, {"click", "purchase"})
+        elif mine and at_ms < mine[-1].at_ms - 60_000:
+            pass  # it happened before, and says nothing of what was shown
         elif not mine or (at_ms - mine[-1].at_ms > 40_000):
             self._open(user, item, at_ms, {"purchase"} - {kind})
         else:

@@ -7,8 +7,6 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import msgspec
-
 from connectors.endpoints import Sink
 from connectors.kafka_client import KafkaClient
 from connectors.recommendation import decode_recommendation
@@ -154,7 +152,7 @@ async def _listen(slates: KafkaSource, simulation: Simulation, progress: LoopPro
                 continue
             try:
                 recommendation = decode_recommendation(record.value)
-            except (msgspec.MsgspecError, UnicodeDecodeError):
+            except ValueError:
                 progress.unreadable += 1
                 continue
             simulation.receive(recommendation)
