@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
 
 import learners.ranking as ranking_module
 from benchmarks.logs import read_choices, settings_for
+from benchmarks.parts import wanted
 from learners.features import NAMES, ranking_features
 from monitoring.paired_tests import block_bootstrap
 from monitoring.ranking_quality import hits, ranking_quality
@@ -65,9 +65,7 @@ def measure(quick: bool, logs: Sequence[Path], only: Sequence[str] = ()) -> list
     """
     keep_temporaries()
     variants = (*SETTINGS, *FEATURES)
-    if unknown := set(only) - set(variants):
-        raise click.UsageError(f"No variant {', '.join(sorted(unknown))}; there are {', '.join(variants)}.")
-    chosen = {_FIRST, *only} if only else set(_QUICK if quick else variants)
+    chosen = {_FIRST, *wanted("variant", only or (_QUICK if quick else ()), variants)}
     rows = []
     for path in logs:
         log = read_choices(path, _QUICK_EVENTS if quick else _EVENTS)

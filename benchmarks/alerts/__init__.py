@@ -16,6 +16,7 @@ import click
 from benchmarks.alerts.faults import FAULTS
 from benchmarks.alerts.stage import left_alone, tried
 from benchmarks.faults.shop import Broker, opened, own_broker
+from benchmarks.parts import wanted
 
 _SEED = 1
 _HEALTHY = "healthy"
@@ -30,13 +31,11 @@ def measure(quick: bool, only: tuple[str, ...] = (), minutes: float | None = Non
         only: Names of `FAULTS`, or `healthy`; all where there are none.
         minutes: How long the healthy worker is watched.
     """
-    names = (*FAULTS, _HEALTHY)
-    if unknown := set(only) - set(names):
-        raise click.UsageError(f"No fault {', '.join(sorted(unknown))}; there are {', '.join(names)}.")
+    names = wanted("fault", only, (*FAULTS, _HEALTHY))
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # the shoppers' own, whose broker is killed
     watched_s = 60.0 * (minutes or (_QUICK_MINUTES if quick else _MINUTES))
     with own_broker("alerts") as (broker, folder):
-        return asyncio.run(_measured(broker, folder, only or names, watched_s))
+        return asyncio.run(_measured(broker, folder, names, watched_s))
 
 
 async def _measured(

@@ -20,6 +20,7 @@ from typing import Any
 from benchmarks.drift.futures import Future, Past, of_log, of_shop
 from benchmarks.drift.injections import KINDS, OF_LOGS, Drift
 from benchmarks.drift.recovery import joined, recovered_after
+from benchmarks.parts import wanted
 from stream.allocator import keep_temporaries
 
 _LEFT_ALONE = Drift("none")
@@ -37,14 +38,18 @@ def measure(
         quick: One seed, a short past and no gradual drift.
         logs: Event logs beside the shop.
         seeds: How many; 5 by default.
-        only: Kinds of drift.
+        only: Kinds of drift; all where there are none.
+
+    Raises:
+        UsageError: There is no such kind.
     """
+    kinds = wanted("drift", only, KINDS)
     keep_temporaries()
     seeds = seeds or (1 if quick else _SEEDS)
     drifts = [Drift(kind) for kind in KINDS]
     if not quick:
         drifts[1:] = [drift for kind in KINDS[1:] for drift in (Drift(kind), Drift(kind, gradual=True))]
-    drifts = [drift for drift in drifts if not only or drift.kind in only]
+    drifts = [drift for drift in drifts if drift.kind in kinds]
     rows = []
     if _LEFT_ALONE in drifts and not quick:
         days = [

@@ -21,6 +21,7 @@ from benchmarks.faults.pauses import pauses
 from benchmarks.faults.shop import Broker, Shop, opened, own_broker
 from benchmarks.faults.soak import soak
 from benchmarks.faults.tally import Tally
+from benchmarks.parts import wanted
 
 _SEED = 1
 _AGAIN_WITHIN_S = 15.0
@@ -124,13 +125,12 @@ def measure(quick: bool, only: tuple[str, ...] = (), minutes: float | None = Non
         only: Names of `FAULTS`; all where there are none.
         minutes: How long the soak takes; as `quick` says where it is None.
     """
-    if unknown := set(only) - FAULTS.keys():
-        raise click.UsageError(f"No fault {', '.join(sorted(unknown))}; there are {', '.join(FAULTS)}.")
+    names = wanted("fault", only, FAULTS)
     click.echo(f"The seed is {_SEED}.", err=True)
     # Whoever verifies beside a worker meets what it has not finished yet, and damage is the worker's to tell.
     logging.getLogger("stream.checkpoints").setLevel(logging.CRITICAL)
     with own_broker("faults") as (broker, folder):
-        return asyncio.run(_measured(broker, folder, _faults(minutes), quick, only or tuple(FAULTS)))
+        return asyncio.run(_measured(broker, folder, _faults(minutes), quick, names))
 
 
 def _faults(minutes: float | None) -> dict[str, Fault]:
