@@ -13,6 +13,7 @@ from learners.candidates import Candidates
 from learners.event_batch import BoolArray, EventBatch, FloatArray, Histories, IntArray
 from learners.known_item import KnownItem
 from learners.prerank import Brief
+from learners.relatedness import Relatedness
 from learners.row_index import ABSENT
 from learners.state_arrays import Arrays
 from learners.state_changes import LiveState
@@ -73,8 +74,7 @@ class Lesson:
             known.
         task_weights: (K,) present weights.
         relatedness: (K, K) cosines of the tasks' gradients; None where no labels were known.
-        related: How the tasks go together so far, (K, K) by the names of `relatedness.MEASURES`, NaN where
-            nothing is known.
+        related: How the tasks go together so far; whoever looks works it out.
         gates: (K, E) how much of each expert each task took; None where no labels were known.
         retrieval_loss: Sampled softmax of the neural model; NaN where there was no choice.
         ranking_loss: Softmax over served candidates; NaN where there was none.
@@ -93,7 +93,7 @@ class Lesson:
     retrieval_loss: float
     ranking_loss: float
     skipped: tuple[str, ...] = ()
-    related: Mapping[str, FloatArray] = field(default_factory=dict)
+    related: Relatedness | None = None
     gates: FloatArray | None = None
     gradient_norms: FloatArray | None = None
     learning_rates: Mapping[str, float] = field(default_factory=dict)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
+from copy import copy, deepcopy
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -387,7 +387,7 @@ class OnlineLearner:
                 *(part for lesson in lessons for part in lesson.skipped),
                 *("ranker" for lesson in ranked if lesson is None),
             ),
-            related=self._related.matrices,
+            related=copy(self._related),  # whose sums are replaced, never changed
             gates=np.mean(gates, axis=0) if gates else None,
             gradient_norms=_present_mean(np.array(norms), len(self.tasks)) if norms else None,
             learning_rates={

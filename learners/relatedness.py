@@ -35,6 +35,8 @@ class Relatedness:
       part along the gradient of the task of the row (the lookahead of Fifty et al., NeurIPS 2021,
       arXiv:2109.04617). Not symmetric.
 
+    Sums are replaced and never changed, so a shallow copy stays as it is.
+
     Args:
         tasks: K.
     """

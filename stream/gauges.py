@@ -73,11 +73,10 @@ def show_lesson(metrics: Metrics, lesson: Lesson, seen: Sequence[bool]) -> None:
     """
     for part, rate in lesson.learning_rates.items():
         metrics.learning_rates[part].set(rate)
-    for measure, table in metrics.associations.items():
-        matrix = lesson.related.get(measure)
-        if matrix is not None:
-            for n, m in zip(*np.nonzero(np.isfinite(matrix)), strict=True):
-                table[n][m].set(float(matrix[n, m]))
+    matrices = {} if lesson.related is None else lesson.related.matrices
+    for measure, table in metrics.associations.items() if matrices else ():
+        for n, m in zip(*np.nonzero(np.isfinite(matrices[measure])), strict=True):
+            table[n][m].set(float(matrices[measure][n, m]))
     if lesson.gates is not None:
         for (n, expert), share in np.ndenumerate(lesson.gates):
             if seen[n]:

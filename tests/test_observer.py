@@ -13,6 +13,7 @@ from builders import NOW_MS, event, numbered, records
 from fakes import TASKS, CountingLearner, processor, statistics
 from prometheus_client.parser import text_string_to_metric_families
 
+from learners.relatedness import Relatedness
 from monitoring.drift import DriftFinding
 from stream.checkpoints.manifest import FileRecord, Manifest
 from stream.observer import WorkerObserver, worker_metrics
@@ -187,11 +188,14 @@ def test_what_is_given_up_is_counted_by_what_it_is_and_not_again_after_a_restart
 def test_how_tasks_go_together_and_their_gates_are_shown() -> None:
     told = Told()
     watching = told.watching
-    label = np.array([[1.0, 0.25], [0.25, NAN]], np.float32)
+    related = Relatedness(2)
+    related.learn_affinity(np.array([[1.0, 0.25], [0.25, NAN]], np.float32))
     gates = np.array([[0.75, 0.25], [0.5, 0.5]], np.float32)
-    told(step(lesson={"related": {"label": label}, "gates": gates}))
-    assert shown(watching, "task_association", measure="label", task="click", other="purchase") == 0.25
-    assert np.isnan(shown(watching, "task_association", measure="label", task="purchase", other="purchase"))
+    told(step(lesson={"related": related, "gates": gates}))
+    assert shown(watching, "task_association", measure="affinity", task="click", other="purchase") == 0.25
+    assert np.isnan(
+        shown(watching, "task_association", measure="affinity", task="purchase", other="purchase")
+    )
     assert shown(watching, "task_gate", task="click", expert="0") == 0.75
     with pytest.raises(KeyError):
         shown(watching, "task_gate", task="purchase", expert="0")  # it has had no label
