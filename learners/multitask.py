@@ -80,7 +80,10 @@ class TaskLesson:
     """What one step did.
 
     Attributes:
-        losses: (K,) mean losses over known labels; NaN where none was known or the step was left out.
+        losses: (K,) mean losses over known labels, as they were learned by; NaN where none was known or the step was
+            left out.
+        plain_losses: (K,) the same, every label counting alike: what heads are compared by. One that promises too
+            much finds its negatives unimportant, and its other loss small.
         cosines: (K, K) between the tasks' gradients; None where the step was left out.
         gates: (K, E) how much of each expert a task took, on average over the rows.
         affinity: (K, K) what a step along each task's gradient would do to each task's loss, see `_lookahead`;
@@ -89,6 +92,7 @@ class TaskLesson:
     """
 
     losses: FloatArray
+    plain_losses: FloatArray
     cosines: FloatArray | None
     gates: FloatArray
     affinity: FloatArray | None = None
@@ -263,12 +267,15 @@ class MultiTask:
         each = self._losses.rows(outputs, labels, mask, weight_of_positive, self._tensor(given.group))
         total = (each * self._tensor(importance)).sum(dim=0)
         counts = given.mask.sum(axis=0)
-        nothing = TaskLesson(losses=np.full(K, np.nan, np.float32), cosines=None, gates=gates)
+        unknown = np.full(K, np.nan, np.float32)
+        nothing = TaskLesson(losses=unknown, plain_losses=unknown, cosines=None, gates=gates)
         if not bool(torch.isfinite(total).all()):
             return nothing
         present: BoolArray = counts > 0
-        # Not weighed by importance: a head that promises too much would find its own negatives unimportant.
-        reported = np.where(present, each.detach().sum(dim=0).cpu().numpy() / np.maximum(counts, 1), np.nan)
+        learned_by, plain = (
+            np.where(present, losses.detach().cpu().numpy() / np.maximum(counts, 1), np.nan)
+            for losses in (total, each.sum(dim=0))
+        )
         total.sum().backward()  # type: ignore[no-untyped-call]
         gradient = leaf.grad
         assert gradient is not None  # (B, K, W)
@@ -277,12 +284,13 @@ class MultiTask:
             if not np.isfinite(gram).all():  # the weighting would remember it for ever
                 self.heads.zero_grad()
                 return nothing
-            coefficients = self.weighting.weigh(gram, reported.astype(np.float64), present)
+            coefficients = self.weighting.weigh(gram, learned_by.astype(np.float64), present)
             scale = self._tensor((coefficients * self._gain).astype(np.float32))
         mixture.mixed.backward(gradient * scale[None, :, None])  # type: ignore[no-untyped-call]
         self._rates.learn_many(given.labels, given.mask, given.late)
         return TaskLesson(
-            losses=reported.astype(np.float32),
+            losses=learned_by.astype(np.float32),
+            plain_losses=plain.astype(np.float32),
             cosines=relatedness(gram).astype(np.float32),
             gates=gates,
             affinity=affinity,

@@ -48,7 +48,8 @@ class NeuralLesson:
     skipped: tuple[str, ...]
     gradient_norms: FloatArray | None = None
     vector_norm: float = float("nan")
-    shadow_losses: FloatArray | None = None
+    compared_losses: tuple[FloatArray, FloatArray] | None = None
+    """(K,) each: those of the heads and of their shadow, every label counting alike."""
 
 
 class NeuralModel:
@@ -245,7 +246,7 @@ class NeuralModel:
             retrieval_loss=retrieval_loss,
             skipped=tuple(skipped),
             gradient_norms=lesson.norms if lesson else None,
-            shadow_losses=beside.losses if beside else None,
+            compared_losses=(lesson.plain_losses, beside.plain_losses) if lesson and beside else None,
             vector_norm=float(items.detach().norm(dim=1).mean()),
         )
 

@@ -685,11 +685,10 @@ def _pairs(turned: IntArray, others: IntArray) -> FloatArray:
 
 def _compared_losses(lessons: Sequence[NeuralLesson], turned_serve: bool) -> dict[str, FloatArray]:
     """(N, 2 K) losses of turned heads and of those as they were, of N steps, with their signs turned."""
-    both = [(lesson.task_losses, lesson.shadow_losses) for lesson in lessons]
     compared = [
-        -np.concatenate((served, shadow) if turned_serve else (shadow, served))
-        for served, shadow in both
-        if shadow is not None
+        -np.concatenate(both if turned_serve else both[::-1])
+        for lesson in lessons
+        if (both := lesson.compared_losses) is not None
     ]
     return {"heads": np.stack(compared)} if compared else {}
 

@@ -115,8 +115,8 @@ def test_every_label_counts_alike_however_it_comes() -> None:
     torch.testing.assert_close(gradient(rows, labels), halves[0] + halves[1], rtol=1e-4, atol=1e-5)
 
 
-def test_the_loss_that_is_told_is_larger_where_more_is_promised_than_comes() -> None:
-    """By it heads are compared, so a head must not look better for calling its negatives unimportant."""
+def test_the_loss_that_heads_are_compared_by_is_larger_where_more_is_promised_than_comes() -> None:
+    """A head must not look better for calling its negatives unimportant."""
     model = made((Task(name="a"),))
     late_stream(model, corrected=True)
     rng = np.random.default_rng(1)
@@ -134,7 +134,7 @@ def test_the_loss_that_is_told_is_larger_where_more_is_promised_than_comes() -> 
         generous = deepcopy(model)
         with torch.no_grad():
             generous.heads.towers.out_bias += promised
-        told.append(float(generous.learn(rows, labels).losses[0]))
+        told.append(float(generous.learn(rows, labels).plain_losses[0]))
     assert told == sorted(told)
     assert told[-1] > 2.0 * told[0]
 
