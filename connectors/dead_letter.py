@@ -6,6 +6,8 @@ from enum import StrEnum
 
 import msgspec
 
+from connectors.own_json import reader_of
+
 KEPT_VALUE = 1 << 20
 """Most bytes of a refused record's value that are kept; in base64 they fit into a record of the dead-letter topic."""
 
@@ -55,16 +57,4 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 encode_dead_letter = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(DeadLetter).decode
-
-
-def decode_dead_letter(value: bytes | None) -> DeadLetter:
-    """What `encode_dead_letter` wrote.
-
-    Raises:
-        ValueError: It did not write this.
-    """
-    try:
-        return _decode(value or b"")
-    except msgspec.MsgspecError as error:
-        raise ValueError(str(error)) from error
+decode_dead_letter = reader_of(DeadLetter)

@@ -72,7 +72,7 @@ def _wanted(records: Iterable[RawRecord], reasons: Collection[str]) -> list[Dead
     letters = []
     for record in records:
         try:
-            letter = decode_dead_letter(record.value)
+            letter = decode_dead_letter(record.value or b"")
         except ValueError as error:
             logger.warning("a record is not a dead letter: %s", error, extra=_place(record))
             continue

@@ -7,6 +7,8 @@ from typing import Literal
 
 import msgspec
 
+from connectors.own_json import reader_of
+
 SCHEMA_VERSION = 1
 
 OTHER_PARTS = ("ranker", "counts", "diversity")
@@ -65,16 +67,4 @@ class Recommendation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 encode_recommendation = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Recommendation).decode
-
-
-def decode_recommendation(value: bytes) -> Recommendation:
-    """What `encode_recommendation` wrote.
-
-    Raises:
-        ValueError: It did not write this.
-    """
-    try:
-        return _decode(value)
-    except msgspec.MsgspecError as error:
-        raise ValueError(str(error)) from error
+decode_recommendation = reader_of(Recommendation)

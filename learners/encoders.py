@@ -19,22 +19,19 @@ from learners.slot_traits import SumOfRows, trait_rows
 from learners.state_arrays import Arrays
 
 _TRAIT_SCALE = 0.05
-_FORMER_TABLES = ("age", "hour", "weekday", "session", "event_type")
-_FORMER_NAMES = tuple(f".{trait}.weight" for trait in _FORMER_TABLES)
+_FORMER_NAMES = (".age.weight", ".hour.weight", ".weekday.weight", ".session.weight", ".event_type.weight")
 _PLACES = 256
 
 
 def with_traits(arrays: Mapping[str, NDArray[Any]]) -> Arrays:
     """Saved parameters and their moments as they are now: earlier versions had a table for each trait."""
-    found: Arrays = {}
-    for name, array in arrays.items():
-        place, _, former = name.rpartition("age.weight")
-        if not place or former:
-            found[name] = array
-            continue
-        tables = [arrays[f"{place}{trait}.weight"] for trait in _FORMER_TABLES]
-        found[f"{place}traits"] = np.concatenate(tables) if array.ndim else array
-    return {name: array for name, array in found.items() if not name.endswith(_FORMER_NAMES)}
+    found = {name: array for name, array in arrays.items() if not name.endswith(_FORMER_NAMES)}
+    for name in arrays:
+        if name.endswith(_FORMER_NAMES[0]):
+            place = name.removesuffix(_FORMER_NAMES[0])
+            tables = [arrays[place + former] for former in _FORMER_NAMES]
+            found[f"{place}.traits"] = np.concatenate(tables) if tables[0].ndim else tables[0]
+    return found
 
 
 class Encoder(nn.Module):

@@ -106,7 +106,7 @@ async def _follow(client: KafkaClient, topic: str, reasons: frozenset[str], as_j
 
 def _decoded(value: bytes | None) -> DeadLetter | None:
     try:
-        return decode_dead_letter(value)
+        return decode_dead_letter(value or b"")
     except ValueError as error:
         say(f"A record of the topic is not a dead letter of freshet: {error}.")
         return None
