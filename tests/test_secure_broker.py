@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import subprocess
@@ -230,9 +231,7 @@ async def test_topics_worker_replay_and_consumers_work_by_settings_alone(
     ] == ("**********")
 
 
-@pytest.mark.filterwarnings(
-    "ignore::pytest.PytestUnraisableExceptionWarning"
-)  # the client leaves sockets open
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_wrong_password_an_unknown_authority_and_no_tls_are_told_in_sentences(secure: Secure) -> None:
     check(secure.client())
     for client in (
@@ -240,11 +239,17 @@ def test_a_wrong_password_an_unknown_authority_and_no_tls_are_told_in_sentences(
         KafkaClient(**{**_fields(secure.client()), "ssl_cafile": None}),
         KafkaClient(bootstrap=secure.bootstrap),
     ):
-        with pytest.raises(BrokerUnreachableError) as refused:
-            check(client, timeout_s=5.0)
-        assert secure.bootstrap in str(refused.value)
-        assert f"over {client.security_protocol}" in str(refused.value)
-        assert SECRET not in str(refused.value)
+        said = refusal(client)
+        assert secure.bootstrap in said
+        assert f"over {client.security_protocol}" in said
+        assert SECRET not in said
+    gc.collect()  # the client leaves sockets of failed handshakes open: to be warned of here, not in a test to come
+
+
+def refusal(client: KafkaClient) -> str:
+    with pytest.raises(BrokerUnreachableError) as refused:
+        check(client, timeout_s=5.0)
+    return str(refused.value)
 
 
 def _fields(client: KafkaClient) -> dict[str, object]:
