@@ -11,11 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from learners.adam import Adam, Group
 from learners.base_rates import BaseRates, negative_importance
 from learners.calibration import OnlineCalibration
 from learners.event_batch import BoolArray, FloatArray, IntArray
 from learners.heads.heads import Heads
-from learners.parameters import adam, load_optimised, optimised_arrays, optimised_axes
+from learners.parameters import load_optimised, optimised_arrays, optimised_axes
 from learners.state_arrays import Arrays, nest, unnest
 from learners.task import Task, funnel
 from learners.task_axes import BY_TASK, Bits, TaskAxes
@@ -134,11 +135,9 @@ class MultiTask:
         self._given = (inputs, config, counts, rates)
         self.heads = self._new_heads()
         rate = config.learning_rate
-        groups: list[dict[str, Any]] = [
-            {"params": [one for name, one in self.heads.named_parameters() if name != "trust"]},
-            {"params": [] if self.heads.trust is None else [self.heads.trust], "lr": _TRUST_RATE * rate},
-        ]
-        self._optimiser = adam(groups, rate)
+        most = [one for name, one in self.heads.named_parameters() if name != "trust"]
+        trust = [] if self.heads.trust is None else [self.heads.trust]
+        self._optimiser = Adam(Group(most, rate), Group(trust, _TRUST_RATE * rate))
         self._losses = TaskLosses(self.tasks, device)
         self._likelihood = torch.tensor([task.kind == "binary" for task in self.tasks], device=device)
         self._rates = BaseRates(len(self.tasks), after if config.chain != "gate" else (-1,) * len(self.tasks))
@@ -286,7 +285,8 @@ class MultiTask:
                 return nothing
             coefficients = self.weighting.weigh(gram, learned_by.astype(np.float64), present)
             scale = self._tensor((coefficients * self._gain).astype(np.float32))
-        mixture.mixed.backward(gradient * scale[None, :, None])  # type: ignore[no-untyped-call]
+        # Its gradient at `mixed` is what is wanted. `mixed.backward(wanted)` would import sympy, for shapes by symbols.
+        (mixture.mixed * (gradient * scale[None, :, None])).sum().backward()  # type: ignore[no-untyped-call]
         self._rates.learn_many(given.labels, given.mask, given.late)
         return TaskLesson(
             losses=learned_by.astype(np.float32),
@@ -311,7 +311,7 @@ class MultiTask:
     @property
     def learning_rate(self) -> float:
         """The present step size of the heads."""
-        return float(self._optimiser.param_groups[0]["lr"])
+        return self._optimiser.groups[0].learning_rate
 
     @property
     def gradients(self) -> list[Tensor]:
@@ -328,7 +328,7 @@ class MultiTask:
         Steps become smaller, since the first ones go far; they never vanish, since a stream never ends.
         """
         faster = _FASTER_AT_FIRST / (1.0 + self._steps / _SLOWER_AFTER)
-        self._optimiser.param_groups[0]["lr"] = self._learning_rate * (1.0 + faster)
+        self._optimiser.groups[0].learning_rate = self._learning_rate * (1.0 + faster)
         turned = np.flatnonzero(self._rate != 1.0).tolist()
         before = {
             (task, name): parameter.select(axis, task).detach().clone()

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from learners.adam import adam_of
 from learners.embedding_table import EmbeddingTable
 from learners.encoders import ENCODERS, with_traits
 from learners.event_batch import EventBatch, FloatArray, Histories, IntArray
@@ -21,7 +22,7 @@ from learners.losses import sampled_softmax
 from learners.multitask import MultiTask, MultiTaskConfig, TaskLabels
 from learners.nearest import nearest
 from learners.negatives import NegativeSampler
-from learners.parameters import adam, load_optimised, optimised_arrays
+from learners.parameters import load_optimised, optimised_arrays
 from learners.recent_vectors import RecentVectors
 from learners.row_index import ABSENT
 from learners.slot_traits import slot_traits
@@ -99,7 +100,7 @@ class NeuralModel:
             torch.manual_seed(seed)
             network = ENCODERS[encoder](dimension, event_types, context_buckets)
             self._network = nn.ModuleDict({"encoder": network}).to(device)
-        self._optimiser = adam(self._network.parameters(), learning_rate)
+        self._optimiser = adam_of(self._network.parameters(), learning_rate)
         table = {"scale": _ITEM_SCALE, "generator": self._generator, "device": device}
         self._inputs = EmbeddingTable(dimension, **table)  # type: ignore[arg-type]
         self._outputs = EmbeddingTable(dimension, **table)  # type: ignore[arg-type]
@@ -255,7 +256,7 @@ class NeuralModel:
         """The present step sizes of item vectors, encoder and heads."""
         return {
             "embeddings": self._embedding_learning_rate,
-            "network": float(self._optimiser.param_groups[0]["lr"]),
+            "network": self._optimiser.groups[0].learning_rate,
             "heads": self.multitask.learning_rate,
         }
 

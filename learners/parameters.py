@@ -1,32 +1,22 @@
-"""Dense parameters and what moves them: Adam, and both as named arrays, without pickle."""
+"""Dense parameters and what Adam remembers of them as named arrays, without pickle."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from learners.adam import Adam
 from learners.state_arrays import Arrays
 from learners.task_axes import Bits, TaskAxes, filled
 
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
-_FORGETS = (0.9, 0.99)  # of a stream the second moment must forget sooner than of a data set
 
 
-def adam(parameters: Iterable[Any], learning_rate: float) -> torch.optim.Adam:
-    """Adam (Kingma and Ba, 2015, arXiv:1412.6980) in one pass over all parameters.
-
-    Args:
-        parameters: Or groups of them, which may have rates of their own.
-        learning_rate: Of those that have none.
-    """
-    return torch.optim.Adam(parameters, lr=learning_rate, betas=_FORGETS, fused=True)
-
-
-def optimised_arrays(module: nn.Module, optimiser: torch.optim.Adam) -> Arrays:
+def optimised_arrays(module: nn.Module, optimiser: Adam) -> Arrays:
     """A module's parameters and what its optimiser remembers of each."""
     arrays: Arrays = {}
     for name, parameter in module.named_parameters():
@@ -50,7 +40,7 @@ def optimised_axes(axes: TaskAxes) -> TaskAxes:
 
 def load_optimised(
     module: nn.Module,
-    optimiser: torch.optim.Adam,
+    optimiser: Adam,
     arrays: Mapping[str, NDArray[Any]],
     *,
     settings: str,

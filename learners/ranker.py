@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from learners.adam import Adam, Group
 from learners.event_batch import BoolArray, FloatArray, IntArray
 from learners.losses import served_softmax
-from learners.parameters import adam, load_optimised, optimised_arrays
+from learners.parameters import load_optimised, optimised_arrays
 from learners.random_state import generator_array, restore_generator
 from learners.standardiser import Standardiser
 from learners.state_arrays import Arrays
@@ -86,13 +87,13 @@ class _Mixture(nn.Module):
         return self.mixing.softmax(dim=0)
 
 
-def _optimiser(network: _Mixture, learning_rates: Sequence[float]) -> torch.optim.Adam:
+def _optimiser(network: _Mixture, learning_rates: Sequence[float]) -> Adam:
     """Of all experts, at a rate each, and of how much each counts."""
-    groups: list[dict[str, Any]] = [
-        {"params": list(expert.parameters()), "lr": rate}
+    groups = [
+        Group(list(expert.parameters()), rate)
         for expert, rate in zip(network.experts, learning_rates, strict=True)
     ]
-    return adam([*groups, {"params": [network.mixing]}], _MIXING_RATE)
+    return Adam(*groups, Group([network.mixing], _MIXING_RATE))
 
 
 class Ranker:
@@ -154,8 +155,8 @@ class Ranker:
         other = object.__new__(Ranker)
         vars(other).update(vars(self))
         other.network = deepcopy(self.network)
-        of_experts = self._optimiser.param_groups[: len(self._learning_rates)]
-        other._optimiser = _optimiser(other.network, [group["lr"] for group in of_experts])
+        of_experts = self._optimiser.groups[: len(self._learning_rates)]
+        other._optimiser = _optimiser(other.network, [group.learning_rate for group in of_experts])
         other._rng, other._memory_rng = deepcopy(self._rng), deepcopy(self._memory_rng)
         other._lender = self
         other.begin_from(self.beginning())
@@ -169,8 +170,8 @@ class Ranker:
 
     def quicken(self, factor: float) -> None:
         """Multiply the configured step sizes of the experts; 1 is as configured."""
-        for group, rate in zip(self._optimiser.param_groups, self._learning_rates, strict=False):
-            group["lr"] = factor * rate
+        for group, rate in zip(self._optimiser.groups, self._learning_rates, strict=False):
+            group.learning_rate = factor * rate
 
     def take_share(self, share: float) -> None:
         """It learns from so much of the stream, and is averaged with those who learn from the rest.

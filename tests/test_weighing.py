@@ -8,6 +8,7 @@ import tracemalloc
 import numpy as np
 import torch
 
+from learners.adam import adam_of
 from learners.row_index import RowIndex
 from stream.pending import PendingImpressions
 from stream.weighing import weigh
@@ -23,7 +24,7 @@ def test_arrays_count_once_and_whole_whoever_looks_at_them() -> None:
 def test_tensors_and_what_modules_hold_count() -> None:
     layer = torch.nn.Linear(100, 50)
     assert 4 * 5_050 <= weigh(layer).total() < 4 * 5_050 + 20_000
-    optimiser = torch.optim.Adam(layer.parameters())
+    optimiser = adam_of(layer.parameters(), 0.01)
     before = weigh(optimiser).total()
     layer(torch.ones(1, 100)).sum().backward()
     optimiser.step()
