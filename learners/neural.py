@@ -34,7 +34,9 @@ from learners.task_axes import TaskAxes
 _ITEM_SCALE = 0.1
 _CONTEXT_VECTORS = "encoder.context.weight"
 _SEARCHED_AT_ONCE = 32  # users: so many scores of all items stay in the processor's cache
-_EXACT_SEARCH = 20_000  # items; beyond, the search covers the latest that many
+
+EXACT_SEARCH = 20_000
+"""Items; beyond, the search covers the latest that many."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +106,7 @@ class NeuralModel:
         table = {"scale": _ITEM_SCALE, "generator": self._generator, "device": device}
         self._inputs = EmbeddingTable(dimension, **table)  # type: ignore[arg-type]
         self._outputs = EmbeddingTable(dimension, **table)  # type: ignore[arg-type]
-        self._recent = RecentVectors(self._outputs, _EXACT_SEARCH)
+        self._recent = RecentVectors(self._outputs, EXACT_SEARCH)
         self._sampler = NegativeSampler(negatives, np.random.default_rng(seed + 1))
         self.multitask = MultiTask(
             self.tasks,

@@ -21,7 +21,8 @@ from connectors.event import Event
 from learners.counts.counts import Counts
 from learners.counts.neighbours import NeighbourTable
 from learners.counts.own_items import OwnItems
-from learners.state_arrays import Arrays
+from learners.neural import EXACT_SEARCH
+from learners.state_arrays import Arrays, room_for
 from learners.task_axes import width
 from stream.allocator import keep_temporaries
 from stream.assembly import build_processor
@@ -34,7 +35,12 @@ from stream.weighing import weigh
 _FEW = 512  # users and items of the small worker at most, before they are doubled
 _MANY = 8_192  # entries of what is weighed for itself
 _LISTS = 1_024
-_OF_LISTS = re.compile(r"(transitions|together|users)(\.arrays\.(rows|weights|block_marks)|\.place\w+)$")
+_APART = re.compile(
+    r"(transitions|together|users)(\.arrays\.(rows|weights|block_marks)|\.place\w+)$|\._neural\._recent\."
+)
+"""Names of what does not grow in proportion: lists, and copies of the latest vectors."""
+_OF_NOBODY = re.compile(r"\b_?(ranker|blend)\b|\b_?neural\._?(network|multitask|tasks|optimiser)\b")
+"""Names of networks and of what they learn from, which many users and items do not make larger."""
 _RANKED = 0.05  # share of its choices that are ranked: some, since nothing grows with them
 _FIRST = 16  # events of its first step: tables double from their smallest size
 _STEP = 256
@@ -135,7 +141,8 @@ def plan(settings: Settings, load: Load) -> Plan:
         found = Counter(part(small))
         for more, times in ((more_users, of_users - 1), (more_items, of_items - 1)):
             for name, size in part(more).items():
-                found[name] += times * (size - part(small)[name])
+                if not _OF_NOBODY.search(name):
+                    found[name] += times * (size - part(small)[name])
         return found
 
     memory = _by_piece(scaled(lambda one: one.memory))
@@ -216,7 +223,7 @@ class _Small:
         )
         memory = weigh(processor)
         for counter in memory, saved:
-            for name in [name for name in counter if _OF_LISTS.search(name)]:
+            for name in [name for name in counter if _APART.search(name)]:
                 del counter[name]
         return cls(memory, saved, width(learner.shown_axis, len(learner.tasks)))
 
@@ -270,8 +277,10 @@ def _apart(settings: Settings, load: Load, described: int) -> dict[str, tuple[in
     }
     if owned:
         found["pairs of users and what they own"] = _doubled(min(int(users * owned), state.max_owned), _pairs)
-    counts = Counts(max_pairs=1, neighbours=settings.learner.neighbours)
     items = min(load.items, state.max_items)
+    copies = room_for(min(items, EXACT_SEARCH)) * (4 * settings.learner.dimension + 8)
+    found["copies of the latest vectors"] = (copies, 0)
+    counts = Counts(max_pairs=1, neighbours=settings.learner.neighbours)
     for name, table, rows, average in (
         ("lists of what follows an item", counts.transitions, items, load.neighbours),
         ("lists of what goes together", counts.together, items, load.neighbours),

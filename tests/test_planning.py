@@ -171,12 +171,16 @@ def test_settings_count() -> None:
         "lists of what follows an item",
         "lists of what goes together",
         "lists of companions",
+        "copies of the latest vectors",
     }
     dense = plan(load(overrides=SMALL), Load(users=3_000, items=2_000, neighbours=100.0))
     assert dense.pieces["lists of what follows an item"] > few.pieces["lists of what follows an item"]
     assert dense.pieces["lists of companions"] == few.pieces["lists of companions"]
     owning = planned(3_000, 2_000, recommend={"owned_types": ["purchase"]})
     assert owning.pieces["pairs of users and what they own"] > 0
+    many, more = planned(3_000, 100_000), planned(3_000, 400_000)
+    for piece in ("copies of the latest vectors", "networks, choices to learn again"):
+        assert many.pieces[piece] == more.pieces[piece], "the nearest are sought among so many"
     assert all(size > 0 for size in few.pieces.values())
 
 
