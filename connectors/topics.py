@@ -172,15 +172,22 @@ def committed_offsets(client: KafkaClient, group: str, topic: str) -> dict[int, 
 
 
 def topic_shape(client: KafkaClient, topic: str) -> TopicShape:
-    """What the topic is now.
+    """What the topic is now; raises what `topic_shapes` does."""
+    return topic_shapes(client, [topic])[topic]
+
+
+def topic_shapes(client: KafkaClient, topics: Sequence[str]) -> dict[str, TopicShape]:
+    """What each of the topics is now, by its name.
 
     Raises:
-        TopicError: There is no such topic.
+        TopicError: One of them is not there.
         BrokerUnreachableError: No broker answers.
     """
     with admin(client) as kafka:
-        found = _existing(kafka, topic)
-    return TopicShape(str(found["topic_id"]), len(found["partitions"]))
+        found = {topic: _existing(kafka, topic) for topic in topics}
+    return {
+        topic: TopicShape(str(told["topic_id"]), len(told["partitions"])) for topic, told in found.items()
+    }
 
 
 def topic_id(client: KafkaClient, topic: str) -> str:

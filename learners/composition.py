@@ -131,6 +131,11 @@ def compose(scored: Scored, size: int, rules: SlateRules, rng: np.random.Generat
     )
 
 
+def with_others(size: int) -> int:
+    """Candidates of which a slate of so many places is composed: half as many again, or there is nothing to explore."""
+    return size + size // 2
+
+
 def shortlist(scores: FloatArray, sources: NDArray[np.uint8], count: int) -> IntArray:
     """(S, min(count, C)) columns of the largest scores, in no order; new items come first, for they have no past."""
     if scores.shape[1] <= count:

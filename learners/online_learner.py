@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from learners.backlog import Backlog, Load
 from learners.blend import Blend
 from learners.candidates import CandidateRetrieval
-from learners.composition import Scored, compose, shortlist
+from learners.composition import Scored, compose, shortlist, with_others
 from learners.contribution import Contribution
 from learners.counts.counts import Counts
 from learners.event_batch import (
@@ -234,7 +234,7 @@ class OnlineLearner:
         retrieved = self._retrieval.retrieve(query.histories, query.nearest, new)
         barred = self._filters.barred(retrieved.rows, histories)
         _, candidates, features, scores = self._ranking.of(query, retrieved.without(barred >= 0))
-        top = shortlist(scores, candidates.sources, max(_SCORED_BY_TASKS, size))
+        top = shortlist(scores, candidates.sources, max(_SCORED_BY_TASKS, with_others(size)))
         ranked = take_columns(scores, top)
         rows = np.where(np.isfinite(ranked), take_columns(candidates.rows, top), ABSENT)
         foreseen, inputs = self._foresee(query, rows, take_columns(features, top))

@@ -115,7 +115,7 @@ def build_trials(settings: Settings, learner: Learner) -> Trials:
 def build_pipeline(settings: Settings) -> Pipeline:
     """A pipeline that has learned nothing yet."""
     # torch takes seconds to import, and commands that only look at states need none of it
-    from learners.composition import SlateRules
+    from learners.composition import SlateRules, with_others
     from learners.compute import prepare
     from learners.exploration import ExplorationRules
     from learners.filters import FilterRules
@@ -146,7 +146,7 @@ def build_pipeline(settings: Settings) -> Pipeline:
         embedding_learning_rate=learner.embedding_learning_rate,
         negatives=learner.negatives,
         candidates=recommend.candidates,
-        ranked=max(recommend.ranked, recommend.slate_size),
+        ranked=max(recommend.ranked, with_others(recommend.slate_size)),
         ranker_share=learner.ranker_share,
         share_under_load=learner.share_under_load,
         slates=SlateRules(

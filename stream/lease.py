@@ -14,7 +14,8 @@ class FencedError(Exception):
 
 
 def _boot_time_s() -> float:
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
+    # elsewhere than on Linux the monotonic clock is the one that does not stop while the machine sleeps
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 class Lease:

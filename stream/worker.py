@@ -16,7 +16,7 @@ from mode import Service
 from connectors.file_lock import LockTimeoutError, locked
 from connectors.kafka_client import KafkaClient
 from connectors.publisher import KafkaPublisher
-from connectors.topics import topic_shape
+from connectors.topics import topic_shape, topic_shapes
 from stream.allocator import keep_temporaries, leave_alone
 from stream.app import FreshetApp, create_app
 from stream.assembly import build_processor, checkpoint_store
@@ -36,7 +36,7 @@ from stream.lookout import Lookout
 from stream.observer import WorkerObserver, worker_metrics
 from stream.processor import Processor
 from stream.recovery import Recovery, RecoveryError
-from stream.settings import Settings
+from stream.settings import TOPICS, Settings
 from stream.stopping import StoppableWorker
 from stream.topic_watch import TopicWatch
 from stream.user_view import user_view
@@ -148,8 +148,9 @@ class _Worker:
         keep_temporaries()
         self._settings = settings
         store = checkpoint_store(settings)  # a place that cannot be used is told before anything slow
-        shape = topic_shape(client, settings.topics.events)
-        topic_shape(client, settings.topics.model)  # a missing one is told now
+        # one that is missing is told now, and not at the first record for it
+        shapes = topic_shapes(client, [getattr(settings.topics, kind) for kind in TOPICS])
+        shape = shapes[settings.topics.events]
         with ThreadPoolExecutor(1, thread_name_prefix="restore") as reader:
             reading = reader.submit(store.latest)
             warm_up(settings)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from connectors.kafka_client import KafkaClient
+from connectors.topics import TopicReport, compare_topics, delete_topics
 from stream.cli.main import cli
-from stream.settings import TOPICS, TopicSettings
+from stream.settings import TOPICS, TopicSettings, load
+from stream.topic_specs import topic_specs
 
 Run = Callable[..., Result]
 
@@ -103,3 +107,26 @@ def test_topics_need_a_broker(run: Run) -> None:
     result = run("topics", "create")
     assert result.exit_code == 1
     assert "freshet broker start" in result.stderr
+
+
+@pytest.mark.parametrize("kind", ["recommendations", "drift"])
+def test_a_worker_does_not_start_without_one_of_its_topics(
+    run: Run,
+    broker: KafkaClient,
+    configured: TopicSettings,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    kind: str,
+) -> None:
+    monkeypatch.setenv("FRESHET_STATE_DIR", str(tmp_path))
+    topic = getattr(configured, kind)
+    delete_topics(broker, [topic])
+    while any(told.name == topic and told.outcome != "missing" for told in compared(broker, configured)):
+        time.sleep(0.02)  # the broker has agreed to it, and will do it
+    result = run("worker")
+    assert result.exit_code == 1
+    assert f"There is no topic {topic}. Create the topics" in result.stderr
+
+
+def compared(broker: KafkaClient, topics: TopicSettings) -> list[TopicReport]:
+    return compare_topics(broker, topic_specs(load(overrides={"topics": topics.model_dump()})))

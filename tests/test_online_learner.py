@@ -14,6 +14,7 @@ from fakes import in_one_portion, processor
 from models import learner, taught
 
 from connectors.event import Event
+from learners.exploration import EXPLORED
 from learners.features import PAIR_FEATURES
 from learners.label_rates import rates_width
 from learners.learner import Slates
@@ -280,6 +281,15 @@ def test_exploration_changes_slates_not_scores() -> None:
     for n, rows in enumerate(explored.item_rows.tolist()):
         for place, row in enumerate(rows):
             assert explored.scores[n, place] == pytest.approx(scores[n][row], abs=1e-5)
+
+
+@pytest.mark.parametrize("size", [10, 40])
+def test_large_slates_are_explored_as_much_as_small_ones(size: int) -> None:
+    model = learner(exploration=0.5, candidates=100, ranked=100)
+    taught(model, shop(items=100))
+    slates = model.recommend(shop(items=100)[-1][1], size)
+    assert (slates.item_rows != ABSENT).all()
+    assert 0.3 < (slates.placed == EXPLORED).mean() < 0.7
 
 
 # --- a restart that nobody notices

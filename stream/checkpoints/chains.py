@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from learners.state_arrays import Arrays
 from learners.state_deltas import merged_part, nothing
 from stream.checkpoints.folder import Entry, FolderReader
-from stream.checkpoints.manifest import FORMAT, CheckpointError, Manifest
+from stream.checkpoints.manifest import FIRST_FORMAT, CheckpointError, Manifest
 from stream.checkpoints.place import Place
 from stream.checkpoints.upgrade import from_format_1
 
@@ -144,7 +144,7 @@ def merged(piece: str, chain: Sequence[FolderReader]) -> Iterator[Arrays]:
 
 def _read_piece(piece: str, chain: Sequence[FolderReader]) -> Arrays:
     base = chain[0]
-    if base.manifest.format < FORMAT:
+    if base.manifest.format == FIRST_FORMAT:
         return from_format_1(piece, base.whole_piece(piece))
     if len(chain) == 1:
         return base.whole_piece(piece)

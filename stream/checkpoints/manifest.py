@@ -11,6 +11,9 @@ from stream.checkpoints.upgrade import totals_from_format_1
 
 FORMAT = 2
 OLDEST_FORMAT = 1
+"""What is still read."""
+
+FIRST_FORMAT = 1
 """Whole copies without names of arrays in a manifest without checksum; see `upgrade`."""
 
 NAME = "manifest.json"
@@ -100,7 +103,7 @@ def decode(data: bytes) -> Manifest:
     try:
         sealed = msgspec.json.decode(data, type=_Sealed)
     except msgspec.ValidationError:
-        return _known(msgspec.json.decode(data, type=Manifest), newest=OLDEST_FORMAT)
+        return _known(msgspec.json.decode(data, type=Manifest), newest=FIRST_FORMAT)
     inner = bytes(sealed.manifest)
     if zlib.crc32(inner) != sealed.crc32:
         raise ValueError("the checksum does not fit")
@@ -110,6 +113,6 @@ def decode(data: bytes) -> Manifest:
 def _known(manifest: Manifest, newest: int) -> Manifest:
     if not OLDEST_FORMAT <= manifest.format <= newest:
         raise ValueError(f"format {manifest.format}, this version reads {OLDEST_FORMAT} to {FORMAT}")
-    if manifest.format == OLDEST_FORMAT:
+    if manifest.format == FIRST_FORMAT:
         return msgspec.structs.replace(manifest, totals=totals_from_format_1(manifest.totals))
     return manifest
