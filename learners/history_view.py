@@ -13,12 +13,10 @@ from learners.row_index import ABSENT
 EVER = -1e18
 """Before every event, seconds."""
 
-_ENOUGH = 2  # newer events that say more than all the older ones
-
 
 @dataclass(frozen=True, slots=True)
 class HistoryView:
-    """Hides what is too old, of users who have done enough since: old events say more than none, or one.
+    """Hides what is too old. Who has done nothing since is a newcomer: tastes that are no more mislead.
 
     Attributes:
         since_s: Events before this moment are not seen.
@@ -37,9 +35,8 @@ class HistoryView:
         """The same histories without what is hidden; nothing is copied where nothing is."""
         if not self.hides:
             return histories
-        newer = (histories.item_rows != ABSENT) & (histories.now_s[:, None] - histories.age_s >= self.since_s)
-        hidden = ~newer & (newer.sum(axis=1) >= _ENOUGH)[:, None]
-        return replace(histories, item_rows=np.where(hidden, ABSENT, histories.item_rows))
+        newer = histories.now_s[:, None] - histories.age_s >= self.since_s
+        return replace(histories, item_rows=np.where(newer, histories.item_rows, ABSENT))
 
     def array(self) -> NDArray[np.float64]:
         """(2,) as numbers."""
