@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from laws import law
 from models import learner, taught
 
+from learners.filters import FilterRules
 from learners.history_view import EVER, HistoryView
 from learners.knobs import FACTORS, PIECES, AdjustableLearner, Turn
 from learners.multitask import MultiTask, MultiTaskConfig, TaskLabels
@@ -227,6 +228,27 @@ def test_other_tasks_end_every_turn() -> None:
     after.load_state_dict(model.state_dict())
     assert not [name for name in after.state_dict() if name.startswith("knobs.shadow")]
     assert after.state_dict()["knobs.adjusted"].tolist() == [[1.0], [1.0]]
+
+
+def test_histories_are_compared_on_what_a_slate_could_have_held() -> None:
+    def compared(rules: FilterRules) -> int:
+        model = learner(filters=rules)
+        taught(model, SHOP[:6])
+        model.turn(TURNS[0])
+        found = [lesson.compared.get("histories", ()) for lesson in taught(model, SHOP[6:])]
+        return sum(map(len, found))
+
+    in_hand = 0
+    for batch, _ in SHOP[6:]:
+        for row in np.flatnonzero(batch.target & (batch.position < 0)).tolist():
+            items, age_s = (
+                array[batch.sequence[row]] for array in (batch.histories.item_rows, batch.histories.age_s)
+            )
+            ages = np.where(items >= 0, age_s, np.inf)
+            in_hand += ages.min() <= 1_800.0 and items[ages.argmin()] == batch.item_rows[row]
+    everything = compared(FilterRules(repeat_last=True))
+    assert 0 < in_hand < everything
+    assert compared(FilterRules(repeat_last=False)) == everything - in_hand
 
 
 def test_older_states_have_nothing_turned() -> None:
