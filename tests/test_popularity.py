@@ -201,9 +201,9 @@ def test_compiled_and_interpreted_agree(steps: list[tuple[int, float]], n: int) 
     for name, array in compiled.arrays._asdict().items():
         if name != "leaders":
             assert array == pytest.approx(interpreted.arrays._asdict()[name], rel=1e-6, abs=1e-9), name
-    # two that are alike to the last digit may stand for each other
+    # of two that are alike but for rounding either may lead
     leading = [np.sort(each.arrays.leaders.keys, axis=1) for each in (compiled, interpreted)]
-    assert leading[0] == pytest.approx(leading[1], rel=1e-9, abs=1e-9)
+    assert leading[0] == pytest.approx(leading[1], rel=1e-6, abs=1e-9)
     for decay in range(DECAYS):
         asked = (compiled.arrays, int(rows[0]), decay, START_S + 1e4, len(rows) + 3)
         assert popularity_of(*asked) == pytest.approx(popularity_of.py_func(*asked), rel=1e-6, abs=1e-9)
