@@ -184,7 +184,7 @@ def topic_shapes(client: KafkaClient, topics: Sequence[str]) -> dict[str, TopicS
         BrokerUnreachableError: No broker answers.
     """
     with admin(client) as kafka:
-        found = {topic: _existing(kafka, topic) for topic in topics}
+        found = _existing(kafka, topics)
     return {
         topic: TopicShape(str(told["topic_id"]), len(told["partitions"])) for topic, told in found.items()
     }
@@ -198,23 +198,25 @@ def topic_id(client: KafkaClient, topic: str) -> str:
 def _offsets(client: KafkaClient, topic: str, spec: OffsetSpec) -> dict[int, int]:
     with admin(client) as kafka:
         partitions = [
-            TopicPartition(topic, part["partition_index"]) for part in _existing(kafka, topic)["partitions"]
+            TopicPartition(topic, part["partition_index"])
+            for part in _existing(kafka, [topic])[topic]["partitions"]
         ]
         offsets = kafka.list_partition_offsets(dict.fromkeys(partitions, spec))
     return {at.partition: offsets[at].offset for at in sorted(offsets)}
 
 
-def _existing(kafka: Any, topic: str) -> Any:
-    found = _describe(kafka, [topic])
-    if topic not in found:
-        raise TopicError(f"There is no topic {topic}. Create the topics with `freshet topics create`.")
-    return found[topic]
+def _existing(kafka: Any, topics: Sequence[str]) -> dict[str, Any]:
+    found = _describe(kafka, topics)
+    for topic in topics:
+        if topic not in found:
+            raise TopicError(f"There is no topic {topic}. Create the topics with `freshet topics create`.")
+    return found
 
 
-def _describe(kafka: Any, names: list[str]) -> dict[str, Any]:
+def _describe(kafka: Any, names: Sequence[str]) -> dict[str, Any]:
     """What the broker says of those topics that are there."""
     found = {}
-    for topic in kafka.describe_topics(names):
+    for topic in kafka.describe_topics(list(names)):
         if topic["error_code"] in (_OK, _NO_LEADER_YET):
             found[topic["name"]] = topic
         elif topic["error_code"] != _UNKNOWN_TOPIC:

@@ -16,7 +16,7 @@ EVER = -1e18
 
 @dataclass(frozen=True, slots=True)
 class HistoryView:
-    """Hides what is too old. Who has done nothing since is a newcomer: tastes that are no more mislead.
+    """Hides what is too old. Who has done nothing since is seen as a newcomer: former tastes would mislead.
 
     Attributes:
         since_s: Events before this moment are not seen.

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from learners.adam import Adam, Group
+from learners.adam import MOMENTS, Adam, Group
 from learners.base_rates import BaseRates, negative_importance
 from learners.calibration import OnlineCalibration
 from learners.event_batch import BoolArray, FloatArray, IntArray
@@ -203,7 +203,7 @@ class MultiTask:
         fresh = dict(self._new_heads().named_parameters())
         for name, parameter, axis in self._own:
             parameter.select(axis, task).copy_(fresh[name].select(axis, task))
-            for moment in ("exp_avg", "exp_avg_sq"):
+            for moment in MOMENTS:
                 if moment in self._optimiser.state.get(parameter, {}):
                     self._optimiser.state[parameter][moment].select(axis, task).zero_()
 

@@ -180,8 +180,8 @@ class OnlineLearner:
             seen = self._ranks_in_view(histories, sequence, chosen)
             if turned.histories.view.tried:
                 # of items that a slate could have held: what is in hand is followed up, whatever tastes there are
-                open_ = self._filters.barred(chosen[:, None], histories.take(sequence))[:, 0] < 0
-                beside["histories"] = _pairs(seen[open_], own[open_])
+                possible = self._filters.barred(chosen[:, None], histories.take(sequence))[:, 0] < 0
+                beside["histories"] = _pairs(seen[possible], own[possible])
             if turned.histories.serves:
                 ranks = seen
         if turned.ranker.shadow is not None:

@@ -9,11 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from learners.adam import Adam
+from learners.adam import MOMENTS, Adam
 from learners.state_arrays import Arrays
 from learners.task_axes import Bits, TaskAxes, filled
 
-_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+_REMEMBERED = ("step", *MOMENTS)
 
 
 def optimised_arrays(module: nn.Module, optimiser: Adam) -> Arrays:
@@ -21,7 +21,7 @@ def optimised_arrays(module: nn.Module, optimiser: Adam) -> Arrays:
     arrays: Arrays = {}
     for name, parameter in module.named_parameters():
         arrays[f"parameter.{name}"] = parameter.detach().cpu().numpy().copy()
-        for moment in _MOMENTS:
+        for moment in _REMEMBERED:
             if moment in optimiser.state.get(parameter, {}):
                 arrays[f"{moment}.{name}"] = optimiser.state[parameter][moment].cpu().numpy().copy()
     return arrays
@@ -34,7 +34,7 @@ def optimised_axes(axes: TaskAxes) -> TaskAxes:
         assert not isinstance(of, Bits), "parameters are no bits"
         nothing = {axis: filled(parts, 0.0) for axis, parts in of.items()}
         found[f"parameter.{name}"] = of
-        found |= {f"{moment}.{name}": nothing for moment in _MOMENTS if moment != "step"}
+        found |= {f"{moment}.{name}": nothing for moment in MOMENTS}
     return found
 
 
@@ -72,7 +72,7 @@ def load_optimised(
             parameter.copy_(torch.tensor(saved))
             remembered = {
                 moment: torch.tensor(arrays[f"{moment}.{name}"])
-                for moment in _MOMENTS
+                for moment in _REMEMBERED
                 if f"{moment}.{name}" in arrays
             }
             if remembered:

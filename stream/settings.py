@@ -101,13 +101,17 @@ class TopicSettings(_Section):
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
-        names = [getattr(self, kind) for kind in TOPICS]
-        if len(set(names)) != len(names):
+        if len(set(self.names)) != len(self.names):
             raise ValueError(
-                f"the five topics must have different names, got {', '.join(names)}: "
+                f"the five topics must have different names, got {', '.join(self.names)}: "
                 f"a worker that reads what it writes never ends"
             )
         return self
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of all of them, in the order of `TOPICS`."""
+        return tuple(getattr(self, kind) for kind in TOPICS)
 
 
 class EventTypeSettings(_Section):

@@ -36,7 +36,7 @@ from stream.lookout import Lookout
 from stream.observer import WorkerObserver, worker_metrics
 from stream.processor import Processor
 from stream.recovery import Recovery, RecoveryError
-from stream.settings import TOPICS, Settings
+from stream.settings import Settings
 from stream.stopping import StoppableWorker
 from stream.topic_watch import TopicWatch
 from stream.user_view import user_view
@@ -149,7 +149,7 @@ class _Worker:
         self._settings = settings
         store = checkpoint_store(settings)  # a place that cannot be used is told before anything slow
         # one that is missing is told now, and not at the first record for it
-        shapes = topic_shapes(client, [getattr(settings.topics, kind) for kind in TOPICS])
+        shapes = topic_shapes(client, settings.topics.names)
         shape = shapes[settings.topics.events]
         with ThreadPoolExecutor(1, thread_name_prefix="restore") as reader:
             reading = reader.submit(store.latest)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import textwrap
 
 import pytest
 import torch
@@ -75,6 +76,7 @@ def test_who_learns_imports_no_compiler() -> None:
         assert pipeline.learner.step > 0
         print([name for name in ("torch._dynamo", "sympy", "triton") if name in sys.modules])
     """
-    code = "\n".join(line.strip() for line in code.splitlines())
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "[]"
