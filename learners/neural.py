@@ -33,7 +33,7 @@ from learners.task_axes import TaskAxes
 
 _ITEM_SCALE = 0.1
 _CONTEXT_VECTORS = "encoder.context.weight"
-_SEARCHED_AT_ONCE = 32  # users: so many scores of all items stay in the processor's cache
+_SEARCHED_AT_ONCE = 128  # users: their scores of all items are ten megabytes
 
 EXACT_SEARCH = 20_000
 """Items; beyond, the search covers the latest that many."""

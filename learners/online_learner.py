@@ -61,7 +61,7 @@ VERSION = "2"
 """Layout of the model; part of every recommendation."""
 
 _SCORED_BY_TASKS = 32
-_SLATES_AT_A_TIME = 32  # what they are made of stays near the processor, and no temporary is large
+_SLATES_AT_A_TIME = 128  # more save nothing, and no temporary is large
 _NEW_ITEMS = 4  # that are tried are candidates of a slate
 _FEWEST_ROWS = 32
 _RANKED_AT_ONCE, _DESCRIBED_AT_ONCE = 64, 256

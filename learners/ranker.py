@@ -24,7 +24,7 @@ from learners.take_columns import take_columns
 
 _PADDING = -1e9
 _MIXING_RATE = 0.02
-_AT_A_TIME = 16  # sequences: their candidates' features stay in the processor's cache
+_AT_A_TIME = 128  # sequences, so that no temporary is large
 _LARGEST = 60_000.0  # of a half-precision float
 
 
