@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from learners.backlog import Backlog, Load
 from learners.blend import Blend
 from learners.candidates import CandidateRetrieval
-from learners.composition import Scored, compose, shortlist, with_others
 from learners.contribution import Contribution
 from learners.counts.counts import Counts
 from learners.event_batch import (
@@ -27,30 +26,29 @@ from learners.event_batch import (
     Settled,
     described_only,
 )
-from learners.features import NAMES, PAIR_FEATURES, PRIOR
-from learners.filters import FILTERS, Filters
+from learners.features import NAMES, PRIOR
+from learners.filters import Filters
 from learners.knobs import Piece, Turn
 from learners.known_item import KnownItem, known_item
-from learners.label_rates import RATES, rates_width
 from learners.learner import Lesson, Predictions, Slates
 from learners.learner_config import LearnerConfig
 from learners.neural import NeuralLesson, NeuralModel
 from learners.newcomers import Newcomers
 from learners.pace import share_of, spread
-from learners.pair_inputs import PairInputs
+from learners.pair_inputs import INPUTS, PairInputs
 from learners.prerank import Preranker
 from learners.random_state import generator_array, restore_generator
 from learners.ranker import Ranker, RankerLesson
-from learners.ranking import Query, Ranking
-from learners.reasons import reasons
+from learners.ranking import Ranking
 from learners.relatedness import Relatedness
 from learners.row_index import ABSENT
+from learners.shown_columns import SHOWN, ShownColumns
+from learners.slate_maker import SlateMaker
 from learners.standardiser import Standardiser
 from learners.state_arrays import Arrays, nest, pack_strings, unnest, unpack_strings
 from learners.state_changes import LiveState, whole
-from learners.take_columns import take_columns
 from learners.task import Task
-from learners.task_axes import COUNTED, Axis, Each, Rest, TaskAxes, carried_over
+from learners.task_axes import COUNTED, Axis, Each, TaskAxes, carried_over
 from learners.task_map import TaskMap, named
 from learners.top_list import pessimistic_ranks
 from learners.turned import Turned
@@ -60,16 +58,9 @@ from learners.weightings.weighting import Explanation
 VERSION = "2"
 """Layout of the model; part of every recommendation."""
 
-_SCORED_BY_TASKS = 32
-_SLATES_AT_A_TIME = 128  # more save nothing, and no temporary is large
-_NEW_ITEMS = 4  # that are tried are candidates of a slate
 _FEWEST_ROWS = 32
 _RANKED_AT_ONCE, _DESCRIBED_AT_ONCE = 64, 256
 _COMPARED = 10  # places of a slate that turned pieces are compared by
-
-_KNOWN: Axis = (Rest(PAIR_FEATURES), *RATES)
-_SHOWN: Axis = (*_KNOWN, Each(fill=np.nan), Each(fill=0.5))
-"""What is said of an impression; of a task that was not there yet, what heads say that have learned nothing."""
 
 
 class OnlineLearner:
@@ -91,12 +82,14 @@ class OnlineLearner:
         self._retrieval = CandidateRetrieval(
             self._counts, config.candidates, exclude_seen=config.exclude_seen
         )
+        self._standardiser = Standardiser(len(NAMES))
+        self._pairs = PairInputs(len(self.tasks), self._retrieval, self._counts, self._standardiser)
         self._neural = NeuralModel(
             self.tasks,
             event_types=config.event_types,
             context_buckets=config.context.buckets if len(config.context) else 0,
             dimension=config.dimension,
-            pair_features=PAIR_FEATURES + rates_width(len(self.tasks)),
+            pair_features=self._pairs.width,
             rates=True,
             encoder=config.encoder,
             encoder_length=config.encoder_length,
@@ -110,9 +103,7 @@ class OnlineLearner:
         self._related = Relatedness(len(self.tasks))
         self._ranker_rng = np.random.default_rng(config.seed + 2)
         self._explore_rng = np.random.default_rng(config.seed + 3)
-        self._standardiser = Standardiser(len(NAMES))
-        self._pairs = PairInputs(len(self.tasks), self._retrieval, self._counts, self._standardiser)
-        self._blend = Blend(self.tasks, PAIR_FEATURES + rates_width(len(self.tasks)))
+        self._blend = Blend(self.tasks, self._pairs.width)
         self._filters = Filters(config.filters)
         self._newcomers = Newcomers(config.newness)
         self._preranker = Preranker(self._counts, config.ranked)
@@ -133,6 +124,18 @@ class OnlineLearner:
             self._ranker,
             nearest=config.nearest,
         )
+        self._slate_maker = SlateMaker(
+            self._counts,
+            self._retrieval,
+            self._ranking,
+            self._neural,
+            self._pairs,
+            self._blend,
+            self._filters,
+            self._newcomers,
+            config.slates,
+        )
+        self._said = ShownColumns(len(self.tasks))
         self._backlog = Backlog(
             choices_per_step=config.choices_per_step,
             labels_per_step=config.labels_per_step,
@@ -191,8 +194,8 @@ class OnlineLearner:
         return Predictions(
             labelled=labelled,
             shown=shown,
-            task_scores=self._foreseen(shown),
-            settled_scores=self._foreseen(self._told(batch.settled)),
+            task_scores=self._said.foreseen(shown),
+            settled_scores=self._said.foreseen(self._told(batch.settled)),
             targets=targets,
             ranks=ranks,
             known=self._counts.popularity.is_known(chosen),
@@ -214,69 +217,18 @@ class OnlineLearner:
         """See `Learner`."""
         # What is no choice and no label comes into histories unseen.
         self._ensure(histories)
-        query = self._ranking.query(self._turned.histories.served.of(histories))
-        parts = np.array_split(np.arange(len(query)), -(-len(query) // _SLATES_AT_A_TIME) or 1)
-        return Slates.joined(
-            [self._slates(histories.take(some), query.take(some), size, self._explore_rng) for some in parts]
-        )
+        return self._slates(histories, size, self._explore_rng)
 
     def preview(self, histories: Histories, size: int) -> Slates:
         """See `Learner`. Items without vectors yet are left out of histories: to draw them would change what comes."""
         rows = histories.item_rows
         known = replace(histories, item_rows=np.where(rows < self._neural.rows, rows, ABSENT))
         self._counts.ensure(int(histories.users.max(initial=-1)) + 1, self._neural.rows)
-        query = self._ranking.query(self._turned.histories.served.of(known))
-        return self._slates(known, query, size, deepcopy(self._explore_rng))
+        return self._slates(known, size, deepcopy(self._explore_rng))
 
-    def _slates(self, histories: Histories, query: Query, size: int, rng: np.random.Generator) -> Slates:
-        """Slates for users at moments, who are asked for by `query`; `rng` is the source of what is explored."""
-        new = None
-        if self.config.slates.exploration.new_share > 0.0:
-            new = self._newcomers.draw(len(query), _NEW_ITEMS, rng)
-        retrieved = self._retrieval.retrieve(query.histories, query.nearest, new)
-        barred = self._filters.barred(retrieved.rows, histories)
-        _, candidates, features, scores = self._ranking.of(query, retrieved.without(barred >= 0))
-        top = shortlist(scores, candidates.sources, max(_SCORED_BY_TASKS, with_others(size)))
-        ranked = take_columns(scores, top)
-        rows = np.where(np.isfinite(ranked), take_columns(candidates.rows, top), ABSENT)
-        foreseen, inputs = self._foresee(query, rows, take_columns(features, top))
-        scored = Scored(
-            rows=rows,
-            sources=take_columns(candidates.sources, top),
-            parts=self._blend.parts(ranked, foreseen, inputs, self._evidence()),
-            vectors=self._neural.vectors(rows),
-        )
-        composed = compose(scored, size, self.config.slates, rng)
-        removed = np.bincount(barred[barred >= 0], minlength=len(FILTERS))
-        removed[FILTERS.index("seen")] += retrieved.seen
-        return Slates(
-            item_rows=composed.rows,
-            scores=composed.scores,
-            parts=composed.parts,
-            task_scores=take_columns(foreseen, composed.columns),
-            trained=self._evidence() > 0.0,
-            sources=composed.sources,
-            placed=composed.placed,
-            because=reasons(composed.rows, query.histories, self._counts.transitions),
-            propensity=composed.propensity,
-            removed=removed,
-            new=np.isin(composed.rows, self._newcomers.rows),
-        )
-
-    def _foresee(self, query: Query, rows: IntArray, features: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """What the heads say of (S, N) items, (S, N, K), and what they take in beside vectors, (S, N, I)."""
-        S, N = rows.shape
-        items = np.maximum(rows, 0).ravel()
-        known = self._pairs.with_rates(
-            query.histories, np.repeat(np.arange(S), N), items, features.reshape(S * N, len(NAMES))
-        )
-        inputs = self._pairs.scaled(known)
-        foreseen = self._neural.multitask.calibrated(
-            self._neural.task_logits(
-                query.users.repeat_interleave(N, dim=0), items, np.zeros(S * N, np.int64), inputs
-            )
-        )
-        return foreseen.reshape(S, N, len(self.tasks)), inputs.reshape(S, N, inputs.shape[1])
+    def _slates(self, histories: Histories, size: int, rng: np.random.Generator) -> Slates:
+        seen = self._turned.histories.served.of(histories)
+        return self._slate_maker.make(histories, seen, size, self._evidence(), rng)
 
     def describe(
         self, histories: Histories, sequence: IntArray, items: IntArray, position: IntArray
@@ -319,20 +271,8 @@ class OnlineLearner:
     def _told(self, settled: Settled | None) -> FloatArray:
         """(N, R) what was said of impressions that are settled; of none where nobody described any."""
         if settled is None or not settled.shown.shape[1]:
-            return np.zeros((0, self._pairs.width + 2 * len(self.tasks)), np.float32)
+            return np.zeros((0, self._said.width), np.float32)
         return settled.shown
-
-    def _known(self, shown: FloatArray) -> FloatArray:
-        """(L, R - 2 K) the part of it that goes into the heads."""
-        return shown[:, : self._pairs.width]
-
-    def _logits(self, shown: FloatArray) -> FloatArray:
-        """(L, K) the part of it that is the heads' logits."""
-        return shown[:, self._pairs.width : self._pairs.width + len(self.tasks)]
-
-    def _foreseen(self, shown: FloatArray) -> FloatArray:
-        """(L, K) the part of it that is what they mean."""
-        return shown[:, self._pairs.width + len(self.tasks) :]
 
     def _ranked(self, targets: IntArray) -> IntArray:
         """The share of the choices that is ranked, evenly spread and decided by the events' numbers alone."""
@@ -426,7 +366,7 @@ class OnlineLearner:
     def _learn_load(self, load: Load) -> NeuralLesson:
         """One gradient step of the neural model."""
         assert load.batch.shown is not None
-        known = self._known(load.batch.shown[load.labelled])
+        known = self._said.known(load.batch.shown[load.labelled])
         if len(known) >= _FEWEST_ROWS:  # a variance of one row would be zero
             self._pairs.learn_scale(known)
         return self._neural.learn_many(load.batch, load.choices, load.labelled, self._pairs.scaled(known))
@@ -436,7 +376,7 @@ class OnlineLearner:
         assert batch.shown is not None
         for heads in filter(None, (self._neural.multitask, self._neural.shadow)):
             heads.calibrate(
-                self._logits(batch.shown[labelled]),
+                self._said.logits(batch.shown[labelled]),
                 batch.labels[labelled],
                 batch.label_mask[labelled],
                 batch.late_labels(labelled),
@@ -451,8 +391,8 @@ class OnlineLearner:
         if len(rows):
             assert batch.shown is not None
             self._blend.learn_many(
-                self._pairs.scaled(self._known(batch.shown[rows])),
-                self._foreseen(batch.shown[rows]),
+                self._pairs.scaled(self._said.known(batch.shown[rows])),
+                self._said.foreseen(batch.shown[rows]),
                 batch.position[rows],
                 batch.labels[rows],
                 batch.label_mask[rows],
@@ -622,17 +562,17 @@ class OnlineLearner:
     @property
     def shown_axis(self) -> Axis:
         """See `Learner`."""
-        return _SHOWN
+        return SHOWN
 
     @property
     def task_axes(self) -> TaskAxes:
         """Where the tasks are in its state."""
         return {
-            **nest("backlog", self._backlog.task_axes(_SHOWN)),
+            **nest("backlog", self._backlog.task_axes(SHOWN)),
             **nest("neural", self._neural.task_axes),
             **nest("pairs", self._pairs.task_axes),
             **nest("related", self._related.task_axes),
-            **nest("blend", self._blend.task_axes(_KNOWN)),
+            **nest("blend", self._blend.task_axes(INPUTS)),
             "knobs.adjusted": {1: (Each(fill=1.0),)},
             "positives": {0: COUNTED},
             "negatives": {0: COUNTED},

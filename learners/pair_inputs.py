@@ -16,11 +16,14 @@ from learners.counts.counts import Counts
 from learners.event_batch import EventBatch, FloatArray, Histories, IntArray
 from learners.features import NAMES, PAIR_FEATURES, ranking_features
 from learners.item_facts import ItemFacts
-from learners.label_rates import LabelRates, rates_width
+from learners.label_rates import RATES, LabelRates
 from learners.standardiser import Standardiser
 from learners.state_arrays import Arrays
 from learners.state_changes import LiveState
-from learners.task_axes import TaskAxes
+from learners.task_axes import Axis, Rest, TaskAxes, width
+
+INPUTS: Axis = (Rest(PAIR_FEATURES), *RATES)
+"""Axis R."""
 
 
 class PairInputs:
@@ -42,8 +45,8 @@ class PairInputs:
 
     @property
     def width(self) -> int:
-        """R, numbers of a pair: `PAIR_FEATURES`, then label rates."""
-        return PAIR_FEATURES + rates_width(self._tasks)
+        """R, numbers of a pair: counts, then label rates."""
+        return width(INPUTS, self._tasks)
 
     def describe(
         self, histories: Histories, sequence: IntArray, items: IntArray, neural: FloatArray
