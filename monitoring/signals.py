@@ -14,6 +14,7 @@ from monitoring.seasons import DAY, WEEK, Seasons
 
 _WARM = 24  # groups before a deviation is believed
 _REMEMBERED = 64  # ends of groups, to tell when a change began
+_DECAY = 3.0
 _KEEP_LATELY = 0.5 ** (1 / 3)
 _LEAST = 1e-6  # of what a logarithm is taken
 _FARTHEST = 4.0  # deviations that a group may count
@@ -118,9 +119,13 @@ class Signals:
         return next((each for each in reversed(expected) if each is not None), 0.0)
 
     def _learn(self, s: int, value: float) -> None:
-        """Mean and variance with forgetting (West, CACM 1979)."""
+        """Mean and variance with forgetting (West, CACM 1979), of which the first groups are soon no part.
+
+        A model that begins is no measure of what it is going to be. Until forgetting alone is quicker, groups count
+        by the third power of their number: polynomial-decay averaging (Shamir and Zhang, ICML 2013).
+        """
         self._learned[s] += 1
-        share = max(1.0 / self._learned[s], self._forget[s])
+        share = max((_DECAY + 1.0) / (self._learned[s] + _DECAY), self._forget[s])
         ahead = value - self._mean[s]
         self._mean[s] += share * ahead
         self._variance[s] = (1.0 - share) * (self._variance[s] + share * ahead * ahead)

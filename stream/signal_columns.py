@@ -28,7 +28,7 @@ _OF_ALL = (
     Signal("ranking_loss", 32, worse=1, weight=4.0, memory=40),
     Signal("label_delay", 256, allowance=1.0, weight=0.5),
     Signal("popularity", 512, allowance=1.5, weight=0.5),
-    Signal("new_items", 128, allowance=1.0, weight=0.5),
+    Signal("new_items", 32, allowance=1.0, weight=0.5),
     Signal("event_types", 512, allowance=1.0, weight=0.5),
     Signal("event_rate", 512, allowance=1.0, weight=0.5, log=True),
     Signal("slate_overlap", 2_048, allowance=2.0, weight=0.5),

@@ -57,6 +57,16 @@ def test_an_absurd_value_counts_four_deviations_and_teaches_no_more() -> None:
     assert abs(signals.usual(0) - usual) < 0.2
 
 
+def test_what_a_signal_was_like_while_it_began_is_soon_no_measure() -> None:
+    rng = np.random.default_rng(0)
+    began = np.linspace(10.0, 0.0, 30)
+    signals = Signals([Signal("a", 1)])
+    fed(signals, np.concatenate([began, np.zeros(70)]) + 0.1 * rng.normal(size=100))
+    assert abs(signals.usual(0)) < 0.2
+    shifted = np.array(fed(signals, 0.5 + 0.1 * rng.normal(size=5)), float)
+    assert shifted.min() > 1.0  # five times as far as it scatters now, a tenth of what it began with
+
+
 def test_the_beginning_of_a_change_is_told_by_its_groups() -> None:
     signals = Signals([Signal("a", 1)])
     fed(signals, [1.0] * 50)
