@@ -15,6 +15,7 @@ from learners.exploration import PLACED, ExplorationRules, explore
 from learners.row_index import ABSENT
 from learners.take_columns import take_columns
 
+_ROUNDING = 1e-9  # .28 x 25 is a little more than 7
 _NEW_PLACE = PLACED.index("new")
 
 
@@ -98,7 +99,7 @@ def compose(scored: Scored, size: int, rules: SlateRules, rng: np.random.Generat
         N,
         kind=rules.diversity,
         strength=rules.diversity_strength,
-        most_of_a_source=max(math.ceil(rules.max_share_per_source * size), 1),
+        most_of_a_source=max(math.ceil(rules.max_share_per_source * size - _ROUNDING), 1),
     )
     rest = scores.copy()
     np.put_along_axis(rest, chosen, np.inf, axis=1)

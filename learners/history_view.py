@@ -16,7 +16,9 @@ EVER = -1e18
 
 @dataclass(frozen=True, slots=True)
 class HistoryView:
-    """Hides what is too old. Who has done nothing since is seen as a newcomer: former tastes would mislead.
+    """Hides what is too old. Who has done nothing since has no history: former tastes would mislead.
+
+    Histories alone are hidden: a user's own choices, companions, habits and label rates are told as ever.
 
     Attributes:
         since_s: Events before this moment are not seen.

@@ -16,6 +16,7 @@ from learners.task_axes import BY_TASK, COUNTED, Axis, Each, Rest, TaskAxes, wid
 _SHRINKAGE = 10.0  # labels of the common rate that a user or an item begins with
 _POOLED = 1.0  # positives of all tasks together that a user or an item begins with
 _MOST_LIFT = 4.0
+_PRIOR = (0.5, 1.0)  # positives and labels of a task that everybody begins with
 
 RATES: Axis = (Each(fill=0.0), Each(fill=0.0), Rest(4))
 """What stands along R: a lift of the user and one of the item for each task, then both over all, and their labels.
@@ -38,7 +39,8 @@ class LabelRates:
         self.tasks = tasks
         self._users = _Counts(tasks, half_life_s)
         self._items = _Counts(tasks, half_life_s)
-        self._common = np.full((2, tasks), [[0.5], [1.0]])
+        self._half_life_s = half_life_s
+        self._common, self._common_at_s = np.zeros((2, tasks)), -np.inf  # positives and labels of everybody
 
     def describe(
         self, users: IntArray, items: IntArray, now_s: NDArray[np.float64], sequence: IntArray
@@ -64,7 +66,7 @@ class LabelRates:
         self, counts: _Counts, rows: IntArray, now_s: NDArray[np.float64]
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
         """(N, K) lifts of rows (N,) at moments, (N, 1) over all tasks, and (N, 1) how many labels there are."""
-        rate = (self._common[0] / self._common[1]).astype(np.float32)
+        rate = ((self._common[0] + _PRIOR[0]) / (self._common[1] + _PRIOR[1])).astype(np.float32)
         positives, known = counts.at(rows, now_s)
         lift = np.log((positives / rate + _SHRINKAGE) / (known + _SHRINKAGE))
         pooled = np.log((positives.sum(axis=1, keepdims=True) + _POOLED) / (known @ rate[:, None] + _POOLED))
@@ -92,10 +94,19 @@ class LabelRates:
         """
         positives = np.where(mask, labels, 0.0).astype(np.float32)
         known = (mask & ~late).astype(np.float32)
-        self._common[0] += positives.sum(axis=0)
-        self._common[1] += known.sum(axis=0)
+        self._add_common(positives, known, now_s)
         self._users.add(users, positives, known, now_s)
         self._items.add(items, positives, known, now_s)
+
+    def _add_common(self, positives: FloatArray, known: FloatArray, now_s: NDArray[np.float64]) -> None:
+        """Add (L, K) counts of everybody, each fading from its own moment on."""
+        if not len(now_s):
+            return
+        newest_s = max(float(now_s.max()), self._common_at_s)
+        fading = 0.5 ** ((newest_s - now_s) / self._half_life_s)
+        self._common *= 0.5 ** ((newest_s - self._common_at_s) / self._half_life_s)
+        self._common += fading @ positives, fading @ known
+        self._common_at_s = newest_s
 
     def forget(self, users: IntArray | None = None, items: IntArray | None = None) -> None:
         """Users or items that are gone: their rows will be used for others."""
@@ -110,6 +121,7 @@ class LabelRates:
             **nest("users", self._users.live_state()),
             **nest("items", self._items.live_state()),
             "common": self._common.copy(),
+            "common_at_s": np.array([self._common_at_s]),
         }
 
     def state_dict(self) -> Arrays:
@@ -126,6 +138,9 @@ class LabelRates:
         self._users.load_state_dict(unnest("users", arrays))
         self._items.load_state_dict(unnest("items", arrays))
         self._common = arrays["common"].copy()
+        # Earlier versions never forgot, and did not say until when they had counted.
+        until_s = self._users.newest_s if "common_at_s" not in arrays else float(arrays["common_at_s"][0])
+        self._common_at_s = until_s
 
 
 def rates_width(tasks: int) -> int:
@@ -141,6 +156,11 @@ class _Counts:
         self._counts: FloatArray = np.zeros((16, 2, tasks), np.float32)
         self._at_s: NDArray[np.float64] = np.zeros(16)
         self._marks: Marks = np.zeros(16, np.uint8)
+
+    @property
+    def newest_s(self) -> float:
+        """When anything was counted last."""
+        return float(self._at_s.max())
 
     def at(self, rows: IntArray, now_s: NDArray[np.float64]) -> tuple[FloatArray, FloatArray]:
         """(B, K) positives and (B, K) labels of rows at moments; rows that were never touched have none."""

@@ -13,9 +13,15 @@ from learners.random_state import generator_array, restore_generator
 from learners.state_arrays import Arrays, grown
 from learners.state_changes import CHANGED, LiveState, Marks, Table, whole
 
+_REMEMBERED = 50_000.0  # targets after which half of what was counted is forgotten
+_LEAST = 1e-6  # of an item that is known
+
 
 class NegativeSampler:
     """Draws negatives and knows the logQ correction of targets and negatives alike.
+
+    Frequencies follow the stream, as the correction asks for (Yi et al., RecSys 2019, "Sampling-bias-corrected neural
+    modeling"): counts are halved each time that as many again have come.
 
     Args:
         negatives: How many a batch draws, shared by all its rows.
@@ -25,7 +31,7 @@ class NegativeSampler:
     def __init__(self, negatives: int, rng: np.random.Generator) -> None:
         self._negatives = negatives
         self._rng = rng
-        self._counts = np.zeros(16)
+        self._counts, self._total = np.zeros(16), 0.0
         self._marks: Marks = np.zeros(16, np.uint8)
         self._known: IntArray = np.zeros(0, np.int64)
         self._known_marks: Marks = np.zeros(16, np.uint8)
@@ -39,11 +45,20 @@ class NegativeSampler:
         self._marks[rows] = CHANGED
         new = np.unique(rows[self._counts[rows] == 0.0])
         np.add.at(self._counts, rows, 1.0)
+        self._total += len(rows)
+        if self._total > 2.0 * _REMEMBERED:
+            self._halve()
         if len(new):
             before = len(self._known)
             self._known = np.concatenate([self._known, new])
             self._known_marks = grown(self._known_marks, len(self._known))
             self._known_marks[before : len(self._known)] = CHANGED
+
+    def _halve(self) -> None:
+        known = self._counts > 0.0
+        self._counts[known] = np.maximum(0.5 * self._counts[known], _LEAST)
+        self._marks[: len(self._counts)][known] = CHANGED
+        self._total = float(self._counts.sum())
 
     def sample(self) -> IntArray:
         """Uniform over the known items, with repetition; empty while none is known."""
@@ -61,7 +76,7 @@ class NegativeSampler:
         share = np.zeros(len(rows))
         inside = rows < len(self._counts)
         share[inside] = self._counts[rows[inside]]
-        share = (share + 0.5) / max(self._counts.sum(), 1.0)
+        share = (share + 0.5) / max(self._total, 1.0)
         uniform = self._negatives / max(len(self._known), 1)
         expected: FloatArray = np.log(share * batch + uniform).astype(np.float32)
         return expected
@@ -69,6 +84,7 @@ class NegativeSampler:
     def forget(self, rows: IntArray) -> None:
         """Give up rows whose items are gone."""
         inside = rows[rows < len(self._counts)]
+        self._total -= float(self._counts[inside].sum())
         self._counts[inside] = 0.0
         self._marks[inside] = CHANGED
         self._known_marks[: len(self._known)] = CHANGED
@@ -89,6 +105,7 @@ class NegativeSampler:
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The inverse of `state_dict`."""
         self._counts = arrays["counts"]
+        self._total = float(self._counts.sum())
         self._known = arrays["known"]
         self._marks = np.zeros(len(self._counts), np.uint8)
         self._known_marks = np.zeros(max(len(self._known), 16), np.uint8)

@@ -404,9 +404,9 @@ class OnlineLearner:
         candidates, scores = predictions.candidates, predictions.scores
         chosen = batch.item_rows[predictions.targets]
         self._preranker.learn_many(predictions.brief, chosen)
-        self._counts.expectations.learn_many(candidates.rows, scores, chosen)
         hit = candidates.rows == chosen[:, None]
         found = np.flatnonzero(hit.any(axis=1))
+        self._counts.expectations.learn_many(candidates.rows[found], scores[found], chosen[found])
         features, filled = predictions.features[found], candidates.rows[found] != ABSENT
         columns = hit[found].argmax(axis=1)
         lessons = self._ranker.learn_many(features, filled, scores[found], columns)

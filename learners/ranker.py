@@ -176,8 +176,8 @@ class Ranker:
     def take_share(self, share: float) -> None:
         """It learns from so much of the stream, and is averaged with those who learn from the rest.
 
-        An average of n networks moves as far as one of them. So each takes as many steps as one would that learns
-        from everything: the more on what it remembers.
+        An average of n networks moves as far as one of them. So each takes n - 1 steps more on what it remembers
+        after each on new choices.
         """
         self._share = share
 

@@ -40,8 +40,10 @@ class Standardiser:
         n = rows.shape[1]
         self._batches[:n] += 1
         rate = np.maximum(1.0 / self._batches[:n], _RATE).astype(np.float32)
-        self._mean[:n] += rate * (rows.mean(axis=0) - self._mean[:n])
-        self._variance[:n] += rate * (rows.var(axis=0) - self._variance[:n])
+        ahead = rows.mean(axis=0) - self._mean[:n]
+        self._mean[:n] += rate * ahead
+        # What batches differ by is variance too: rows of one user have the same in many columns.
+        self._variance[:n] += rate * (rows.var(axis=0) + (1.0 - rate) * ahead * ahead - self._variance[:n])
 
     def transform(self, features: FloatArray) -> FloatArray:
         """(..., F) to (..., F)."""

@@ -118,6 +118,17 @@ def test_counts_are_decayed_sums_whatever_the_batches(acts: list[tuple[int, int,
         assert described(one, user, 0, 1e7) == pytest.approx(described(by_one, user, 0, 1e7), abs=1e-4)
 
 
+def test_everybodys_rate_fades_as_each_ones_does() -> None:
+    """Else whoever is new would stand out once a rate has changed for good."""
+    rates, rng = LabelRates(1, half_life_s=60 * DAY_S), np.random.default_rng(0)
+    for day in range(600):
+        values = (rng.random((20, 1)) < (0.1 if day < 300 else 0.02)).astype(np.float32)
+        everybody, known = np.arange(20), np.ones((20, 1), np.bool_)
+        rates.learn_many(everybody, everybody, values, known, np.zeros_like(known), np.full(20, day * DAY_S))
+    lifts = [described(rates, user, user, 600 * DAY_S)[0] for user in range(20)]
+    assert abs(np.mean(lifts)) < 0.3
+
+
 def test_restored_rates_go_on_alike() -> None:
     one, other = LabelRates(1), LabelRates(1)
     taught(one, [0, 3], [1, 2], [[1.0], [0.0]], 50.0)

@@ -59,3 +59,19 @@ def test_a_restored_sampler_draws_what_the_other_would_have_drawn() -> None:
     other.load_state_dict({name: array.copy() for name, array in one.state_dict().items()})
     assert one.sample().tolist() == other.sample().tolist()
     assert one.log_expected(np.array([1]), 3) == other.log_expected(np.array([1]), 3)
+
+
+def test_how_often_an_item_comes_is_how_often_it_comes_now() -> None:
+    rng = np.random.default_rng(0)
+    made = NegativeSampler(256, rng)
+    for _ in range(20):
+        made.learn_many(rng.integers(0, 5_000, 25_000))
+    restored = NegativeSampler(256, np.random.default_rng(1))
+    restored.load_state_dict(made.state_dict())
+    favourite, batch = 5_000, 64
+    for one in (made, restored):
+        for _ in range(50):
+            one.learn_many(np.where(rng.random(4_000) < 0.1, favourite, rng.integers(0, 5_000, 4_000)))
+        expected = 0.1 * batch + 256 / 5_001
+        assert np.exp(one.log_expected(np.array([favourite]), batch)) == pytest.approx(expected, rel=0.15)
+        assert len(np.unique(one._known)) == len(one._known) == 5_001

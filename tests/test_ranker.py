@@ -320,7 +320,7 @@ def test_scores_are_those_of_the_experts_by_their_shares() -> None:
     assert learned.score(features, filled)[filled] == pytest.approx((each @ learned.shares)[filled], abs=1e-5)
 
 
-def test_who_learns_from_a_part_takes_as_many_steps_as_one_who_learns_from_everything() -> None:
+def test_who_learns_from_a_part_is_reminded_the_more() -> None:
     def moved(share: float | None) -> float:
         learned = ranker()
         if share is not None:

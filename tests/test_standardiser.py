@@ -34,6 +34,15 @@ def test_it_follows_a_stream_that_moves() -> None:
     assert scale.transform(np.array([[10.0]], np.float32))[0, 0] == pytest.approx(0.0, abs=0.5)
 
 
+def test_what_batches_differ_by_is_no_outlier() -> None:
+    """The rows of one user have the same in many columns."""
+    scaled, rng = Standardiser(1), np.random.default_rng(0)
+    for value in rng.normal(5.0, 2.0, 2_000):
+        scaled.learn_many(np.full((16, 1), value, np.float32))
+    found = scaled.transform(np.array([[3.0], [5.0], [7.0]], np.float32))[:, 0]
+    assert found == pytest.approx([-1.0, 0.0, 1.0], abs=0.35)
+
+
 def test_outliers_are_cut() -> None:
     scale = Standardiser(1)
     scale.learn_many(rows(0.0, 1.0))

@@ -318,9 +318,25 @@ def test_mgdas_direction_makes_no_task_worse(seed: int, K: int) -> None:
     assert (gradients @ direction >= direction @ direction - 1e-3).all()
 
 
+@pytest.mark.parametrize("length", [1.0, 3.0])
+def test_mgda_follows_that_direction_whatever_the_gradients_lengths(length: float) -> None:
+    gradients = np.array([[1.0, 0.0], [-0.9 * length, 0.436 * length]])
+    direction = Mgda(tasks(1.0, 1.0)).weigh(gradients @ gradients.T, ONES, ALL) @ gradients
+    assert (gradients @ direction >= 0.0).all()
+    assert direction[1] > abs(direction[0])
+
+
 def test_mgda_sees_directions_not_lengths() -> None:
-    weighting = Mgda(tasks(1.0, 1.0))
-    assert weighting.weigh(gram_of([1e-3, 0.0], [0.0, 1e3]), ONES, ALL) == pytest.approx([1.0, 1.0])
+    coefficients = Mgda(tasks(1.0, 1.0)).weigh(gram_of([0.5, 0.0], [0.0, 2.0]), ONES, ALL)
+    assert coefficients * [0.5, 2.0] == pytest.approx([1.25, 1.25])
+
+
+def test_what_is_explained_is_a_cosine_though_tasks_seldom_come_together() -> None:
+    weighting = WEIGHTINGS["gradnorm"](tasks(1.0, 1.0), 0)
+    weighting.weigh(gram_of([10.0, 0.0], [-8.0, 6.0]), ONES, ALL)
+    weighting.weigh(gram_of([0.1, 0.0], [0.0, 0.0]), ONES, np.array([True, False]))
+    assert [one.cosine for one in weighting.explain()] == pytest.approx([-0.8, -0.8])
+    assert [one.norm for one in weighting.explain()] == pytest.approx([0.1, 10.0])
 
 
 @given(st.integers(0, 10_000), st.integers(2, 4))

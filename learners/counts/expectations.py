@@ -62,7 +62,8 @@ class Expectations:
         Args:
             rows: (T, C) candidates, `ABSENT` where there are fewer.
             scores: (T, C) the ranker's scores: logarithms of what was expected, but for a constant.
-            chosen: (T,) the chosen items.
+            chosen: (T,) the chosen items, candidates all of them: where none could be chosen, to expect one of them
+                would make every known item seem chosen less than it should be.
         """
         if len(rows):
             _learn_many(self.arrays, rows, _shares(rows, scores), chosen, self.ranked)

@@ -12,8 +12,9 @@ _ITERATIONS = 500
 class Mgda(Weighting):
     """MGDA (Desideri, 2012; Sener and Koltun, NeurIPS 2018, arXiv:1810.04650).
 
-    w = v K argmin over the simplex of |sum_k w_k g_k / n_k|, with gradients of unit length: with their own
-    lengths, the rarest task's short gradient would take all.
+    w = v K n / n_k argmin over the simplex of |sum_k w_k g_k / n_k|, n the mean of the norms n_k: the shortest
+    direction between gradients of unit length. With their own lengths, the rarest task's short gradient would take all.
+    Values other than 1, and the bound, lead away from it.
     """
 
     def _factors(self, gram: Matrix, losses: Matrix, present: Present) -> Matrix:
@@ -22,7 +23,7 @@ class Mgda(Weighting):
         if len(index):
             norms = gradient_norms(gram)[index]
             unit = gram[np.ix_(index, index)] / np.outer(norms, norms)
-            factors[index] = min_norm(unit) * len(index)
+            factors[index] = min_norm(unit) * len(index) * norms.mean() / norms
         return factors
 
     def _because(self, task: int) -> str:

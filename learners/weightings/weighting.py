@@ -97,8 +97,7 @@ class Weighting(ABC):
         self.weights = np.where(counts, self._values * bounded, self.weights)
         combined = self._combined(gram, np.where(counts, self.weights, 0.0))
         coefficients: Matrix = np.where(counts & np.isfinite(combined), combined, 0.0)
-        both = np.outer(counts, counts)
-        self._gram = np.where(both, gram, self._gram)
+        self._gram = _latest(gram, self._gram, counts)
         self._losses = np.where(counts, losses, self._losses)
         self._seen = self._seen | counts
         self._raw = np.where(counts, raw, self._raw)
@@ -188,6 +187,14 @@ class Weighting(ABC):
         if raw > self.bound:
             return f" (bounded at {self.bound:g} x)"
         return f" (bounded at 1/{self.bound:g} x)" if raw < 1.0 / self.bound else ""
+
+
+def _latest(gram: Matrix, before: Matrix, present: Present) -> Matrix:
+    """The inner products of the tasks' latest gradients, at the angle at which two of them were last met together."""
+    both = np.outer(present, present)
+    norms = np.where(present, gradient_norms(gram), gradient_norms(before))
+    latest: Matrix = np.where(both, relatedness(gram), relatedness(before)) * np.outer(norms, norms)
+    return latest
 
 
 def gradient_norms(gram: Matrix) -> Matrix:
