@@ -87,6 +87,7 @@ class TaskLesson:
             much finds its negatives unimportant, and its other loss small.
         cosines: (K, K) between the tasks' gradients; None where the step was left out.
         gates: (K, E) how much of each expert a task took, on average over the rows.
+        logits: (B, K) what was foreseen of the rows before they were learned, not calibrated.
         affinity: (K, K) what a step along each task's gradient would do to each task's loss, see `_lookahead`;
             None in most steps.
         norms: (K,) of the tasks' gradients; None where the step was left out.
@@ -96,6 +97,7 @@ class TaskLesson:
     plain_losses: FloatArray
     cosines: FloatArray | None
     gates: FloatArray
+    logits: FloatArray
     affinity: FloatArray | None = None
     norms: FloatArray | None = None
 
@@ -267,7 +269,7 @@ class MultiTask:
         total = (each * self._tensor(importance)).sum(dim=0)
         counts = given.mask.sum(axis=0)
         unknown = np.full(K, np.nan, np.float32)
-        nothing = TaskLesson(losses=unknown, plain_losses=unknown, cosines=None, gates=gates)
+        nothing = TaskLesson(losses=unknown, plain_losses=unknown, cosines=None, gates=gates, logits=logits)
         if not bool(torch.isfinite(total).all()):
             return nothing
         present: BoolArray = counts > 0
@@ -293,6 +295,7 @@ class MultiTask:
             plain_losses=plain.astype(np.float32),
             cosines=relatedness(gram).astype(np.float32),
             gates=gates,
+            logits=logits,
             affinity=affinity,
             norms=np.where(present, gradient_norms(gram), np.nan).astype(np.float32),
         )

@@ -233,11 +233,14 @@ class NeuralModel:
             pairs = _pairs(
                 users[torch.from_numpy(sequence[T:])], items[len(sampled) :], self._tensor(pair_features)
             )
-            lesson = self.multitask.learn(pairs, _labels(batch, labelled))
+            labels = _labels(batch, labelled)
+            lesson = self.multitask.learn(pairs, labels)
             if lesson.cosines is None:
                 skipped.append("tasks")
             if self.shadow is not None:
-                beside = self.shadow.learn(pairs.detach(), _labels(batch, labelled))
+                beside = self.shadow.learn(pairs.detach(), labels)
+                # By what it says itself: what was said when an item was shown is what the other heads said.
+                self.shadow.calibrate(beside.logits, labels.labels, labels.mask, labels.late)
         if not self._step(batch.histories.take(sequences), slots, mask, item_rows, items):
             skipped.append("tasks" if len(labelled) else "retrieval")
         self._sampler.learn_many(targets)

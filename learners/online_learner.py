@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from copy import copy, deepcopy
 from dataclasses import replace
 from functools import cached_property
@@ -52,7 +53,7 @@ from learners.task_axes import COUNTED, Axis, Each, TaskAxes, carried_over
 from learners.task_map import TaskMap, named
 from learners.top_list import pessimistic_ranks
 from learners.turned import Turned
-from learners.untold_changes import DenseChanges, add_changes
+from learners.untold_changes import DenseChanges
 from learners.weightings.weighting import Explanation
 
 VERSION = "2"
@@ -143,7 +144,8 @@ class OnlineLearner:
         )
         self._positives, self._negatives = np.zeros((2, len(self.tasks)))
         self._turned = Turned(self._neural, self._ranker)
-        self._dense: DenseChanges | None = None
+        self._dense: DenseChanges | None = None  # of what is told,
+        self._beside: DenseChanges | None = None  # and of shadows, of which nothing is
         self._binary = np.array([task.kind != "regression" for task in self.tasks])
 
     @property
@@ -374,13 +376,12 @@ class OnlineLearner:
     def _calibrate(self, batch: EventBatch, labelled: IntArray) -> None:
         """What came of what was foreseen when the item was shown."""
         assert batch.shown is not None
-        for heads in filter(None, (self._neural.multitask, self._neural.shadow)):
-            heads.calibrate(
-                self._said.logits(batch.shown[labelled]),
-                batch.labels[labelled],
-                batch.label_mask[labelled],
-                batch.late_labels(labelled),
-            )
+        self._neural.multitask.calibrate(
+            self._said.logits(batch.shown[labelled]),
+            batch.labels[labelled],
+            batch.label_mask[labelled],
+            batch.late_labels(labelled),
+        )
 
     def _learn_places(self, batch: EventBatch, labelled: IntArray) -> None:
         """What came of shown places, and what happened whether or not there is anything to foresee."""
@@ -419,19 +420,31 @@ class OnlineLearner:
 
     def turn(self, turn: Turn) -> None:
         """See `AdjustableLearner`."""
-        self._turned[turn.piece].turn(turn)
+        with self._changing_places():
+            self._turned[turn.piece].turn(turn)
 
     def swap(self, piece: Piece) -> None:
         """See `AdjustableLearner`."""
-        self._turned[piece].swap()
+        with self._changing_places():
+            self._turned[piece].swap()
 
     def settle(self, piece: Piece, *, keep: bool) -> None:
         """See `AdjustableLearner`."""
-        self._turned[piece].settle(keep=keep)
+        with self._changing_places():
+            self._turned[piece].settle(keep=keep)
 
     def turn_back(self, piece: Piece) -> None:
         """See `AdjustableLearner`."""
-        self._turned[piece].turn_back()
+        with self._changing_places():
+            self._turned[piece].turn_back()
+
+    @contextmanager
+    def _changing_places(self) -> Iterator[None]:
+        """A shadow that serves is this worker's own reaction: others would get half of it, and keep it."""
+        with nullcontext() if self._dense is None else self._dense.kept_apart():
+            yield
+        if self._dense is not None:
+            self._beside = DenseChanges(self._shadow_modules())
 
     # --- sharing what is learned by gradients with other workers
 
@@ -449,22 +462,25 @@ class OnlineLearner:
 
     def share(self) -> None:
         """See `Learner`."""
-        self._dense = DenseChanges(self._dense_modules())
+        self._begin_telling()
         for table in self._neural.tables.values():
             table.share()
 
     def contribute(self, share: float) -> Contribution:
         """See `Learner`."""
         assert self._dense is not None, "share() comes first"
+        assert self._beside is not None
         self._ranker.take_share(share)
+        self._beside.cut(share)  # of what shadows learn as much stays, or they would be compared unfairly
         tables = {name: table.cut() for name, table in self._neural.tables.items()}
         return Contribution(share, self._dense.cut(share), tables)
 
     def merge(self, contribution: Contribution, *, over: bool = False) -> None:
         """See `Learner`."""
         assert self._dense is not None, "share() comes first"
-        self._dense.merge(contribution.dense, contribution.share)
-        add_changes(self._shadow_modules(), contribution.dense, contribution.share)
+        assert self._beside is not None
+        for dense in (self._dense, self._beside):
+            dense.merge(contribution.dense, contribution.share)
         self._make_room(0, *(changes.rows for changes in contribution.tables.values()))
         for name, changes in contribution.tables.items():
             self._neural.tables[name].merge(changes, over=over)
@@ -490,7 +506,12 @@ class OnlineLearner:
         self._blend.load_state_dict(unnest("blend", beginning))
         self._positives = beginning["positives"].copy()
         self._negatives = beginning["negatives"].copy()
-        self._dense = DenseChanges(self._dense_modules())
+        self._begin_telling()
+
+    def _begin_telling(self) -> None:
+        self._dense, self._beside = (
+            DenseChanges(modules) for modules in (self._dense_modules(), self._shadow_modules())
+        )
 
     def _dense_modules(self) -> dict[str, Any]:
         return {**self._neural.modules, "ranker": self._ranker.network}

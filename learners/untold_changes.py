@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -46,24 +47,19 @@ class DenseChanges:
 
     @torch.no_grad()
     def merge(self, changes: Mapping[str, NDArray[np.float32]], share: float) -> None:
-        """Add another worker's change."""
-        for name, change in changes.items():
-            parameter = self._parameters[name]
-            added = torch.tensor(change, device=parameter.device) * share
+        """Add another worker's change, as far as it is of these modules."""
+        for name, parameter in self._parameters.items():
+            added = torch.tensor(changes[name], device=parameter.device) * share
             parameter += added
             self._before[name] += added
 
-
-@torch.no_grad()
-def add_changes(
-    modules: Mapping[str, nn.Module], changes: Mapping[str, NDArray[np.float32]], share: float
-) -> None:
-    """Add another worker's change to modules of which nothing is told: the shadows of those that are."""
-    for name, module in modules.items():
-        for inner, parameter in module.named_parameters():
-            change = changes.get(f"{name}.{inner}")
-            if change is not None:
-                parameter.add_(torch.tensor(change, device=parameter.device), alpha=share)
+    @contextmanager
+    def kept_apart(self) -> Iterator[None]:
+        """Whatever becomes of the parameters meanwhile was not learned: it is this model's alone, and is not told."""
+        before = {name: parameter.clone() for name, parameter in self._parameters.items()}
+        yield
+        for name, parameter in self._parameters.items():
+            self._before[name] += parameter - before[name]
 
 
 class TableChanges:

@@ -17,7 +17,7 @@ from models import learner, taught
 from learners.filters import FilterRules
 from learners.history_view import EVER, HistoryView
 from learners.knobs import FACTORS, PIECES, AdjustableLearner, Turn
-from learners.multitask import MultiTask, MultiTaskConfig, TaskLabels
+from learners.multitask import MultiTask, MultiTaskConfig, TaskLabels, TaskLesson
 from learners.online_learner import OnlineLearner
 
 SHOP = shop()
@@ -92,6 +92,71 @@ def test_what_is_undone_later_goes_on_as_its_shadow_and_as_configured(turn: Turn
     shadow.pop("rng", None)  # of the draw that the ranker has in common with nobody
     assert all(np.array_equal(array, now[name]) for name, array in shadow.items())
     assert shadow or turn.piece == "histories"
+
+
+@pytest.mark.parametrize("turn", TURNS[1:], ids=lambda turn: turn.piece)
+def test_that_a_shadow_serves_is_not_told_to_other_workers(turn: Turn) -> None:
+    model = experienced()
+    model.share()
+    model.turn(turn)
+    taught(model, SHOP[6:9])
+    model.contribute(0.5)
+    model.swap(turn.piece)
+    served = own_arrays(model.state_dict(), {"ranker": "ranker.", "heads": "neural.tasks."}[turn.piece])
+    told = model.contribute(0.5).dense
+    assert all(np.abs(change).max() == pytest.approx(0.0, abs=1e-6) for change in told.values())
+    for name, array in own_arrays(model.state_dict(), "").items():
+        if name.removeprefix("ranker.") in served and array.dtype == np.float32:
+            assert array == pytest.approx(served[name.removeprefix("ranker.")], abs=1e-6)
+    model.settle(turn.piece, keep=False)
+    told = model.contribute(0.5).dense
+    assert all(np.abs(change).max() == pytest.approx(0.0, abs=1e-6) for change in told.values())
+
+
+def test_of_what_a_shadow_learns_as_much_stays_as_of_what_the_piece_learns() -> None:
+    """A turn that turns nothing is its piece, however many workers share what they learn."""
+    model = experienced()
+    model.share()
+    model.contribute(0.5)
+    model.turn(Turn(piece="heads", task=0))
+    began = own_arrays(model.state_dict(), "neural.tasks.heads.parameter.")
+    for batches in (SHOP[6:8], SHOP[8:9]):
+        taught(model, batches)
+        model.contribute(0.5)
+    state = model.state_dict()
+    own = own_arrays(state, "neural.tasks.heads.parameter.")
+    beside = own_arrays(state, "knobs.shadow.heads.heads.parameter.")
+    assert own.keys() == beside.keys() == began.keys()
+    moved, apart = (
+        sum(float(np.square(array - others[name]).sum()) for name, array in own.items())
+        for others in (began, beside)
+    )
+    assert moved > 0.0
+    assert apart < 0.001 * moved, "but for how late answers weigh, which each calibrates by itself"
+
+
+def test_a_shadow_is_calibrated_by_what_it_says_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = experienced()
+    model.turn(Turn(piece="heads", task=1, reset=True))
+    shadow = model._neural.shadow
+    assert shadow is not None
+    said: list[Any] = []
+    heard: list[Any] = []
+    learn, calibrate = shadow.learn, shadow.calibrate
+
+    def learning(*given: Any) -> TaskLesson:
+        said.append(lesson := learn(*given))
+        return lesson
+
+    def calibrating(logits: Any, *others: Any) -> None:
+        heard.append(logits)
+        calibrate(logits, *others)
+
+    monkeypatch.setattr(shadow, "learn", learning)
+    monkeypatch.setattr(shadow, "calibrate", calibrating)
+    taught(model, SHOP[6:9])
+    assert heard
+    assert all(one.logits is other for one, other in zip(said, heard, strict=True))
 
 
 def own_arrays(state: dict[str, Any], prefix: str) -> dict[str, Any]:
