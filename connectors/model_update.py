@@ -86,6 +86,19 @@ class UpdateReader:
         self._incomplete.clear()
         self._next = position
 
+    def saved(self) -> bytes:
+        """Updates that are not whole yet, and where to read on; empty where all are.
+
+        Who reads the topic again begins at `position`; who makes again what it did since a checkpoint has these.
+        """
+        return msgspec.msgpack.encode((self._next, self._incomplete)) if self._incomplete else b""
+
+    def load(self, saved: bytes) -> None:
+        """The inverse of `saved`, after `seek`."""
+        if saved:
+            kind = tuple[int, dict[str, _Incomplete]]
+            self._next, self._incomplete = msgspec.msgpack.decode(saved, type=kind)
+
     def read(self, value: bytes | None, offset: int) -> ModelUpdate | None:
         """The whole update, where this record is its last part.
 

@@ -151,6 +151,10 @@ class _Waiting:
     taken: int = 0
 
 
+def _no_ack() -> None:
+    """Nobody waits for it."""
+
+
 @dataclass(slots=True)
 class Engine:
     """Runs a processor on what is offered.
@@ -202,6 +206,7 @@ class Engine:
     _beginning_due: float = 0.0
     _due: int = 0  # slates that are made without waiting for records
     _owing: bool = False
+    _left: int = 0  # how often what had come was left unacknowledged
     _stopping: bool = False
     _finished: bool = False
     _unsaved: bool = False
@@ -212,6 +217,8 @@ class Engine:
         room = _BUFFERED_BATCHES * self.config.batch_max_events
         async with self._changed:
             await self._changed.wait_for(lambda: self._buffered < room or self._stopping)
+            if self._stopping:
+                return  # nobody takes them any more; they are not acknowledged, and will be read again
             if not self.busy:
                 self.progressed_at = time.monotonic()  # it was idle, not stuck
             self._waiting.append(_Waiting(records, ack, time.monotonic()))
@@ -220,7 +227,19 @@ class Engine:
 
     async def follow(self, records: Sequence[RawRecord]) -> None:
         """Hand over records of a partition that is another worker's: there is nothing to acknowledge."""
-        await self.offer(records, lambda: None)
+        await self.offer(records, _no_ack)
+
+    @property
+    def owing(self) -> bool:
+        """Whether somebody waits for a slate for what was stepped already."""
+        return self._owing
+
+    def leave_unacknowledged(self) -> None:
+        """Acknowledge nothing of what came so far: not all of it is answered, and it may be another worker's by now."""
+        self._consumed.clear()
+        for waiting in self._waiting:
+            waiting.ack = _no_ack
+        self._left += 1
 
     async def hear(self, records: Sequence[RawRecord]) -> None:
         """Merge what other workers tell: records of the model topic, in offset order."""
@@ -366,6 +385,7 @@ class Engine:
         async with self._changed:
             self._changed.notify_all()  # there is room again
         self.observer.buffered(self._buffered)
+        left = self._left
         step = Stepped(records, self.now_ms(), assignment=self.assignment)
         self._between_steps.clear()
         before = time.monotonic()
@@ -375,7 +395,8 @@ class Engine:
             self._stepped_at = time.monotonic()
             self._step_s = self._stepped_at - before
             self._between_steps.set()
-        self._consumed += consumed
+        if left == self._left:
+            self._consumed += consumed
         self._unsaved = True
         self._progressed()
         arrived = [

@@ -41,11 +41,14 @@ class Handover:
         self._on_share = on_share
         self.owned: int | None = None
         """How many partitions are this worker's; None before the first share."""
+        self._turn = 0  # of shares that began: the latest one counts, whichever ends last
         engine.assignment = NOTHING
 
     async def give_up(self) -> None:
         """The group is about to share its partitions anew: answer what is at hand, so that nobody else has to."""
-        await self._engine.settle(self._patience_s)
+        self._turn += 1
+        if not await self._engine.settle(self._patience_s) or self._engine.owing:
+            self._engine.leave_unacknowledged()
         self._engine.assignment = NOTHING
 
     async def take_over(
@@ -59,7 +62,12 @@ class Handover:
 
         Returns:
             Where to read each from.
+
+        Faust asks for this while partitions are being revoked as well, with those that it had. Such a share is another
+        one by the time that everything is heard.
         """
+        self._turn += 1
+        turn = self._turn
 
         def look(processor: Processor) -> dict[int, Start]:
             applied = processor.states.applied
@@ -76,13 +84,15 @@ class Handover:
             )
         starts = await self._engine.read(look)
         taken = {partition: start.taken for partition, start in starts.items() if start.taken is not None}
-        if taken:
-            logger.info("taking over", extra={"partitions": sorted(taken)})
-        await self.own(committed, taken)
+        if turn == self._turn:
+            if taken:
+                logger.info("taking over", extra={"partitions": sorted(taken)})
+            await self.own(committed, taken)
         return {partition: start.offset for partition, start in starts.items()}
 
     async def own(self, partitions: Iterable[int], taken: Mapping[int, TakenOver]) -> None:
         """Own these partitions, some of them taken over, and follow the others from where the state has got."""
+        self._turn += 1
         owned = frozenset(partitions)
         self.owned = len(owned)
         self._on_share(self.owned)

@@ -56,11 +56,12 @@ class Lease:
             )
 
     async def keep(self) -> None:
-        """Renew it for as long as the event loop runs.
+        """Let it begin, and renew it for as long as the event loop runs.
 
         Raises:
             FencedError: It has lapsed.
         """
+        self._renewed_at, self._stood_still_s = self._clock(), None  # nothing was this worker's before
         while True:
             self.require()
             await asyncio.sleep(self.length_s / _TICKS)

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -81,14 +82,17 @@ class Start:
     taken: TakenOver | None = None
 
 
+_Owed = dict[int, dict[str, Event]]
+
+
 class Answers:
     """How far this worker has answered each partition itself, and what it owes; belongs to the step's thread."""
 
     def __init__(self) -> None:
         self.reached: dict[int, int] = {}
         """Offsets up to which slates have been made here."""
-        self._owed: dict[int, dict[str, Event]] = {}
-        self._due: dict[int, dict[str, Event]] = {}
+        self._owed: _Owed = {}
+        self._due: _Owed = {}
 
     def start(self, partition: int, applied: int, committed: int | None, end: int) -> Start:
         """Where to begin.
@@ -161,8 +165,19 @@ class Answers:
         """(P, 2) partitions and offsets."""
         return np.array(sorted(self.reached.items()), np.int64).reshape(-1, 2)
 
-    def load_state_dict(self, saved: Sequence[Sequence[int]] | NDArray[np.int64]) -> None:
-        """The inverse of `state_dict`."""
-        self.reached = {int(partition): int(offset) for partition, offset in saved}
-        self._owed.clear()
-        self._due.clear()
+    def saved(self) -> NDArray[np.uint8]:
+        """Whom it owes slates, as JSON: a step that is made again from a checkpoint on reads nothing again."""
+        owed = [self._owed, self._due]
+        return np.frombuffer(msgspec.json.encode(owed) if any(owed) else b"", np.uint8)
+
+    def load_state_dict(
+        self, reached: Sequence[Sequence[int]] | NDArray[np.int64], owed: NDArray[np.uint8] | None = None
+    ) -> None:
+        """The inverse of `state_dict` and `saved`.
+
+        Who has just started owns nothing yet, so it owes nobody what it owed before, and reads that again.
+        """
+        self.reached = {int(partition): int(offset) for partition, offset in reached}
+        self._owed, self._due = {}, {}
+        if owed is not None and len(owed):
+            self._owed, self._due = msgspec.json.decode(owed.tobytes(), type=tuple[_Owed, _Owed])

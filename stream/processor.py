@@ -128,6 +128,7 @@ class _Read:
     served: list[bool] = field(default_factory=list)
     dead_letters: list[DeadLetter] = field(default_factory=list)
     others_dead_letters: int = 0
+    counted_dead_letters: int = 0  # when they were another worker's, who may not have published them
     skipped: int = 0
     duplicates: int = 0
     applied: dict[int, int] = field(default_factory=dict)
@@ -211,7 +212,7 @@ class Processor:
             watch_s=time.perf_counter() - stepped,
         )
         self._count(processed)
-        self.totals.dead_letters += read.others_dead_letters
+        self.totals.dead_letters += read.others_dead_letters - read.counted_dead_letters
         return processed
 
     def _notice(self, step: Step, now_ms: int) -> Noticed:
@@ -243,7 +244,11 @@ class Processor:
             if offset <= read.applied.get(partition, self.states.applied.get(partition, -1)):
                 read.skipped += 1
                 if owed:
-                    self._owe(partition, self.decoder.decode(record, now_ms))
+                    outcome = self.decoder.decode(record, now_ms)
+                    self._owe(partition, outcome)
+                    if isinstance(outcome, DeadLetter):
+                        read.dead_letters.append(outcome)
+                        read.counted_dead_letters += 1
                 continue
             if partition not in read.applied:
                 self.pipeline.ledger.reached(partition, offset)
@@ -349,6 +354,7 @@ class Processor:
                 **self.pipeline.ledger.live_state(),
                 **nest("recent", self.recent.live_state()),
                 "answered": self.answers.state_dict(),
+                "owed": self.answers.saved(),
                 **(nest("shared", self.shared.state_dict()) if self.shared is not None else {}),
             },
             "statistics": {
@@ -416,7 +422,8 @@ class Processor:
         self.answers.load_state_dict(
             pieces.get("ledger", {}).get(
                 "answered", np.array(sorted(self.states.applied.items())).reshape(-1, 2)
-            )
+            ),
+            pieces.get("ledger", {}).get("owed"),
         )
         if self.shared is not None:
             self.shared.load_state_dict(unnest("shared", pieces.get("ledger", {})))

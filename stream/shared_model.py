@@ -118,7 +118,7 @@ class SharedModel:
             return None
         self._catch_up()
         self._know(self.writer, self._known.get(self.writer, 0) + 1)
-        self.learned |= self._untold
+        self._learn_of(self._untold)
         update = ModelUpdate(
             writer=self.writer,
             sequence=self._known[self.writer],
@@ -168,8 +168,12 @@ class SharedModel:
         else:
             self.learner.merge(contribution)
         if update.topic_id == self.topic_id:
-            for partition, offset in update.learned.items():
-                self.learned[partition] = max(offset, self.learned.get(partition, 0))
+            self._learn_of(update.learned)
+
+    def _learn_of(self, offsets: Mapping[int, int]) -> None:
+        """Everything below these offsets is part of the model, by whomever; another owner may have got further."""
+        for partition, offset in offsets.items():
+            self.learned[partition] = max(offset, self.learned.get(partition, 0))
 
     def _take_over(self, told: Contribution, beginning: Arrays, heard: Arrays) -> None:
         """Have what a writer has, its dense parameters where it told them, and what it had not heard yet."""
@@ -212,6 +216,7 @@ class SharedModel:
         return {
             "learned": np.array(sorted(self.learned.items()), np.int64).reshape(-1, 2),
             "position": np.array([self.position]),
+            "incomplete": np.frombuffer(self._reader.saved(), np.uint8),
             "behind": np.array([self._behind]),
             **_pack_known(self._known),
         }
@@ -228,6 +233,8 @@ class SharedModel:
         self.learned = {int(partition): int(offset) for partition, offset in arrays["learned"]}
         self._known = _unpack_known(arrays)
         self._reader.seek(int(arrays["position"][0]))
+        if "incomplete" in arrays:  # earlier versions kept none
+            self._reader.load(arrays["incomplete"].tobytes())
         self._behind = bool(arrays.get("behind", np.zeros(1))[0])  # earlier versions did not say
 
 

@@ -20,7 +20,7 @@ from stream.checkpoints.store import CheckpointStore
 from stream.engine import Engine, EngineConfig, EngineStoppedError
 from stream.journal import Journal
 from stream.lease import FencedError
-from stream.ownership import Assignment, TakenOver
+from stream.ownership import NOTHING, Assignment, TakenOver
 from stream.processor import Processor
 from stream.recovery import Recovery, RecoveryError
 from stream.statistics import Noticed
@@ -899,6 +899,46 @@ async def test_what_is_owed_is_not_acknowledged(tmp_path: Path) -> None:
         await stage.acks.wait_for(2)
     assert stage.acks.given == ["first", "second"]
     assert [slate.trigger_event_id for slate in stage.publisher.recommendations] == ["e7"]
+
+
+async def test_what_was_owed_when_the_partition_was_given_up_is_never_acknowledged(tmp_path: Path) -> None:
+    stage = Stage(CheckpointStore(tmp_path), checkpoint_every_s=0.02)
+    async with stage.run():
+        stage.engine.assignment = Assignment(frozenset({0}), {0: TakenOver(0, 6)})
+        await stage.offer(*some(4), name="owed")
+        assert await stage.engine.settle(SOON_S)
+        assert stage.engine.owing
+        stage.engine.leave_unacknowledged()
+        stage.engine.assignment = NOTHING
+        await stage.offer(*some(1, first=4), name="another's by now")
+        await stage.acks.wait_for(1)
+    assert stage.acks.given == ["another's by now"]
+
+
+async def test_what_waits_or_is_stepped_when_nothing_is_to_be_acknowledged_is_not(tmp_path: Path) -> None:
+    stage = Stage(CheckpointStore(tmp_path), batch_max_events=2, checkpoint_every_s=0.02)
+    stage.permits = threading.Semaphore(0)
+    async with stage.run():
+        await stage.offer(*some(2), name="stepped")
+        await stage.offer(*some(2, first=2), name="waiting")
+        async with asyncio.timeout(SOON_S):
+            while not stage.engine._stepping:
+                await asyncio.sleep(0.001)
+        stage.engine.leave_unacknowledged()
+        stage.permits.release(100)
+        await stage.offer(*some(2, first=4), name="later")
+        await stage.acks.wait_for(1)
+    assert stage.acks.given == ["later"]
+
+
+async def test_who_stops_takes_nothing_more() -> None:
+    """The last checkpoint may take long, and whoever follows others reads on meanwhile."""
+    stage = Stage(batch_max_events=1)
+    async with stage.run():
+        await stage.engine.stop()
+        for n in range(50):
+            await stage.engine.follow(some(1, first=n))
+        assert not stage.engine.busy
 
 
 async def test_freshness_is_that_of_what_is_answered() -> None:

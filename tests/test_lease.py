@@ -43,6 +43,18 @@ def test_who_renews_first_after_standing_still_cannot_save_it() -> None:
         lease.require()
 
 
+async def test_a_lease_begins_when_somebody_keeps_it() -> None:
+    """Before, the worker was in no group; to reach the broker may take long."""
+    clock = Clock()
+    lease = Lease(6.0, clock)
+    clock.now += 60.0
+    keeping = asyncio.create_task(lease.keep())
+    await asyncio.sleep(0.02)
+    lease.require()
+    assert not keeping.done()
+    keeping.cancel()
+
+
 async def test_standing_still_is_noticed_where_nothing_is_to_be_said() -> None:
     clock = Clock()
     lease = Lease(0.05, clock)

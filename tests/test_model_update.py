@@ -74,6 +74,20 @@ def test_reading_begins_again_where_something_was_not_whole() -> None:
     assert reader.position == 14
 
 
+def test_what_is_not_whole_yet_is_kept_for_who_goes_on_from_there() -> None:
+    reader, again = UpdateReader(), UpdateReader()
+    first, second = large("ann", 1, 2)
+    reader.read(first, 11)
+    again.seek(reader.position)
+    again.load(reader.saved())
+    for each in (reader, again):
+        whole = each.read(second, 12)
+        assert whole is not None
+        assert whole.body.startswith(b"ann1.")
+        assert each.position == 13
+        assert each.saved() == b""
+
+
 def test_what_a_dead_writer_left_unfinished_holds_nothing_up() -> None:
     reader = UpdateReader()
     reader.read(large("ann", 1, 2)[0], 0)

@@ -127,6 +127,46 @@ def test_nothing_is_answered_before_the_end_of_what_the_former_owner_may_have_an
     assert [slate.user_id for slate in process(worked, some[6:], assignment)] == ["eve"]
 
 
+def test_what_is_no_event_is_a_dead_letter_of_who_takes_over() -> None:
+    """Its former owner may have died before it said so."""
+    worked = processor()
+    some = views(["ann", "bob", "cat"])
+    some[1] = replace(some[1], value=b"{")
+    assert worked.process(some, NOW_MS, assignment=NOTHING).dead_letters == []
+    assert worked.totals.dead_letters == 1
+    _, assignment = take_over(worked, 0, committed=0, end=3)
+    processed = worked.process(some, NOW_MS, assignment=assignment)
+    assert [(letter.partition, letter.offset) for letter in processed.dead_letters] == [(0, 1)]
+    assert [slate.user_id for slate in processed.recommendations] == ["ann", "cat"]
+    assert worked.totals.dead_letters == 1, "it is one record"
+
+
+def test_steps_that_are_made_again_from_a_checkpoint_answer_whom_they_would_have_answered() -> None:
+    """A recovery reads nothing again that the checkpoint holds."""
+    worked, again = processor(), processor()
+    some = views(["ann", "bob", "cat", "dan"])
+    process(worked, some[:1], NOTHING)
+    _, assignment = take_over(worked, 0, committed=None, end=4)
+    process(worked, some[:2], assignment)
+    again.load(worked.state_dicts(), worked.totals_dict())
+    for each in (worked, again):
+        answered = process(each, some[2:], assignment)
+        assert [slate.user_id for slate in answered] == ["ann", "bob", "cat", "dan"]
+        assert each.answers.reached == {0: 3}
+
+
+def test_who_is_due_is_due_again_after_a_checkpoint() -> None:
+    worked, again = processor(), processor()
+    users = [f"u{n}" for n in range(ANSWERED_A_STEP + 10)]
+    process(worked, views(users), NOTHING)
+    _, assignment = take_over(worked, 0, committed=None, end=len(users))
+    worked.process(views(users), NOW_MS, assignment=assignment)
+    again.load(worked.state_dicts(), worked.totals_dict())
+    for each in (worked, again):
+        assert [slate.user_id for slate in process(each, [], assignment)] == users[-10:]
+        assert not each.answers.owing
+
+
 def test_who_has_read_everything_answers_as_soon_as_it_has_looked_again() -> None:
     worked = processor()
     some = views(["ann", "bob", "cat"])
