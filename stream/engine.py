@@ -206,6 +206,8 @@ class Engine:
     _beginning_due: float = 0.0
     _due: int = 0  # slates that are made without waiting for records
     _owing: bool = False
+    _offered: int = 0  # records,
+    _stepped: int = 0  # and those of them whose results are on their way
     _left: int = 0  # how often what had come was left unacknowledged
     _stopping: bool = False
     _finished: bool = False
@@ -223,6 +225,7 @@ class Engine:
                 self.progressed_at = time.monotonic()  # it was idle, not stuck
             self._waiting.append(_Waiting(records, ack, time.monotonic()))
             self._buffered += len(records)
+            self._offered += len(records)
             self._changed.notify_all()
 
     async def follow(self, records: Sequence[RawRecord]) -> None:
@@ -309,12 +312,23 @@ class Engine:
                 await asyncio.wait_for(self._between_steps.wait(), max(_LULL_S, self._step_s / 2.0))
 
     async def settle(self, patience_s: float) -> bool:
-        """Wait until everything that was offered is stepped and published; returns whether it is by then."""
+        """Wait until everything that was offered by now is stepped and published; returns whether it is.
+
+        Records that come meanwhile, such as others', are not waited for: there may always be some.
+        """
         deadline = time.monotonic() + patience_s
-        while self.busy and not self._stopping and time.monotonic() < deadline:
-            await asyncio.sleep(_SETTLING_S)
-            self._reap()
-        return not self.busy
+
+        async def waited_for(done: Callable[[], bool]) -> bool:
+            while not done() and not self._stopping and time.monotonic() < deadline:
+                await asyncio.sleep(_SETTLING_S)
+                self._reap()
+            return done()
+
+        offered = self._offered
+        if not await waited_for(lambda: self._stepped >= offered):
+            return False
+        published = tuple(self._publishing)
+        return await waited_for(lambda: all(task.done() for task in published))
 
     async def finish(self) -> None:
         """After `run` has returned: the last checkpoint."""
@@ -410,6 +424,7 @@ class Engine:
         processed = outcomes[-1]
         self._due, self._owing = processed.due, processed.owing
         await self._publish(processed, arrived)  # each record's arrival counts once
+        self._stepped += len(records)
 
     async def _process(self, step: Stepped) -> list[Processed]:
         """What came of a step's records: all at once, or, where that raised, one by one."""

@@ -861,6 +861,20 @@ async def test_settling_waits_for_what_is_at_hand_and_not_for_ever() -> None:
         assert await settling
 
 
+async def test_settling_does_not_wait_for_what_others_send_meanwhile() -> None:
+    async with Stage(batch_max_events=1).run() as stage:
+        stage.permits = threading.Semaphore(0)
+        await stage.offer(*some(1))
+        settling = asyncio.create_task(stage.engine.settle(SOON_S))
+        await asyncio.sleep(0)
+        await stage.engine.follow(some(1, partition=1))
+        await stage.engine.follow(some(1, first=1, partition=1))
+        stage.permits.release(1)
+        assert await settling
+        assert stage.engine.busy
+        stage.permits.release(2)
+
+
 async def test_a_step_is_made_with_the_assignment_of_its_beginning() -> None:
     async with Stage().run() as stage:
         stage.engine.assignment = Assignment(frozenset({0}))
