@@ -48,7 +48,8 @@ class DenseChanges:
     @torch.no_grad()
     def merge(self, changes: Mapping[str, NDArray[np.float32]], share: float) -> None:
         """Add another worker's change, as far as it is of these modules."""
-        for name, parameter in self._parameters.items():
+        for name in self._parameters.keys() & changes.keys():
+            parameter = self._parameters[name]
             added = torch.tensor(changes[name], device=parameter.device) * share
             parameter += added
             self._before[name] += added
