@@ -254,6 +254,26 @@ def test_a_slate_leaves_out_what_is_no_longer_sold() -> None:
     assert recommended.click_rate == recommended.clicks / (recommended.impressions + recommended.empty_places)
 
 
+def test_the_best_slate_is_worth_most_and_what_nobody_sees_nothing(
+    whole: tuple[Simulation, list[Event]],
+) -> None:
+    simulation, _ = whole
+    seen = 0
+    for user_id in simulation.world.shopper_ids[:50]:
+        ideal = simulation.best_slate(user_id)
+        found = [simulation.worth(slate_for(user_id, items)) for items in (ideal, ideal[::-1], ["gone"], [])]
+        if found[0] is None:
+            assert found == [None] * 4, "of an arm that sees other slates"
+            continue
+        seen += 1
+        (most, best), (less, _), (gone, _), (none, _) = (worth for worth in found if worth is not None)
+        assert most == pytest.approx(best)
+        assert 0.0 < less < most
+        assert gone == none == 0.0
+    assert seen > 10
+    assert simulation.worth(slate_for("nobody", [])) is None
+
+
 def test_cold_users_are_new_and_few_return() -> None:
     simulation, events = simulate(replace(SMALL, cold_users=0.5))
     report = simulation.report()

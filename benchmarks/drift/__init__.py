@@ -4,8 +4,8 @@ Each seed has one past of 100,000 events, or the first half of a log, and from t
 with reactions and without. All that takes hours of the shop's time. Once more it is left alone, for twelve days, of
 which the first four are its past: what hours and weekdays let expect is no drift.
 
-In the simulated shop quality is what its slates are worth by the true click model, as part of what the best slates
-would be; on a log it is HR@10 beside the future of the same log without drift.
+In the simulated shop quality is what slates are worth by the true click model when they are made, seen or not, as part
+of what the best would be; on a log it is HR@10 beside the future of the same log without drift.
 `hr10_gain` compares HR@10 with reactions and without on the very same events, those of the future without.
 """
 

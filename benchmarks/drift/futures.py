@@ -196,7 +196,6 @@ def _play_shop(
     simulation: Simulation, worker: Worker, events: int, now_ms: int, tick_ms: int, drift: ShopDrift | None
 ) -> tuple[Curve, Curve, list[tuple[list[Event], int]]]:
     slates, hits, told = _Notes(), _Notes(), list[tuple[list[Event], int]]()
-    simulation.on_page = lambda worth, best: slates.add(done, worth, best)
     done = 0
     while done < events:
         now_ms += tick_ms
@@ -210,10 +209,11 @@ def _play_shop(
         step = worker.step(batch, now_ms, slates=True)
         for slate in step.recommendations:
             simulation.receive(slate)
+            if (worth := simulation.worth(slate)) is not None:
+                slates.add(done, *worth)
         hits.choices(done, step)
         done += len(batch)
         told.append((batch, now_ms))
-    simulation.on_page = None
     return slates.curve, hits.curve, told
 
 

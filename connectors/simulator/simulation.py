@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 
 import numpy as np
@@ -63,9 +63,6 @@ class Simulation:
         self._received = 0
         self.last_served: str | None = None
         """The shopper whose slate was received last."""
-        self.on_page: Callable[[float, float], None] | None = None
-        """Told of each page with recommendations: the clicks that the true model expects, and the best slate's."""
-
         self._agenda: list[tuple[int, int, Session | Planned]] = []
         self._order = itertools.count()
         self._ready: deque[Planned] = deque()
@@ -126,6 +123,19 @@ class Simulation:
                 self._now_ms = until_ms
             self._run(limit, events)
         return events
+
+    def worth(self, recommendation: Recommendation) -> tuple[float, float] | None:
+        """The clicks that the true model expects of a slate now, and those of the best one.
+
+        None of a shopper who is not here, or who does not see recommendations.
+        """
+        world = self._world
+        shopper = world.shopper_slots.get(recommendation.user_id)
+        if shopper is None or self._audience.arms[shopper] != "recommended":
+            return None
+        _, best = world.best_slate(shopper, self._now_ms)
+        slate = np.array(self._on_sale(recommendation), np.intp)
+        return world.expected_clicks(shopper, slate, self._now_ms), best
 
     def best_slate(self, shopper_id: str) -> list[str]:
         """The slate that the true model expects the most clicks of, for this shopper now.
@@ -271,9 +281,6 @@ class Simulation:
         logits = world.logits(shopper, at_ms, slate)
         chances = world.attraction(logits) * world.examination[: len(slate)]
         clicked = np.flatnonzero(rng.random(len(slate)) < chances).tolist()
-        if self.on_page is not None and arm == "recommended":
-            _, best = world.best_slate(shopper, at_ms)
-            self.on_page(world.expected_clicks(shopper, slate, at_ms), best)
         self._tally.page(arm, len(slate), self.config.places - len(slate), len(clicked), at_ms)
         if self._pages % self.config.oracle_every == 0:
             _, expected = world.best_slate(shopper, at_ms)
@@ -314,9 +321,7 @@ class Simulation:
         if arm == "recommended":
             recommendation = self._slates.get(self._world.shopper_ids[shopper])
             if recommendation is not None:
-                # An item that is no longer sold is left out, and the next one moves up.
-                known = (self._world.item_slots.get(item.item_id) for item in recommendation.items)
-                on_sale = list(dict.fromkeys(slot for slot in known if slot is not None))[:places]
+                on_sale = self._on_sale(recommendation)
                 if on_sale:
                     return arm, recommendation.recommendation_id, np.array(on_sale, dtype=np.intp)
             arm = "fallback"
@@ -327,6 +332,11 @@ class Simulation:
         if len(fresh) >= places:
             return arm, None, np.array(fresh[:places], dtype=np.intp)
         return arm, None, popular[:places]
+
+    def _on_sale(self, recommendation: Recommendation) -> list[int]:
+        """The slots that a page has of a slate: an item that is no longer sold is left out, the next one moves up."""
+        known = (self._world.item_slots.get(item.item_id) for item in recommendation.items)
+        return list(dict.fromkeys(slot for slot in known if slot is not None))[: self.config.places]
 
     def _follow_up(
         self, session: Session, click: Planned, slot: int, logit: float, click_ms: int, arm: Arm | None = None
