@@ -372,7 +372,7 @@ class MonitoringSettings(_Section):
 
     drift: bool = True
     drift_detector: Literal["page_hinkley", "adwin"] = "page_hinkley"
-    drift_false_alarms: Annotated[float, Field(gt=0.0, le=10.0)] = 0.3
+    drift_false_alarms: Annotated[float, Field(gt=0.0, le=10.0)] = 0.5
     """Of all detectors together in 100,000 events in which nothing changes, at most."""
     reactions: tuple[Literal["histories", "ranker", "head_boost", "head_reset", "task_weight"], ...] = (
         "histories",

@@ -22,7 +22,7 @@ _OF_TASKS = (
     Signal("forecasts", 512, allowance=2.5, weight=0.2),
 )
 _OF_ALL = (
-    Signal("slates", 128, worse=-1, allowance=0.75, weight=30.0),
+    Signal("slates", 128, worse=-1, allowance=0.75, weight=60.0),
     Signal("choices", 32, worse=-1, weight=8.0, memory=40),
     Signal("retrieval_loss", 32, worse=1, allowance=1.0, weight=4.0, memory=40),
     Signal("ranking_loss", 32, worse=1, weight=4.0, memory=40),

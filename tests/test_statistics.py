@@ -132,7 +132,7 @@ def test_a_restart_changes_nothing_that_is_told_later(seed: int, lives: list[int
 def test_the_same_drift_is_found_over_a_restart_before_each_step() -> None:
     undisturbed = restarted = statistics()
     found: list[DriftFinding] = []
-    steps = made_up_steps(5)
+    steps = made_up_steps(3)
     for step in (next(steps) for _ in range(2_000)):
         restarted = taken_up(restarted)
         told, wanted = restarted.count(step, NOW_MS), undisturbed.count(step, NOW_MS)
