@@ -57,7 +57,7 @@ class NegativeSampler:
     def _halve(self) -> None:
         known = self._counts > 0.0
         self._counts[known] = np.maximum(0.5 * self._counts[known], _LEAST)
-        self._marks[: len(self._counts)][known] = CHANGED
+        self._marks[known] = CHANGED
         self._total = float(self._counts.sum())
 
     def sample(self) -> IntArray:

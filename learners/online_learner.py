@@ -145,7 +145,7 @@ class OnlineLearner:
         self._positives, self._negatives = np.zeros((2, len(self.tasks)))
         self._turned = Turned(self._neural, self._ranker)
         self._dense: DenseChanges | None = None  # of what is told,
-        self._beside: DenseChanges | None = None  # and of shadows, of which nothing is
+        self._beside = DenseChanges({})  # and of shadows, of which nothing is
         self._binary = np.array([task.kind != "regression" for task in self.tasks])
 
     @property
@@ -443,8 +443,7 @@ class OnlineLearner:
         """A shadow that serves is this worker's own reaction: others would get half of it, and keep it."""
         with nullcontext() if self._dense is None else self._dense.kept_apart():
             yield
-        if self._dense is not None:
-            self._beside = DenseChanges(self._shadow_modules())
+        self._beside = DenseChanges(self._shadow_modules())
 
     # --- sharing what is learned by gradients with other workers
 
@@ -469,7 +468,6 @@ class OnlineLearner:
     def contribute(self, share: float) -> Contribution:
         """See `Learner`."""
         assert self._dense is not None, "share() comes first"
-        assert self._beside is not None
         self._ranker.take_share(share)
         self._beside.cut(share)  # of what shadows learn as much stays, or they would be compared unfairly
         tables = {name: table.cut() for name, table in self._neural.tables.items()}
@@ -478,7 +476,6 @@ class OnlineLearner:
     def merge(self, contribution: Contribution, *, over: bool = False) -> None:
         """See `Learner`."""
         assert self._dense is not None, "share() comes first"
-        assert self._beside is not None
         for dense in (self._dense, self._beside):
             dense.merge(contribution.dense, contribution.share)
         self._make_room(0, *(changes.rows for changes in contribution.tables.values()))

@@ -185,8 +185,11 @@ class Engine:
     progressed_at: float = field(default_factory=time.monotonic)
     _waiting: deque[_Waiting] = field(default_factory=deque)
     _buffered: int = 0
+    _offered: int = 0  # records so far,
+    _stepped: int = 0  # and those of them whose results are on their way
     _between_steps: asyncio.Event = field(default_factory=asyncio.Event)
-    _stepping: bool = False
+    _begun: int = 0  # steps so far,
+    _ended: int = 0  # and those of them whose results are on their way
     _step_s: float = 0.0
     _stepped_at: float = field(default_factory=time.monotonic)
     _changed: asyncio.Condition = field(default_factory=asyncio.Condition)
@@ -206,8 +209,6 @@ class Engine:
     _beginning_due: float = 0.0
     _due: int = 0  # slates that are made without waiting for records
     _owing: bool = False
-    _offered: int = 0  # records,
-    _stepped: int = 0  # and those of them whose results are on their way
     _left: int = 0  # how often what had come was left unacknowledged
     _stopping: bool = False
     _finished: bool = False
@@ -280,14 +281,14 @@ class Engine:
         self.started.set()
         while not self._stopping:
             await self._fill()
-            self._stepping = True  # what is taken does not wait any more, and is not published yet
+            self._begun += 1  # what is taken does not wait any more, and is not published yet
             try:
                 records, consumed = self._take()
                 # A list may be empty, and waits for its acknowledgement all the same.
                 if records or consumed or self._due:
                     await self._step(records, consumed)
             finally:
-                self._stepping = False
+                self._ended += 1
             if time.monotonic() >= self._telling_due:
                 await self._tell()
             if time.monotonic() >= self._checkpoint_due:
@@ -324,8 +325,8 @@ class Engine:
                 self._reap()
             return done()
 
-        offered = self._offered
-        if not await waited_for(lambda: self._stepped >= offered):
+        offered, begun = self._offered, self._begun  # a step that answers what is due may have no records
+        if not await waited_for(lambda: self._stepped >= offered and self._ended >= begun):
             return False
         published = tuple(self._publishing)
         return await waited_for(lambda: all(task.done() for task in published))
@@ -340,6 +341,11 @@ class Engine:
                 await task
         self._finished = True
         self._thread.shutdown()
+
+    @property
+    def _stepping(self) -> bool:
+        """Whether a step is under way."""
+        return self._begun > self._ended
 
     @property
     def busy(self) -> bool:

@@ -875,6 +875,29 @@ async def test_settling_does_not_wait_for_what_others_send_meanwhile() -> None:
         stage.permits.release(2)
 
 
+async def test_settling_waits_for_a_step_that_no_record_began(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It answers what is due, and its slates must be out before the partition is another's."""
+    monkeypatch.setattr("stream.processor.ANSWERED_A_STEP", 1)
+    async with Stage(batch_max_events=2).run() as stage:
+        learner, held, gate = stage.engine.processor.pipeline.learner, threading.Event(), threading.Event()
+        recommend = learner.recommend
+
+        def waiting(*given: Any) -> Any:
+            if stage.publisher.recommendations:
+                held.set()
+                assert gate.wait(SOON_S)
+            return recommend(*given)
+
+        monkeypatch.setattr(learner, "recommend", waiting)
+        stage.engine.assignment = Assignment(frozenset({0}), {0: TakenOver(0, 2)})
+        await stage.offer(*records(numbered([event(user=f"u{n}") for n in range(2)])))
+        await until(held.is_set)
+        assert not await stage.engine.settle(NEVER_S)
+        gate.set()
+        assert await stage.engine.settle(SOON_S)
+        assert len(stage.publisher.recommendations) == 2
+
+
 async def test_a_step_is_made_with_the_assignment_of_its_beginning() -> None:
     async with Stage().run() as stage:
         stage.engine.assignment = Assignment(frozenset({0}))
