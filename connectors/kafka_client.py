@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+READ = {"isolation_level": "read_committed"}
+"""How aiokafka's consumers read events: what a producer's transaction took back has never been."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KafkaClient:

@@ -15,7 +15,7 @@ from connectors.kafka_client import KafkaClient
 from connectors.topics import TopicShape
 from stream.engine import Engine
 from stream.follower import Lull
-from stream.transport import BatchSchema, OnLoss, TakeOver
+from stream.transport import BatchSchema, OnLoss, ReachedEnd, TakeOver
 
 _QUEUED_LISTS = 8  # between fetcher and agent; a small bound is the back-pressure
 _COMMIT_EVERY_S = 1.0
@@ -28,8 +28,13 @@ class FreshetApp(faust.App):
 
     logger = logging.getLogger("faust.app")  # its own lines are the framework's, not ours
     take_over: TakeOver
+    reached_end: ReachedEnd
     on_loss: OnLoss
     lull: Lull
+
+
+async def _nobody_waits(_partition: int, _after: int) -> None:
+    """For an end, where nothing is ever taken over."""
 
 
 def create_app(
@@ -42,6 +47,7 @@ def create_app(
     session_timeout_s: float,
     folder: Path,
     take_over: TakeOver,
+    reached_end: ReachedEnd = _nobody_waits,
     on_loss: OnLoss = lambda _: None,
 ) -> FreshetApp:
     """The application.
@@ -57,6 +63,7 @@ def create_app(
         folder: The worker's state folder; it names the member of the group, so that a worker which restarts
             in the same folder gets its partitions back at once (KIP-345, static membership).
         take_over: Told which partitions are this worker's from now on; says where to read them from.
+        reached_end: Told which of them were read to where they ended then.
         on_loss: Told how many records the topic's retention has deleted before they were read.
     """
     app = FreshetApp(
@@ -81,6 +88,7 @@ def create_app(
         broker_commit_interval=_COMMIT_EVERY_S,
     )
     app.take_over = take_over
+    app.reached_end = reached_end
     app.on_loss = on_loss
     app.lull = engine.lull
     events_topic = app.topic(topic, schema=BatchSchema())

@@ -233,6 +233,10 @@ class Engine:
         """Hand over records of a partition that is another worker's: there is nothing to acknowledge."""
         await self.offer(records, _no_ack)
 
+    async def look_again(self) -> None:
+        """Make a step though no record has come: more may be due by now."""
+        await self.offer((), _no_ack)
+
     @property
     def owing(self) -> bool:
         """Whether somebody waits for a slate for what was stepped already."""

@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from connectors.decode import RawRecord
-from connectors.kafka_client import KafkaClient
+from connectors.kafka_client import READ, KafkaClient
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +82,7 @@ class Follower:
         await self._assigned.wait()
         consumer = AIOKafkaConsumer(
             **self._client.options(),
+            **READ,
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="earliest",

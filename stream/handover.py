@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import replace
 
 from stream.engine import Engine
 from stream.follower import Follower
@@ -89,6 +90,21 @@ class Handover:
                 logger.info("taking over", extra={"partitions": sorted(taken)})
             await self.own(committed, taken)
         return {partition: start.offset for partition, start in starts.items()}
+
+    async def reached_end(self, partition: int, after: int) -> None:
+        """A partition was read to where it ended when it was taken over.
+
+        Args:
+            partition: Which.
+            after: The offset behind its last record. What lies between it and the end was no record, so nobody is
+                told by one that the end is reached.
+        """
+        assignment = self._engine.assignment
+        taken = assignment.taken.get(partition)
+        if taken is not None and after < taken.until:
+            ended = {**assignment.taken, partition: replace(taken, until=after)}
+            self._engine.assignment = replace(assignment, taken=ended)
+            await self._engine.look_again()
 
     async def own(self, partitions: Iterable[int], taken: Mapping[int, TakenOver]) -> None:
         """Own these partitions, some of them taken over, and follow the others from where the state has got."""

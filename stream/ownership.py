@@ -93,6 +93,7 @@ class Answers:
         """Offsets up to which slates have been made here."""
         self._owed: _Owed = {}
         self._due: _Owed = {}
+        self._read: dict[int, int] = {}  # the last offset of each that was looked at
 
     def start(self, partition: int, applied: int, committed: int | None, end: int) -> Start:
         """Where to begin.
@@ -118,13 +119,14 @@ class Answers:
 
         Args:
             assignment: Of now; what is not owned any more is the next owner's to answer.
-            read: The last offset of each partition that was looked at.
+            read: The last offset of each partition that was looked at now.
         """
         for waiting in (self._owed, self._due):
             for partition in [one for one in waiting if not assignment.owns(one)]:
                 del waiting[partition]
-        for partition, offset in read.items():
-            if assignment.answers(partition, offset + 1) and partition in self._owed:
+        self._read.update(read)
+        for partition in list(self._owed):
+            if assignment.answers(partition, self._read.get(partition, -1) + 1):
                 self._due.setdefault(partition, {}).update(self._owed.pop(partition))
 
     def take(self, answered: Set[str], most: int) -> list[Event]:
@@ -160,6 +162,7 @@ class Answers:
         self.reached.clear()
         self._owed.clear()
         self._due.clear()
+        self._read.clear()
 
     def state_dict(self) -> NDArray[np.int64]:
         """(P, 2) partitions and offsets."""

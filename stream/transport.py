@@ -11,15 +11,18 @@ acknowledge the list and lose it.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import faust
-from aiokafka.errors import KafkaError
+from aiokafka.errors import IllegalStateError, KafkaError
 from faust.exceptions import ImproperlyConfigured
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
+from connectors.kafka_client import READ
 from stream.follower import Lull
 
 _logger = logging.getLogger("faust.transport")
@@ -27,12 +30,17 @@ _logger = logging.getLogger("faust.transport")
 FETCH_MAX_WAIT_MS = 100
 """Faust fixes 1.5 s: a fetch that covers only idle partitions then holds the connection while busy ones wait."""
 
+_LOOK_EVERY_S = 1.0
+
 OnLoss = Callable[[int], None]
 """Told how many records were deleted before they were read."""
 
 TakeOver = Callable[[Mapping[int, int | None], Mapping[int, int]], Awaitable[Mapping[int, int]]]
 """From what the group has committed of each assigned partition (None: nothing) and where each one ends to where each is
 to be read from."""
+
+ReachedEnd = Callable[[int, int], Awaitable[None]]
+"""Told a partition that was read to where it ended when it was assigned, and the offset behind its last record."""
 
 
 class RecordBatch(list[Any]):
@@ -51,14 +59,30 @@ class BatchSchema(faust.Schema[Any, Any]):
         return message.value
 
 
+@dataclass(slots=True)
+class _Reading:
+    """How far a partition is read.
+
+    Attributes:
+        after: The offset behind the last record that was handed over, or the first one to read.
+        position: How far the client had got when it was last asked.
+        awaited: Where the partition ended when it was assigned; None once that is reached.
+    """
+
+    after: int
+    position: int
+    awaited: int | None = None
+
+
 class ConsumerThread(driver.AIOKafkaConsumerThread):
-    """The driver's consumer thread with a shorter fetch wait."""
+    """The driver's consumer thread with a shorter fetch wait, which hands over no event of an aborted transaction."""
 
     logger = _logger
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = FETCH_MAX_WAIT_MS
+        consumer._isolation_level = READ["isolation_level"]
         return consumer
 
 
@@ -98,6 +122,7 @@ class Consumer(driver.Consumer):
         for tp, found in records.items():
             if found and self._is_batched(tp.topic):
                 await self._look_for_loss(tp, found[0].offset, found[-1].offset + 1)
+        await self._look_at_positions()
         return {
             tp: [RecordBatch(found)] if found and self._is_batched(tp.topic) else found
             for tp, found in records.items()
@@ -159,13 +184,14 @@ class Consumer(driver.Consumer):
     # Retention may overtake a reader that is slow or away; the client then goes on where the topic begins, and says
     # nothing. A gap alone is no loss: transactions and compaction leave gaps too.
 
-    def _positions(self) -> dict[TP, int]:
-        positions: dict[TP, int] = self.__dict__.setdefault("_expected_offsets", {})
-        return positions
+    @property
+    def _readings(self) -> dict[TP, _Reading]:
+        readings: dict[TP, _Reading] = self.__dict__.setdefault("_freshet_readings", {})
+        return readings
 
     async def _look_for_loss(self, tp: TP, first: int, after: int) -> None:
-        expected = self._positions().get(tp, first)
-        self._positions()[tp] = after
+        reading = self._readings.setdefault(tp, _Reading(first, first))
+        expected, reading.after = reading.after, after
         if first > expected:
             try:
                 kept = (await self.earliest_offsets(tp)).get(tp, 0)
@@ -184,6 +210,38 @@ class Consumer(driver.Consumer):
             on_loss: OnLoss | None = getattr(self.app, "on_loss", None)
             if on_loss is not None:
                 on_loss(kept - first)
+
+    # A transaction ends with a marker that takes an offset and is handed to nobody: no record says that such an end
+    # is reached, only the client's position does.
+
+    async def _look_at_positions(self) -> None:
+        """Once a second; what this poll brought is noted already, so nothing before a position is still to come."""
+        now = time.monotonic()
+        if now < self.__dict__.get("_freshet_look_due", 0.0):
+            return
+        self.__dict__["_freshet_look_due"] = now + _LOOK_EVERY_S
+        for tp in self._readings.keys() & self.assignment():
+            try:
+                position = await self.position(tp)
+            except IllegalStateError:  # another worker's by now, or again ours and not sought yet
+                continue
+            reading = self._readings[tp]
+            reading.position = max(position or 0, reading.after)
+            if reading.awaited is not None and reading.position >= reading.awaited:
+                reading.awaited = None
+                reached_end: ReachedEnd | None = getattr(self.app, "reached_end", None)
+                if reached_end is not None:
+                    await reached_end(tp.partition, reading.after)
+
+    async def record_ends(self, *partitions: TP) -> dict[TP, int]:
+        """The offset behind each partition's last record, as far as it was read, or else behind whatever is there."""
+        ends = await self.highwaters(*partitions)
+        return {
+            tp: reading.after
+            if (reading := self._readings.get(tp)) is not None and reading.position >= ends[tp]
+            else int(ends[tp])
+            for tp in partitions
+        }
 
     # The checkpoint is the authority on what was applied; the committed offset only tells others how far it is.
 
@@ -207,7 +265,8 @@ class Consumer(driver.Consumer):
             first, kept = starts[tp.partition], int(earliest.get(tp, 0))
             if first > 0:
                 self._tell_loss(tp, first, kept)
-            wanted[tp] = self._positions()[tp] = max(first, kept)
+            wanted[tp] = max(first, kept)
+            self._readings[tp] = _Reading(wanted[tp], wanted[tp], awaited=int(ends[tp]))
         await self.seek_wait(wanted)
         return {**positions, **wanted}
 

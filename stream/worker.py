@@ -9,7 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, cast
 
 from mode import Service
 
@@ -39,6 +39,7 @@ from stream.recovery import Recovery, RecoveryError
 from stream.settings import Settings
 from stream.stopping import StoppableWorker
 from stream.topic_watch import TopicWatch
+from stream.transport import Consumer
 from stream.user_view import user_view
 from stream.warm_up import warm_up
 from stream.weights_view import weights_view
@@ -229,6 +230,7 @@ class _Worker:
             session_timeout_s=settings.worker.session_timeout_s,
             folder=settings.state_dir,
             take_over=self._handover.take_over,
+            reached_end=self._handover.reached_end,
             on_loss=self._observer.lost,
         )
         self._partitions = shape.partitions
@@ -401,13 +403,13 @@ class _Worker:
         logger.info("assigned", extra={"partitions": partitions, "applied": reached})
 
     async def _ends(self) -> dict[int, tuple[int, int]]:
-        """Where the owned partitions begin and end, by the broker."""
-        consumer, owned = self._app.consumer, self._engine.assignment.owned or ()
+        """Where the owned partitions begin, and where their records end, by the broker."""
+        consumer, owned = cast(Consumer, self._app.consumer), self._engine.assignment.owned or ()
         asked = [tp for tp in consumer.assignment() if tp.partition in owned] if owned else []
         if not asked:
             return {}
-        earliest, ends = await consumer.earliest_offsets(*asked), await consumer.highwaters(*asked)
-        return {tp.partition: (int(earliest[tp]), int(ends[tp])) for tp in asked}
+        earliest, ends = await consumer.earliest_offsets(*asked), await consumer.record_ends(*asked)
+        return {tp.partition: (int(earliest[tp]), ends[tp]) for tp in asked}
 
     def _why_not_alive(self) -> list[str]:
         return why_not_alive(

@@ -22,6 +22,7 @@ class Engine:
     owing: bool = False
     assignment: Assignment = NOTHING
     left: int = 0
+    looks: int = 0
 
     async def settle(self, patience_s: float) -> bool:
         del patience_s
@@ -29,6 +30,9 @@ class Engine:
 
     def leave_unacknowledged(self) -> None:
         self.left += 1
+
+    async def look_again(self) -> None:
+        self.looks += 1
 
     async def read(self, look: Callable[[Any], Any]) -> Any:
         return look(processor())
@@ -70,6 +74,23 @@ async def test_what_is_taken_over_is_owned_and_the_rest_followed() -> None:
     await stage.handover.own([1], {})
     assert stage.handover.owned == 1
     assert stage.follower.followed == [{}, {0: 0}]
+
+
+async def test_where_the_last_records_were_none_the_end_is_before_them() -> None:
+    stage = Stage()
+    stage.heard.set()
+    await stage.handover.take_over({0: 5, 1: 2}, {0: 9, 1: 4})
+    await stage.handover.reached_end(1, 4)
+    assert stage.engine.looks == 0, "its last record tells"
+    await stage.handover.reached_end(0, 8)
+    assert stage.engine.looks == 1
+    assignment = stage.engine.assignment
+    assert assignment.owes(0, 7)
+    assert assignment.answers(0, 8)
+    assert not assignment.answers(1, 3)
+    await stage.handover.own([1], {})
+    await stage.handover.reached_end(0, 7)
+    assert stage.engine.looks == 1, "it is another worker's by now"
 
 
 async def test_a_share_that_is_another_one_by_now_changes_nothing() -> None:

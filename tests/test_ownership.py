@@ -177,6 +177,18 @@ def test_who_has_read_everything_answers_as_soon_as_it_has_looked_again() -> Non
     assert worked.totals.records_skipped == 2
 
 
+def test_who_learns_that_nothing_more_came_before_the_end_answers_without_another_record() -> None:
+    """Offset 3 is a transaction's marker, which nobody is handed."""
+    worked = processor()
+    some = views(["ann", "bob", "cat"])
+    process(worked, some[:2], NOTHING)
+    _, assignment = take_over(worked, 0, committed=1, end=4)
+    assert process(worked, some[1:], assignment) == process(worked, [], assignment) == []
+    ended = replace(assignment, taken={0: replace(assignment.taken[0], until=3)})
+    assert [slate.user_id for slate in process(worked, [], ended)] == ["bob", "cat"]
+    assert not worked.answers.owing
+
+
 def test_a_user_who_acts_again_at_the_end_gets_one_slate() -> None:
     worked = processor()
     some = views(["ann", "ann"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,7 +18,8 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from connectors.kafka_client import KafkaClient
-from connectors.topics import TopicShape, committed_offsets
+from connectors.sources.kafka import KafkaSource
+from connectors.topics import TopicShape, committed_offsets, end_offsets
 from stream.app import create_app
 from stream.engine import EngineConfig
 from stream.settings import TopicSettings
@@ -110,6 +111,7 @@ class StubEngine:
         self.acknowledges = True
         self.waiting: list[Callable[[], None]] = []
         self.lulls = 0
+        self.ended: dict[int, int] = {}
 
     async def lull(self) -> None:
         self.lulls += 1
@@ -126,6 +128,9 @@ class StubEngine:
     ) -> Mapping[int, int]:
         assert committed.keys() == ends.keys()
         return {partition: self.processor.states.applied.get(partition, -1) + 1 for partition in committed}
+
+    async def reached_end(self, partition: int, after: int) -> None:
+        self.ended[partition] = after
 
     @property
     def offsets(self) -> dict[int, list[int]]:
@@ -149,6 +154,7 @@ async def running(
         session_timeout_s=6.0,
         folder=folder,  # type: ignore[arg-type]
         take_over=engine.take_over,
+        reached_end=engine.reached_end,
     )
     await app.start()
     try:
@@ -236,3 +242,32 @@ async def test_reading_begins_after_the_applied_offsets_whatever_was_committed(
     again = StubEngine(applied=applied)
     async with running(broker, topics, again, tmp_path):
         await until(lambda: again.offsets == {partition: expected[partition][11:]})
+
+
+async def in_transaction(broker: KafkaClient, topic: str, values: Sequence[bytes], *, commit: bool) -> None:
+    """Publish to partition 0."""
+    producer = AIOKafkaProducer(**broker.options(), transactional_id=f"{topic}-shop")
+    async with producer:
+        await producer.begin_transaction()
+        for value in values:
+            await producer.send_and_wait(topic, value, partition=0)
+        await (producer.commit_transaction() if commit else producer.abort_transaction())
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+async def test_a_transactions_end_is_no_record_and_what_it_took_back_has_never_been(
+    broker: KafkaClient, topics: TopicSettings, tmp_path: Path
+) -> None:
+    """Offsets 0 and 1, their marker, 3 that is taken back, and its marker."""
+    await in_transaction(broker, topics.events, [b"1", b"2"], commit=True)
+    await in_transaction(broker, topics.events, [b"3"], commit=False)
+    assert end_offsets(broker, topics.events)[0] == 5
+    engine = StubEngine(applied={})
+    async with running(broker, topics, engine, tmp_path) as app:
+        await until(lambda: len(engine.ended) == topics.partitions)
+        assert engine.offsets == {0: [0, 1]}
+        assert engine.ended[0] == 2
+        ends = await app.consumer.record_ends(*app.consumer.assignment())
+        assert {tp.partition: end for tp, end in ends.items()} == engine.ended
+    async with KafkaSource(broker, topics.events, start="earliest") as source:
+        assert [one.value for one in await source.read(10.0)] == [b"1", b"2"]

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from connectors.kafka_client import KafkaClient
+from connectors.kafka_client import READ, KafkaClient
 from connectors.topics import beginning_offsets, end_offsets
 
 _POLL_S = 0.5
@@ -66,6 +66,7 @@ class KafkaSource:
         offsets = await asyncio.to_thread(offsets_of, self._client, self._topic)
         consumer = AIOKafkaConsumer(
             **self._client.options(),
+            **READ,
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset=self._start,  # where retention has deleted what we were about to read
