@@ -46,14 +46,13 @@ class Mark:
 
     @classmethod
     def of(cls, report: SimulatorReport) -> Mark:
-        """What a report says; the bounds' clicks are counted as if for every place of all arms."""
+        """What a report says; the bounds' clicks are counted as if for every place of the recommended arm."""
         arms = report.arms
         places = {arm: counts.impressions + counts.empty_places for arm, counts in arms.items()}
         clicks = {arm: float(counts.clicks) for arm, counts in arms.items()}
-        everybody = sum(places.values())
         for bound in ("oracle", "informed"):
-            places[bound] = everybody
-            clicks[bound] = (getattr(report.click_rate, bound) or 0.0) * everybody
+            places[bound] = places["recommended"]
+            clicks[bound] = (getattr(report.click_rate, bound) or 0.0) * places["recommended"]
         return cls(events=report.events, places=places, clicks=clicks)
 
 

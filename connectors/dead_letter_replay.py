@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.errors import MessageSizeTooLargeError
+from aiokafka.errors import KafkaTimeoutError, MessageSizeTooLargeError
 
 from connectors.dead_letter import KEPT_VALUE, DeadLetter, decode_dead_letter
 from connectors.decode import RawRecord
 from connectors.kafka_client import KafkaClient
-from connectors.kafka_producer import create_producer
+from connectors.kafka_producer import close_producer, create_producer
 from connectors.publisher import LARGEST_REQUEST
 
 logger = logging.getLogger(__name__)
 
 _POLL_MS = 1_000
+_PATIENCE_S = 20.0
 _GROUP_SUFFIX = "dead-letters-replay"
 
 
@@ -63,7 +65,7 @@ async def replay_dead_letters(
             await consumer.commit()
     finally:
         await consumer.stop()
-        await producer.stop()
+        await close_producer(producer)
     return counts
 
 
@@ -89,7 +91,7 @@ async def _publish(producer: AIOKafkaProducer, topic: str, letters: Sequence[Dea
     """Publish what the letters hold, in order; how many of them the broker took.
 
     Raises:
-        aiokafka.errors.KafkaError: It refuses for another reason than a record's size.
+        aiokafka.errors.KafkaError: It refuses for another reason than a record's size, or does not answer.
     """
     taken, sent = 0, []
     for letter in letters:
@@ -99,8 +101,10 @@ async def _publish(producer: AIOKafkaProducer, topic: str, letters: Sequence[Dea
             logger.warning("a record is too large to be published: %s", error, extra=_place(letter))
     for letter, acknowledged in sent:
         try:
-            await acknowledged
+            await asyncio.wait_for(asyncio.shield(acknowledged), _PATIENCE_S)
             taken += 1
+        except TimeoutError as error:
+            raise KafkaTimeoutError(f"the broker took nothing for {_PATIENCE_S:g} s") from error
         except MessageSizeTooLargeError as error:
             logger.warning("the broker refuses a record as too large: %s", error, extra=_place(letter))
     return taken

@@ -12,6 +12,7 @@ from connectors.kafka_client import KafkaClient
 
 _BACKOFF_S = 0.2
 _BATCH_BYTES = 256 * 1024
+_CLOSING_S = 5.0
 _FOR_EVER_S = 10 * 365 * 86_400.0  # an event loop cannot wait for infinity
 
 
@@ -25,7 +26,9 @@ def create_producer(client: KafkaClient, *, patient: bool = False, **options: An
     Args:
         client: The broker.
         patient: Wait for the broker as long as it takes. Otherwise what is handed over while the buffer is full,
-            or waits for a partition without a leader, fails after `request_timeout_ms`.
+            or waits for a partition without a leader, fails after `request_timeout_ms`. What was taken from the buffer
+            is sent again and again, since an idempotent producer never gives up: whoever waits for it needs a
+            patience of its own.
         options: Further arguments of `AIOKafkaProducer`.
     """
     # By default a batch is 16 KiB, a handful of slates, and a partition has one on its way at a time.
@@ -38,6 +41,19 @@ def create_producer(client: KafkaClient, *, patient: bool = False, **options: An
         producer._message_accumulator._batch_ttl = _FOR_EVER_S
     producer.client.force_metadata_update = _with_backoff(producer.client.force_metadata_update)
     return producer
+
+
+async def close_producer(producer: AIOKafkaProducer) -> None:
+    """Stop a producer; what it still holds after some seconds, since no broker takes it, is given up."""
+    try:
+        await asyncio.wait_for(producer.flush(), _CLOSING_S)
+    except TimeoutError:
+        # To stop it is to wait for its buffer to become empty, however long that takes.
+        producer._closed = True
+        await producer._sender.close()
+        await producer.client.close()
+    else:
+        await producer.stop()
 
 
 def _with_backoff(update: Callable[[], Any]) -> Callable[[], asyncio.Future[bool]]:

@@ -26,7 +26,8 @@ class KafkaPublisher:
     Args:
         client: The broker.
         recommendations: Topic of recommendations, keyed by user.
-        dead_letters: Topic of refused records, keyed by where they stood.
+        dead_letters: Topic of refused records, keyed by the partition in which they stood: who replays them finds each
+            user's in their order.
         drift: Topic of findings.
         model: Topic of model updates.
     """
@@ -80,7 +81,7 @@ class KafkaPublisher:
             for slate in recommendations
         ]
         for letter in dead_letters:
-            key = f"{letter.topic}/{letter.partition}/{letter.offset}".encode()
+            key = f"{letter.topic}/{letter.partition}".encode()
             sent.append(await producer.send(self._dead_letters, encode_dead_letter(letter), key))
         sent += [await producer.send(self._drift, msgspec.json.encode(finding)) for finding in findings]
         return asyncio.gather(*sent)

@@ -16,7 +16,7 @@ from connectors.dead_letter_replay import replay_dead_letters
 from connectors.decode import Refusal, dead_letter
 from connectors.kafka_client import KafkaClient
 from connectors.kafka_producer import create_producer
-from connectors.publisher import LARGEST_REQUEST
+from connectors.publisher import LARGEST_REQUEST, KafkaPublisher
 from stream.settings import TopicSettings
 
 pytestmark = pytest.mark.broker
@@ -60,6 +60,21 @@ async def test_what_can_go_back_goes_back_once(broker: KafkaClient, topics: Topi
     assert await replayed(broker, topics) == {"replayed": 0, "left": 0}
 
 
+async def test_a_users_records_go_back_in_their_order(broker: KafkaClient, topics: TopicSettings) -> None:
+    values = [b"%d" % n for n in range(40)]
+    publisher = KafkaPublisher(
+        broker,
+        recommendations=topics.recommendations,
+        dead_letters=topics.dead_letters,
+        drift=topics.drift,
+        model=topics.model,
+    )
+    async with publisher:
+        await (await publisher.send([], [letter(value, n) for n, value in enumerate(values)], []))
+    assert await replayed(broker, topics) == {"replayed": 40, "left": 0}
+    assert await everything(broker, topics.events) == values
+
+
 async def test_of_other_reasons_nothing_is_replayed(broker: KafkaClient, topics: TopicSettings) -> None:
     await refuse(
         broker,
@@ -95,6 +110,8 @@ async def test_what_the_broker_refuses_is_replayed_again(
         async def start(self) -> None: ...
 
         async def stop(self) -> None: ...
+
+        async def flush(self) -> None: ...
 
         async def send(self, *_: Any) -> asyncio.Future[Any]:
             refused: asyncio.Future[Any] = asyncio.get_running_loop().create_future()

@@ -14,9 +14,12 @@ from typing import Any
 
 import msgspec
 import pytest
+from aiokafka.errors import KafkaConnectionError
 from aiokafka.partitioner import DefaultPartitioner
 from click.testing import CliRunner, Result
 
+import connectors.kafka_producer as producer_module
+import connectors.sinks.kafka as sink_module
 from connectors.event import Event, encode_event
 from connectors.kafka_admin import BrokerUnreachableError
 from connectors.kafka_client import KafkaClient
@@ -191,6 +194,27 @@ async def test_what_the_broker_refuses_is_raised(broker: KafkaClient, topics: To
     with pytest.raises(DeliveryError, match="1 events were not delivered"):
         async with KafkaSink(broker, topics.events) as sink:
             await sink.write([huge])
+
+
+async def test_a_broker_that_goes_away_is_an_error_after_a_while(
+    broker: KafkaClient, topics: TopicSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An idempotent producer sends again for ever, and does not close before it has sent everything."""
+
+    async def away(*_args: Any, **_options: Any) -> None:
+        raise KafkaConnectionError("nobody there")
+
+    monkeypatch.setattr(sink_module, "_PATIENCE_MS", 300)
+    monkeypatch.setattr(producer_module, "_CLOSING_S", 0.3)
+    event = Event(event_id="e", event_type="view", occurred_at_ms=1, user_id="u", item_id="i")
+    sink = KafkaSink(broker, topics.events)
+    async with asyncio.timeout(10):
+        await sink.__aenter__()
+        assert sink._producer is not None
+        monkeypatch.setattr(sink._producer.client, "send", away)
+        await sink.write([event])
+        with pytest.raises(DeliveryError, match="1 events were not delivered"):
+            await sink.close()
 
 
 async def test_more_than_a_batch_and_more_than_may_be_in_flight_arrives_in_order(

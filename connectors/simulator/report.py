@@ -31,8 +31,9 @@ class ArmReport(msgspec.Struct, frozen=True, kw_only=True):
 class ClickRates(msgspec.Struct, frozen=True, kw_only=True):
     """Clicks per impression, an empty place being one; None where nothing was shown.
 
-    `oracle` is the expectation, by the true model, of the best slate for the same shoppers at the same
-    moments; `informed` that of the best slate for who knows everything but the visit's intent (`Informed`).
+    `oracle` is the expectation, by the true model, of the best slate for the shoppers of `recommended` at the same
+    moments; `informed` that of the best slate for who knows everything but the visit's intent (`Informed`). Where
+    nobody sees recommendations both are of everybody's moments.
     """
 
     recommended: float | None
@@ -93,26 +94,30 @@ class _Counts:
 
     __slots__ = ("clicks", "informed_clicks", "oracle_clicks", "oracle_places", "places")
 
+    # The oracle's are told apart by arm: who was shown what to click on has less left to be shown.
+
     def __init__(self) -> None:
         self.places: dict[Arm, int] = dict.fromkeys(ARMS, 0)
         self.clicks: dict[Arm, int] = dict.fromkeys(ARMS, 0)
-        self.oracle_places = 0
-        self.oracle_clicks = 0.0
-        self.informed_clicks = 0.0
+        self.oracle_places: dict[Arm, int] = dict.fromkeys(ARMS, 0)
+        self.oracle_clicks: dict[Arm, float] = dict.fromkeys(ARMS, 0.0)
+        self.informed_clicks: dict[Arm, float] = dict.fromkeys(ARMS, 0.0)
 
     def add(self, other: _Counts) -> None:
         for arm in ARMS:
             self.places[arm] += other.places[arm]
             self.clicks[arm] += other.clicks[arm]
-        self.oracle_places += other.oracle_places
-        self.oracle_clicks += other.oracle_clicks
-        self.informed_clicks += other.informed_clicks
+            self.oracle_places[arm] += other.oracle_places[arm]
+            self.oracle_clicks[arm] += other.oracle_clicks[arm]
+            self.informed_clicks[arm] += other.informed_clicks[arm]
 
     def rates(self) -> ClickRates:
+        beside: tuple[Arm, ...] = ("recommended",) if self.oracle_places["recommended"] else ARMS
+        places = sum(self.oracle_places[arm] for arm in beside)
         return ClickRates(
             **{arm: _ratio(self.clicks[arm], self.places[arm]) for arm in ARMS},
-            oracle=_ratio(self.oracle_clicks, self.oracle_places),
-            informed=_ratio(self.informed_clicks, self.oracle_places),
+            oracle=_ratio(sum(self.oracle_clicks[arm] for arm in beside), places),
+            informed=_ratio(sum(self.informed_clicks[arm] for arm in beside), places),
         )
 
 
@@ -142,12 +147,16 @@ class Tally:
             counts.places[arm] += impressions + empty
             counts.clicks[arm] += clicks
 
-    def oracle(self, places: int, expected_clicks: float, informed_clicks: float, at_ms: int) -> None:
-        """The best slates of a page at `at_ms`, the oracle's and the informed one's, would have got so many clicks."""
+    def oracle(
+        self, arm: Arm, places: int, expected_clicks: float, informed_clicks: float, at_ms: int
+    ) -> None:
+        """The best slates instead of a page of `arm`, the oracle's and the informed one's, would have got so many
+        clicks at `at_ms`.
+        """
         for counts in (self._total, self._window(at_ms)):
-            counts.oracle_places += places
-            counts.oracle_clicks += expected_clicks
-            counts.informed_clicks += informed_clicks
+            counts.oracle_places[arm] += places
+            counts.oracle_clicks[arm] += expected_clicks
+            counts.informed_clicks[arm] += informed_clicks
 
     def follow_up(self, arm: Arm, event_type: str) -> None:
         """A click of `arm` led to `event_type`; other types than cart and purchase are not counted."""

@@ -285,7 +285,7 @@ class Simulation:
         if self._pages % self.config.oracle_every == 0:
             _, expected = world.best_slate(shopper, at_ms)
             informed = world.expected_clicks(shopper, self._informed.best_slate(shopper, at_ms), at_ms)
-            self._tally.oracle(self.config.places, expected, informed, at_ms)
+            self._tally.oracle(arm, self.config.places, expected, informed, at_ms)
         self._pages += 1
 
         slots = slate.tolist()

@@ -15,7 +15,7 @@ from aiokafka.partitioner import murmur2
 
 from connectors.event import Event, encode_event
 from connectors.kafka_client import KafkaClient
-from connectors.kafka_producer import create_producer
+from connectors.kafka_producer import close_producer, create_producer
 from connectors.topics import end_offsets
 
 _MAX_IN_FLIGHT = 20_000
@@ -65,7 +65,7 @@ class KafkaSink:
         try:
             await producer.start()
         except BaseException:
-            await producer.stop()
+            await close_producer(producer)
             raise
         self._producer = producer
         return self
@@ -138,14 +138,14 @@ class KafkaSink:
             future, count = self._sent[0]
             try:
                 # Shielded: who stops waiting must not call the batch off, which is on its way.
-                await asyncio.shield(future)
-            except KafkaError as error:
+                await asyncio.wait_for(asyncio.shield(future), _PATIENCE_MS / 1_000)
+            except (KafkaError, TimeoutError) as error:
                 raise self._failure(error) from error
             self._sent.popleft()
             self._in_flight -= count
             self.delivered += count
 
-    def _failure(self, error: KafkaError) -> DeliveryError:
+    def _failure(self, error: Exception) -> DeliveryError:
         return DeliveryError(
             f"Up to {self._in_flight:,} events were not delivered to topic {self._topic}: "
             f"the broker did not take them within {_PATIENCE_MS / 1_000:g} s, or refused ({error!r})."
@@ -159,8 +159,10 @@ class KafkaSink:
     async def _stop(self) -> None:
         producer, self._producer = self._producer, None
         if producer is not None:
-            await producer.stop()
-        # Errors that nobody waited for any more: one of them has been raised, or the block failed before.
+            await close_producer(producer)
+        # What nobody waits for any more: an error has been raised, or the block failed before.
+        for future, _ in self._sent:
+            future.cancel()
         await asyncio.gather(*(future for future, _ in self._sent), return_exceptions=True)
         self._sent.clear()
 
