@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
@@ -368,17 +368,3 @@ def _number(value: int) -> str:
 
 def _short(text: str) -> str:
     return repr(text if len(text) <= 64 else text[:61] + "...")
-
-
-def split_by_outcome(
-    outcomes: Sequence[list[Event] | DeadLetter],
-) -> tuple[list[Event], list[DeadLetter]]:
-    """Events and dead letters apart, each in order."""
-    events: list[Event] = []
-    dead: list[DeadLetter] = []
-    for outcome in outcomes:
-        if isinstance(outcome, DeadLetter):
-            dead.append(outcome)
-        else:
-            events.extend(outcome)
-    return events, dead

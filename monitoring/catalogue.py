@@ -97,7 +97,7 @@ _STREAM = (
     _histogram("batch_events", _BATCH, "Events of a step."),
     _histogram("stage_seconds", _STAGE_S, "Time of a step's stage: `decode`, `step`.", "stage"),
     _counter("observer_seconds_total", "Time that the step's thread spent on metrics and drift."),
-    _gauge("last_step_timestamp_seconds", "When the last step ended."),
+    _gauge("last_step_timestamp_seconds", "When the last step ended, or the worker began."),
     _gauge("last_event_timestamp_seconds", "Event time of the newest applied event."),
     _gauge("buffered_records", "Records that were read and wait for their step."),
     _gauge(

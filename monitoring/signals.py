@@ -33,6 +33,7 @@ class Signal:
         log: Whether the mean's logarithm is watched, for what may be ten times as much.
         weight: How much of the false alarms that are allowed is its own, beside that of the others.
         memory: Groups after which half of what was usual is forgotten.
+        enough: Whether it is reason to act without a second signal.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Signal:
     log: bool = False
     weight: float = 1.0
     memory: int = 100
+    enough: bool = False
 
 
 @dataclass(frozen=True, slots=True)

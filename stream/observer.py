@@ -79,7 +79,7 @@ class WorkerObserver:
         self._freshness_ms: deque[float] = deque(maxlen=_RECENT)
         self._started = time.monotonic()
         self._events = 0
-        self._stepped_at = 0.0
+        self._stepped_at = time.time()  # before the first step: nobody is to think that it was long ago
         self._lesson: Lesson | None = None
         self._gates: FloatArray | None = None
         self._processor = processor

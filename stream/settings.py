@@ -384,7 +384,7 @@ class MonitoringSettings(_Section):
     reaction_events: Positive = 12_000
     trial_events: Positive = 6_000
     reaction_cool_down: Annotated[int, Field(ge=0)] = 20_000
-    progressive_window: Positive = 5_000
+    progressive_window: Annotated[int, Field(ge=1, le=20_000)] = 5_000
 
     @model_validator(mode="after")
     def _trials_end(self) -> Self:

@@ -22,7 +22,7 @@ _OF_TASKS = (
     Signal("forecasts", 512, allowance=2.5, weight=0.2),
 )
 _OF_ALL = (
-    Signal("slates", 128, worse=-1, allowance=0.75, weight=60.0),
+    Signal("slates", 128, worse=-1, allowance=0.75, weight=60.0, enough=True),
     Signal("choices", 32, worse=-1, weight=8.0, memory=40),
     Signal("retrieval_loss", 32, worse=1, allowance=1.0, weight=4.0, memory=40),
     Signal("ranking_loss", 32, worse=1, weight=4.0, memory=40),
@@ -34,7 +34,9 @@ _OF_ALL = (
     Signal("slate_overlap", 2_048, allowance=2.0, weight=0.5),
     Signal("vector_norm", 64, allowance=2.0, weight=0.5, memory=40),
 )
-"""What people answer to slates weighs most: it is what all of this is for, and shows a turn of tastes first."""
+"""What people answer to slates weighs most, and is reason enough by itself: it is what all of this is for, and shows a
+turn of tastes long before labels do, which come when their windows close.
+"""
 
 SIGNALS = tuple(signal.name for signal in (*_OF_TASKS, *_OF_ALL))
 """Kinds of signals: those of each task, then the others."""

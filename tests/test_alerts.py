@@ -58,6 +58,11 @@ CASES = {
         one("freshet_last_step_timestamp_seconds", "0+60x10 600x30")
         | one("freshet_lag_records", "0x60", 'partition="0"'),
     ),
+    "FreshetRestarting": Case(
+        one("process_start_time_seconds", "0x5 300x3 500x3 700x3 900x3 1100x20"),
+        one("process_start_time_seconds", "0x5 300x5 600x60"),
+        at="18m",
+    ),
     "FreshetRebalancing": Case(
         one("freshet_rebalances_total", "0+1x60"), one("freshet_rebalances_total", "1x10 2x10 3x40")
     ),
@@ -84,7 +89,9 @@ CASES = {
         one("freshet_step_failures_total", "0x20 1x20"), one("freshet_step_failures_total", "7x40")
     ),
     "FreshetEventsLost": Case(
-        one("freshet_events_lost_total", "0x20 100x20"), one("freshet_events_lost_total", "100x40")
+        one("freshet_events_lost_total", "0x60 100x70"),
+        one("freshet_events_lost_total", "100x130"),
+        at="2h",
     ),
     "FreshetNonfiniteSkips": Case(
         one("freshet_nonfinite_skips_total", "0+1x60", 'part="tasks"'),
@@ -171,6 +178,24 @@ def test_an_alert_is_silent_without_its_fault(alert: str, tmp_path: Path) -> Non
 def test_no_worker_at_all_is_a_worker_down(tmp_path: Path) -> None:
     case = Case({'up{job="prometheus"}': "1x60"}, {})
     assert tried("FreshetWorkerDown", case.fault, case, firing=1, folder=tmp_path) == ""
+
+
+@needs_prometheus
+def test_any_freshet_job_may_be_down_and_others_are_none_of_its_business(tmp_path: Path) -> None:
+    other = {'up{job="freshet-eu", instance="a"}': "1x60", 'up{job="prometheus"}': "0x60"}
+    for up, firing in (("1x60", 0), ("0x60", 1)):
+        second = other | {'up{job="freshet-us", instance="b"}': up}
+        assert tried("FreshetWorkerDown", second, Case({}, {}), firing=firing, folder=tmp_path) == ""
+
+
+@needs_prometheus
+@pytest.mark.parametrize(("at", "firing"), [("5m", 1), ("59m", 1), ("70m", 0)])
+def test_what_was_lost_before_the_first_scrape_is_told_for_an_hour(
+    at: str, firing: int, tmp_path: Path
+) -> None:
+    """Whoever was away finds the loss as it starts."""
+    lost = one("freshet_events_lost_total", "100x130")
+    assert tried("FreshetEventsLost", lost, Case({}, {}, at=at), firing=firing, folder=tmp_path) == ""
 
 
 @needs_prometheus

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from laws import law
 
 from connectors.dead_letter import DeadLetter, Reason
-from connectors.decode import EARLIEST_MS, EventDecoder, Refusal, split_by_outcome
+from connectors.decode import EARLIEST_MS, EventDecoder, Refusal
 from connectors.event import Event, encode_event
 from connectors.event_types import ALIASES, STANDARD_TYPES
 
@@ -367,15 +367,6 @@ def test_no_damage_to_an_event_raises(data: st.DataObject) -> None:
         at = data.draw(st.integers(0, len(value) - 1))
         value[at : at + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=3))
     must_be_sound(bytes(value))
-
-
-def test_outcomes_are_told_apart_in_order() -> None:
-    letters = [decoder().decode(Record(value=b"", offset=n), NOW_MS) for n in range(2)]
-    first, second, third = (event(event_id=str(n)) for n in range(3))
-    assert split_by_outcome([[first], letters[0], [second, third], letters[1]]) == (
-        [first, second, third],
-        letters,
-    )
 
 
 def test_a_record_cannot_fan_out_without_bound() -> None:

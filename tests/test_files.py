@@ -42,7 +42,7 @@ events = st.builds(
     item_id=texts,
     session_id=st.none() | texts,
     recommendation_id=st.none() | texts,
-    position=st.none() | st.integers(0, 1_000),
+    position=st.none() | st.integers(-1, 1_000),
     value=st.none() | st.floats(allow_nan=False, allow_infinity=False),
     context=st.dictionaries(texts, scalars, max_size=3),
 )
@@ -181,7 +181,7 @@ HEADER = "timestamp,user_id,item_id,event_type,value,position\n"
             r"line 2: .* are these milliseconds\? Call the column occurred_at_ms",
         ),
         ("1,u,i,view,1,first\n", r"line 2: position is 'first'"),
-        ("1,u,i,view,1,-1\n", r"line 2: position is '-1'"),
+        ("1,u,i,view,1,3000000000\n", r"line 2: position is '3000000000'"),
         ('1,u,"i,view,1,\n', r"after line 1: unexpected end of data"),
         ('1,"u\nu",i,view,1,\n2,,i,view,1,\n', r"line 4: user_id is empty"),
     ],
@@ -301,6 +301,33 @@ def test_a_retold_log_is_whole_in_order_and_never_early(gaps: list[int], speed: 
         for event in chunk:
             at_s = (event.occurred_at_ms - log[0].occurred_at_ms) / 1_000 / speed
             assert at_s <= due_s + 0.02 + 1e-9, "no event more than a tick early"
+
+
+@pytest.mark.parametrize(
+    ("events", "context", "told"),
+    [
+        ("s1\ns2", "session_id,device\ns1,phone\ns2,desk", None),
+        ("\n", "session_id,device\ns1,phone\ns2,desk", None),
+        ("s1\ns2", "session_id,device\ns2,desk\ns1,phone", "line 2: session_id is 's2'"),
+        ("s1\ns2", "session_id,position\ns1,1\ns2,2", "column position"),
+    ],
+)
+def test_context_is_the_events_or_refused(
+    tmp_path: Path, events: str, context: str, told: str | None
+) -> None:
+    rows = "\n".join(f"{n},u,i,view,{session}" for n, session in enumerate(events.split("\n")[:2], 1))
+    for name, text in (
+        ("events.csv.gz", f"timestamp,user_id,item_id,event_type,session_id\n{rows}"),
+        ("context.csv.gz", context),
+    ):
+        with gzip.open(tmp_path / name, "wt") as file:
+            file.write(text + "\n")
+    if told is None:
+        found = [(event.session_id, event.context["device"]) for event in FileSource(tmp_path)]
+        assert found == [("s1", "phone"), ("s2", "desk")]
+    else:
+        with pytest.raises(LogError, match=told):
+            list(FileSource(tmp_path))
 
 
 @pytest.mark.logs

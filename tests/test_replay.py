@@ -26,7 +26,7 @@ from connectors.kafka_client import KafkaClient
 from connectors.sinks.kafka import DeliveryError, KafkaSink
 from connectors.sources.files import FileSource
 from connectors.sources.kafka import KafkaSource, Record
-from connectors.topics import TopicError
+from connectors.topics import TopicError, end_offsets
 from stream.cli.main import cli
 from stream.settings import TopicSettings
 
@@ -144,7 +144,7 @@ def test_a_malformed_log_is_a_failure_with_its_line(
     broker: KafkaClient, topics: TopicSettings, tmp_path: Path
 ) -> None:
     path = tmp_path / "log.csv"
-    path.write_text("timestamp,user_id,item_id,event_type\n1,u,i,view\nsoon,u,i,view\n")
+    path.write_text("timestamp,user_id,item_id,event_type\n1000000000,u,i,view\nsoon,u,i,view\n")
     result = freshet(broker, topics, tmp_path, "replay", str(path))
     assert result.exit_code == 1
     assert "log.csv, line 3: timestamp is 'soon'" in result.stderr
@@ -155,6 +155,17 @@ def test_an_impossible_speed_is_wrong_usage(
     speed: str, broker: KafkaClient, topics: TopicSettings, tmp_path: Path
 ) -> None:
     assert freshet(broker, topics, tmp_path, "replay", "x.csv", f"--speed={speed}").exit_code == 2
+
+
+def test_a_log_whose_times_the_worker_would_refuse_is_not_published(
+    broker: KafkaClient, topics: TopicSettings, tmp_path: Path
+) -> None:
+    log = tmp_path / "relative.csv"
+    log.write_text("timestamp,user_id,item_id,event_type\n0,u,i,view\n86400,u,j,view\n")
+    result = freshet(broker, topics, tmp_path, "replay", str(log))
+    assert result.exit_code == 1
+    assert "relative#1 happened before 1990" in result.stderr
+    assert sum(end_offsets(broker, topics.events).values()) == 0
 
 
 async def test_nobody_listening_is_an_error_with_what_to_do() -> None:

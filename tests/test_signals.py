@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,10 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from laws import law
 
+from learners.task import Task
 from monitoring.false_alarms import EVENTS, run_lengths
-from monitoring.guards import verdict
+from monitoring.guards import second_signals, verdict
 from monitoring.seasons import DAY, WEEK, Seasons
 from monitoring.signals import Signal, Signals
+from stream.signal_columns import watched
 
 HOUR_MS = 3_600_000
 
@@ -203,6 +206,25 @@ def test_only_worse_and_never_alone_is_reason_to_act() -> None:
     assert verdict(leaning(lossclick=-2.0), found, "worse") == "alone", (
         "a loss that falls is no second sign of harm"
     )
+
+
+@pytest.mark.parametrize("tasks", [2, 10])
+def test_however_many_signals_there_are_a_second_one_is_seldom_there_by_chance(tasks: int) -> None:
+    watched_ = watched([Task(name=f"t{n}") for n in range(tasks)])
+    signals, rng = Signals(watched_), np.random.default_rng(tasks)
+    sizes = np.array([signal.group for signal in watched_], np.float64)
+    seconded, looks = 0, range(1, 2_000)
+    for n in looks:
+        signals.add(sizes * (1.0 + 0.1 * rng.normal(size=len(sizes))), sizes.copy(), n)
+        seconded += n > 200 and bool(second_signals(signals, 0))
+    assert 0.02 < seconded / len(looks) < 0.2
+
+
+def test_what_people_answer_is_reason_enough() -> None:
+    signals = Signals([replace(SIGNALS[0], enough=True), *SIGNALS[1:]])
+    assert verdict(signals, 0, "worse") == "act"
+    assert verdict(signals, 1, "worse") == "alone"
+    assert [signal.name for signal in watched([]) if signal.enough] == ["slates"]
 
 
 def test_a_second_signal_is_of_another_kind_and_not_another_tasks() -> None:

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
-from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition
+from kafka import KafkaAdminClient, KafkaProducer, OffsetAndMetadata, TopicPartition
 
 from connectors.kafka_admin import BrokerUnreachableError, admin, check
 from connectors.kafka_client import KafkaClient
@@ -66,6 +66,20 @@ def test_differences_are_told_in_words_and_nothing_is_altered(broker: KafkaClien
     )
     assert create_topics(broker, [wanted]) == [expected]
     assert compare_topics(broker, [wanted]) == [expected]
+
+
+def test_settings_that_may_not_be_seen_are_not_called_different(
+    broker: KafkaClient, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As kafka-python answers an account without DescribeConfigs: error 29 is in nobody's way."""
+    spec = TopicSpec(name, 3, 1, {"retention.ms": "3600000"})
+    create_topics(broker, [spec])
+    monkeypatch.setattr(
+        KafkaAdminClient, "describe_configs", lambda *_, **__: {"topic": {name: {}}, "broker": {}}
+    )
+    (report,) = compare_topics(broker, [spec])
+    assert [difference.split(":")[0] for difference in report.differences] == ["settings"]
+    assert "DescribeConfigs" in report.differences[0]
 
 
 def test_the_order_of_cleanup_policies_is_no_difference(broker: KafkaClient, name: str) -> None:

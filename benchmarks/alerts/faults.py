@@ -19,6 +19,7 @@ from connectors.kafka_admin import admin
 from connectors.topics import end_offsets
 
 _SESSION_S = 6.0
+_SCRAPED_S = 3.0
 _LARGEST_FILE = 64 * 1024
 _AT_ONCE = 2_000
 _TURN_EVERY_S = 8.0
@@ -88,6 +89,18 @@ _BLIND = """
 
 async def _kill(stage: Stage) -> None:
     os.kill(stage.worker.pid, signal.SIGKILL)
+
+
+async def _crash(stage: Stage) -> None:
+    """Again and again, at one address."""
+    assert stage.worker.http is not None
+    stage.place.environment["FRESHET_WORKER__HTTP"] = stage.worker.http
+    await _kill(stage)
+    while True:
+        async with stage.place.worker() as worker:
+            await worker.wait_until_ready()
+            await asyncio.sleep(_SCRAPED_S)
+            os.kill(worker.pid, signal.SIGKILL)
 
 
 async def _outage(stage: Stage) -> None:
@@ -178,6 +191,12 @@ def _event(event_id: str, user: str, item: str) -> Event:
 
 FAULTS: dict[str, Fault] = {
     "killed": Fault(what="kill -9 of the worker", alerts=("FreshetWorkerDown",), act=_kill),
+    "crashing": Fault(
+        what="a worker that is killed and started, again and again",
+        alerts=("FreshetRestarting",),
+        act=_crash,
+        faster=10.0,
+    ),
     "outage": Fault(
         what="the broker is killed while records wait",
         alerts=("FreshetWorkerNotReady", "FreshetResultsUndelivered"),

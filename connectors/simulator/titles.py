@@ -52,13 +52,6 @@ _TRAITS = (
 )
 
 
-def category_name(category: int) -> str:
-    """The name of a category; a shop with more categories than names numbers them."""
-    name, _ = _CATEGORIES[category % len(_CATEGORIES)]
-    again = category // len(_CATEGORIES)
-    return f"{name} {again + 1}" if again else name
-
-
 def item_title(category: int, serial: int, rng: np.random.Generator) -> str:
     """A title such as `Fjord Compact Moka Pot no. 17`; `serial` keeps two of a kind apart."""
     _, things = _CATEGORIES[category % len(_CATEGORIES)]

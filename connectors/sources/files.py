@@ -14,10 +14,11 @@ from typing import IO, Any, cast
 import msgspec
 
 from connectors.event import Event
-from connectors.sources.rows import RowError, event_of_row, missing_columns
+from connectors.sources.rows import KNOWN, RowError, event_of_row, missing_columns
 
 EVENTS_FILE = "events.csv.gz"
 CONTEXT_FILE = "context.csv.gz"
+_SESSION = "session_id"
 SUFFIXES = (".csv", ".csv.gz", ".jsonl", ".jsonl.gz", ".parquet")
 _BLOCK_BYTES = 1 << 20
 _PARQUET_ROWS = 8_192
@@ -41,8 +42,8 @@ class FileSource:
 
     Args:
         path: A file whose name ends in one of `SUFFIXES`, or a folder that holds `events.csv.gz`; there,
-            `context.csv.gz` has one row for each event, whose `session_id` is the event's and whose other
-            columns are its context.
+            `context.csv.gz` has one row for each event, in the same order: its `session_id` is the event's, and its
+            other columns are the event's context.
 
     Raises:
         LogError: There is nothing at `path`, or its name does not tell the format.
@@ -120,7 +121,18 @@ def _with_context(events: Path, context: Path) -> Iterator[_Row]:
         if event is None or beside is None:
             shorter = events if event is None else context
             raise LogError(f"{shorter} has fewer rows than the file beside it: each event needs its context.")
-        yield event[0], {**beside[1], **event[1]}
+        line, row = event
+        if taken := (KNOWN & beside[1].keys()) - {_SESSION}:
+            raise LogError(
+                f"{context} has a column {min(taken)}, which is the event's own: give it another name."
+            )
+        own, session = row.get(_SESSION), beside[1].get(_SESSION)
+        if own and session and own != session:
+            raise LogError(
+                f"{context}, line {beside[0]}: {_SESSION} is {session!r}, and that of the event in line {line} of "
+                f"{events.name} is {own!r}: the two files must have the same rows in the same order."
+            )
+        yield line, {**row, **beside[1], _SESSION: own or session}
 
 
 def _csv_rows(path: Path, *, needs_columns: bool = False) -> Iterator[_Row]:

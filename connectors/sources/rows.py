@@ -13,7 +13,9 @@ from connectors.event import ContextValue, Event
 REQUIRED = ("user_id", "item_id", "event_type")
 TIMES = ("occurred_at_ms", "timestamp")
 _OPTIONAL = ("event_id", "session_id", "recommendation_id", "position", "value", "context", "schema_version")
-_KNOWN = frozenset((*REQUIRED, *TIMES, *_OPTIONAL))
+KNOWN = frozenset((*REQUIRED, *TIMES, *_OPTIONAL))
+"""Columns that say something of the event itself; any other is context."""
+
 _MS_OF_YEAR_5000 = 95_617_584_000_000
 _MAX_POSITION = 2**31
 
@@ -108,15 +110,15 @@ def _position(value: object) -> int | None:
     if _empty(value):
         return None
     number = _whole(value)
-    if number is None or not 0 <= number < _MAX_POSITION:
-        raise RowError(f"position is {value!r}: it must be a whole number from 0")
+    if number is None or not abs(number) < _MAX_POSITION:
+        raise RowError(f"position is {value!r}: it must be a whole number below 2^31")
     return number
 
 
 def _context(row: Mapping[str, object]) -> dict[str, ContextValue]:
     context: dict[str, ContextValue] = {}
     for column, value in row.items():
-        if column in _KNOWN or _empty(value):
+        if column in KNOWN or _empty(value):
             continue
         if not isinstance(value, str | int | float | bool):
             raise RowError(f"{column} is {value!r}: the context must be flat")

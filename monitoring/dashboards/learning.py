@@ -28,7 +28,7 @@ def learning() -> Dashboard:
     ranking = (
         lines(
             "Hit rate",
-            "Choices foreseen among the first ten: in the sliding window, and since the process began.",
+            "Choices foreseen among the first ten: in the sliding window, and since the state began.",
             ('job:freshet_progressive_hit_rate:mean{job=~"$job"}', "{{window}}"),
             unit="percentunit",
             limits=(0, None),

@@ -108,7 +108,7 @@ def pipeline() -> Dashboard:
         ),
         lines(
             "Events of a step",
-            "Full batches (512) mean that there is more than enough to do.",
+            "Full batches (worker.batch_max_events) mean that there is more than enough to do.",
             (quantile(0.5, "freshet_batch_events"), "median"),
             (quantile(0.99, "freshet_batch_events"), "99 %"),
             limits=(0, None),

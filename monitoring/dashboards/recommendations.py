@@ -107,8 +107,8 @@ def recommendations() -> Dashboard:
         ),
         lines(
             "Coverage and concentration",
-            "Of the latest 2,000 slates of each worker: share of the items that stand in them, and the Gini index "
-            "of how often (towards 1: a few items only).",
+            "Of each worker's latest slates, 40,000 places together: share of the items that stand in them, and the "
+            "Gini index of how often (towards 1: a few items only).",
             (f"avg({of('freshet_slate_coverage_ratio')})", "coverage"),
             (f"avg({of('freshet_slate_gini')})", "Gini"),
             unit="percentunit",

@@ -14,6 +14,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from connectors.decode import EARLIEST_MS
 from connectors.event import Event
 from connectors.event_types import canonical_type
 from connectors.kafka_admin import BrokerUnreachableError
@@ -127,6 +128,11 @@ async def _publish(
 
 def _counted(events: Iterable[Event], types: Counter[str]) -> Iterator[Event]:
     for event in events:
+        if event.occurred_at_ms < EARLIEST_MS:
+            raise CommandFailed(
+                f"Event {event.event_id} happened before 1990 ({event.occurred_at_ms} ms since 1970), and the worker "
+                f"would refuse it. Give the events their true times; `freshet evaluate` takes times from any start."
+            )
         types[event.event_type] += 1
         yield event
 
