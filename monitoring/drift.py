@@ -89,10 +89,11 @@ class DriftWatch:
         """Take (S,) sums of (S,) so many values; returns what changed."""
         findings = []
         for group in self.signals.add(sums, counts, event_time_ms):
-            if group.deviation is None:
+            if group.deviation is None or group.level is None:
                 continue
             s = group.signal
-            change = self._detectors[s].update(group.deviation)
+            detector = self._detectors[s]
+            change = detector.update(group.deviation if detector.follows else group.level)
             if change is None:
                 continue
             signal = self.signals.signals[s]

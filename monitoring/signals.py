@@ -54,10 +54,12 @@ class Group:
     Attributes:
         signal: Its number.
         deviation: From what is usual, in deviations; None while too little is known.
+        level: From what was usual when the signal began to be judged, in deviations of then; None just so.
     """
 
     signal: int
     deviation: float | None
+    level: float | None = None
 
 
 class Signals:
@@ -86,6 +88,7 @@ class Signals:
         self._groups, self._learned = [0] * S, [0] * S
         self._mean, self._variance = [0.0] * S, [0.0] * S
         self._lately = [0.0] * S
+        self._anchors = [(0.0, 0.0)] * S  # mean and deviation at which judging began; no deviation before
 
     def add(self, sums: NDArray[np.float64], counts: NDArray[np.float64], event_time_ms: int) -> list[Group]:
         """Take (S,) sums of (S,) so many values; returns the groups that are full now."""
@@ -110,10 +113,13 @@ class Signals:
             self._learn(s, value)
             return Group(s, None)
         spread = math.sqrt(max(self._variance[s], 1e-12))
+        if not self._anchors[s][1]:
+            self._anchors[s] = self._mean[s], spread
+        anchor, unit = self._anchors[s]
         deviation = min(max((value - self._mean[s]) / spread, -_FARTHEST), _FARTHEST)
         self._learn(s, self._mean[s] + deviation * spread)
         self._lately[s] = _KEEP_LATELY * self._lately[s] + (1.0 - _KEEP_LATELY) * deviation
-        return Group(s, deviation)
+        return Group(s, deviation, (value - anchor) / unit)
 
     def _usual_at_the_hour(self, s: int, value: float, event_time_ms: int) -> float:
         """What to expect of a signal beside its mean: by the longest season of which enough is known."""
@@ -156,6 +162,7 @@ class Signals:
         """What was usual is no more; what the latest so many groups were is."""
         self._learned[s] = min(self._learned[s], _WARM)
         self._mean[s], self._lately[s] = self.present(s, groups), 0.0
+        self._anchors[s] = 0.0, 0.0
         for seasons in self._seasons.values():
             seasons.pass_over(s)
 
@@ -168,6 +175,7 @@ class Signals:
             "values": self._values.copy(),
             "groups": np.array([self._groups, self._learned], np.int64).T.copy(),
             "usual": np.array([self._mean, self._variance, self._lately]).T.copy(),
+            "anchors": np.array(self._anchors),
             **{
                 f"seasons.{name}.{part}": array
                 for name, seasons in self._seasons.items()
@@ -182,6 +190,8 @@ class Signals:
         self._values = arrays["values"].astype(float)
         self._groups, self._learned = arrays["groups"].T.tolist()
         self._mean, self._variance, self._lately = arrays["usual"].T.tolist()
+        if "anchors" in arrays:  # older checkpoints have none: what is usual by then becomes it
+            self._anchors = [(mean, unit) for mean, unit in arrays["anchors"].tolist()]
         for name, seasons in self._seasons.items():
             start = f"seasons.{name}."
             seasons.load_state_dict(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from laws import law
 
+from monitoring.detectors.registry import Kind
 from monitoring.drift import DriftFinding, DriftWatch, findings_of
 from monitoring.signals import Signal
 
@@ -21,8 +23,8 @@ SIGNALS = (
 LABELS = 64
 
 
-def new_watch() -> DriftWatch:
-    return DriftWatch(SIGNALS, "page_hinkley", 0.1)
+def new_watch(kind: Kind = "page_hinkley") -> DriftWatch:
+    return DriftWatch(SIGNALS, kind, 0.1)
 
 
 def watched(
@@ -132,14 +134,27 @@ def test_rare_values_are_gathered_before_they_are_judged() -> None:
     assert found[0].model_step % 32 == 31
 
 
-@given(st.integers(0, 2**31), st.lists(st.integers(1, 120), min_size=1, max_size=4))
+def test_a_slower_detector_finds_what_has_become_usual_meanwhile() -> None:
+    """What is usual follows the signal within a hundred groups, and there is no more deviation then."""
+    found = watched([0.2] * 300 + [0.6] * 300, watch=new_watch("adwin"))
+    assert [finding.direction for finding in found] == ["worse"]
+    assert 300 <= found[0].model_step < 450
+    back = watched([0.2] * 300 + [0.6] * 300 + [0.2] * 300, watch=new_watch("adwin"))
+    assert [finding.direction for finding in back] == ["worse", "better"]
+
+
+@given(
+    st.sampled_from(get_args(Kind)),
+    st.integers(0, 2**31),
+    st.lists(st.integers(1, 120), min_size=1, max_size=4),
+)
 @law(15)
-def test_a_restart_changes_nothing_that_is_found_later(seed: int, lives: list[int]) -> None:
-    undisturbed = restarted = new_watch()
+def test_a_restart_changes_nothing_that_is_found_later(kind: Kind, seed: int, lives: list[int]) -> None:
+    undisturbed = restarted = new_watch(kind)
     levels = iter([0.2] * 150 + [0.9] * 1_000)
     for n, life in enumerate(lives):
         saved = restarted.state_dict()
-        restarted = new_watch()
+        restarted = new_watch(kind)
         restarted.load_state_dict({name: array.copy() for name, array in saved.items()})
         some = [next(levels) for _ in range(life)]
         assert watched(some, watch=restarted, seed=seed + n) == watched(

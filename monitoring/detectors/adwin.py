@@ -11,7 +11,9 @@ from monitoring.detectors.detector import Change
 logger = logging.getLogger(__name__)
 
 _LIBRARY = version("river").encode()
-_HEAD = struct.Struct("<B?")  # length of the library's version, whether the last value was a change
+_HEAD = struct.Struct(
+    "<B?"
+)  # length of the library's version, and whether there was a change: there never is
 _SPAN = 12.0  # deviations
 
 
@@ -26,10 +28,16 @@ class Adwin:
         run_length: Values between two false alarms, on average at least, of a signal that does not change.
     """
 
+    follows = False
+
     def __init__(self, run_length: float) -> None:
+        self._delta = min(0.5, 1.0 / run_length)
+        self._begin()
+
+    def _begin(self) -> None:
         from river.drift import ADWIN  # more than a second, and most commands watch nothing
 
-        self._adwin = ADWIN(delta=min(0.5, 1.0 / run_length))  # type: ignore[no-untyped-call]
+        self._adwin = ADWIN(delta=self._delta)  # type: ignore[no-untyped-call]
 
     def update(self, value: float) -> Change | None:
         """See `Detector`."""
@@ -37,7 +45,9 @@ class Adwin:
         self._adwin.update(min(max(0.5 + value / _SPAN, 0.0), 1.0))  # type: ignore[no-untyped-call]
         if not self._adwin.drift_detected:
             return None
-        return Change(float(self._adwin.estimation) > before, int(self._adwin.width))
+        change = Change(float(self._adwin.estimation) > before, int(self._adwin.width))
+        self._begin()  # zero is where the signal is now
+        return change
 
     def saved(self) -> bytes:
         """See `Detector`; some 250 bytes to 2 kB."""

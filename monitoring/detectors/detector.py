@@ -18,7 +18,14 @@ class Change(NamedTuple):
 
 
 class Detector(Protocol):
-    """Watches a signal of mean 0 and deviation 1 (`monitoring.signals` makes it so); begins anew after each change."""
+    """Watches a signal of mean 0 and deviation 1 (`monitoring.signals` makes it so); begins anew after each change.
+
+    Attributes:
+        follows: Whether zero is what is usual by now, which follows the signal slowly; else what was usual when it
+            began, for a method that remembers what was.
+    """
+
+    follows: bool
 
     def update(self, value: float) -> Change | None:
         """Take a value; returns the change that is certain by now."""

@@ -24,6 +24,8 @@ class PageHinkley:
         down: And of a fall.
     """
 
+    follows = True
+
     def __init__(self, allowance: float, up: float, down: float) -> None:
         from river.drift import PageHinkley as Test  # more than a second, and most commands watch nothing
 
