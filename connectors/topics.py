@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -89,7 +90,7 @@ def create_topics(client: KafkaClient, specs: Iterable[TopicSpec]) -> list[Topic
     wanted = list(specs)
     if not wanted:
         return []
-    with admin(client) as kafka:
+    with _asked(client) as kafka:
         found = _describe(kafka, [spec.name for spec in wanted])
         created = _create(kafka, [spec for spec in wanted if spec.name not in found])
         try:
@@ -109,9 +110,10 @@ def compare_topics(client: KafkaClient, specs: Iterable[TopicSpec]) -> list[Topi
     """Say how the topics differ from their specs, in the order of the specs.
 
     Raises:
+        TopicError: The broker refuses to tell.
         BrokerUnreachableError: No broker answers.
     """
-    with admin(client) as kafka:
+    with _asked(client) as kafka:
         return _compare(kafka, list(specs))
 
 
@@ -122,7 +124,7 @@ def delete_topics(client: KafkaClient, names: Sequence[str]) -> None:
         TopicError: The broker refuses.
         BrokerUnreachableError: No broker answers.
     """
-    with admin(client) as kafka:
+    with _asked(client) as kafka:
         answers = kafka.delete_topics(list(names), raise_errors=False)["topics"]
     for answer in answers:
         if answer["error_code"] not in (_OK, _UNKNOWN_TOPIC):
@@ -133,7 +135,7 @@ def beginning_offsets(client: KafkaClient, topic: str) -> dict[int, int]:
     """The offset of each partition's oldest record that is still kept.
 
     Raises:
-        TopicError: There is no such topic.
+        TopicError: There is no such topic, or the broker refuses to tell.
         BrokerUnreachableError: No broker answers.
     """
     return _offsets(client, topic, OffsetSpec.EARLIEST)
@@ -143,7 +145,7 @@ def end_offsets(client: KafkaClient, topic: str) -> dict[int, int]:
     """The offset that each partition's next record will get.
 
     Raises:
-        TopicError: There is no such topic.
+        TopicError: There is no such topic, or the broker refuses to tell.
         BrokerUnreachableError: No broker answers.
     """
     return _offsets(client, topic, OffsetSpec.LATEST)
@@ -159,11 +161,8 @@ def committed_offsets(client: KafkaClient, group: str, topic: str) -> dict[int, 
         TopicError: The broker refuses to tell.
         BrokerUnreachableError: No broker answers.
     """
-    with admin(client) as kafka:
-        try:
-            offsets = kafka.list_group_offsets({group: None})[group]
-        except KafkaError as error:
-            raise TopicError(f"The offsets of group {group} cannot be read: {error}.") from error
+    with _asked(client) as kafka:
+        offsets = kafka.list_group_offsets({group: None})[group]
     return {
         at.partition: offset.offset
         for at, offset in offsets.items()
@@ -183,7 +182,7 @@ def topic_shapes(client: KafkaClient, topics: Sequence[str]) -> dict[str, TopicS
         TopicError: One of them is not there.
         BrokerUnreachableError: No broker answers.
     """
-    with admin(client) as kafka:
+    with _asked(client) as kafka:
         found = _existing(kafka, topics)
     return {
         topic: TopicShape(str(told["topic_id"]), len(told["partitions"])) for topic, told in found.items()
@@ -195,8 +194,20 @@ def topic_id(client: KafkaClient, topic: str) -> str:
     return topic_shape(client, topic).id
 
 
+@contextmanager
+def _asked(client: KafkaClient) -> Iterator[Any]:
+    """An administration client; what the broker refuses is a `TopicError`."""
+    try:
+        with admin(client) as kafka:
+            yield kafka
+    except KafkaError as error:
+        raise TopicError(
+            f"The broker refuses to tell about topics and groups, or to change them: {error}."
+        ) from error
+
+
 def _offsets(client: KafkaClient, topic: str, spec: OffsetSpec) -> dict[int, int]:
-    with admin(client) as kafka:
+    with _asked(client) as kafka:
         partitions = [
             TopicPartition(topic, part["partition_index"])
             for part in _existing(kafka, [topic])[topic]["partitions"]

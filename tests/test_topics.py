@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer, OffsetAndMetadata, TopicPartition
+from kafka.errors import GroupAuthorizationFailedError, KafkaConnectionError, KafkaError
 
 from connectors.kafka_admin import BrokerUnreachableError, admin, check
 from connectors.kafka_client import KafkaClient
@@ -80,6 +81,24 @@ def test_settings_that_may_not_be_seen_are_not_called_different(
     (report,) = compare_topics(broker, [spec])
     assert [difference.split(":")[0] for difference in report.differences] == ["settings"]
     assert "DescribeConfigs" in report.differences[0]
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [
+        (GroupAuthorizationFailedError("no"), TopicError),
+        (KafkaConnectionError("gone"), BrokerUnreachableError),
+    ],
+)
+def test_what_is_refused_and_what_is_lost_are_told_apart(
+    broker: KafkaClient, error: KafkaError, raised: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(KafkaAdminClient, "list_group_offsets", fails)
+    with pytest.raises(raised):
+        committed_offsets(broker, "group", "topic")
 
 
 def test_the_order_of_cleanup_policies_is_no_difference(broker: KafkaClient, name: str) -> None:
