@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_HIT_AT = 10
-_RANK_AT = 20
+from monitoring.ranking_quality import gains, hits, reciprocal_ranks
 
 
 class ProgressiveRanking:
@@ -30,16 +29,13 @@ class ProgressiveRanking:
         """Count (T,) ranks; `known` (T,) says which chosen items could have been found at all."""
         if not len(ranks):
             return
-        found = ranks >= 0
-        places = ranks[found]
-        hits = places[places < _HIT_AT]
         chunk = (
             len(ranks),
-            len(hits),
-            float((1.0 / (places[places < _RANK_AT] + 1.0)).sum()),
-            float((1.0 / np.log2(hits + 2.0)).sum()),
+            int(np.count_nonzero(hits(ranks))),
+            float(reciprocal_ranks(ranks).sum()),
+            float(gains(ranks).sum()),
             int(np.count_nonzero(known)),
-            int(np.count_nonzero(known[found])),
+            int(np.count_nonzero(known & (ranks >= 0))),
         )
         self._chunks.append(chunk)
         self._inside += chunk

@@ -38,20 +38,30 @@ def ranking_quality(ranks: Ranks) -> RankingQuality:
     if not len(ranks):
         nothing = float("nan")
         return RankingQuality(n=0, hr10=nothing, hr20=nothing, mrr20=nothing, ndcg10=nothing)
-    short, long = hits(ranks, HIT_AT), hits(ranks, LONG_AT)
-    place = np.maximum(ranks, 0)
     return RankingQuality(
         n=len(ranks),
-        hr10=float(short.mean()),
-        hr20=float(long.mean()),
-        mrr20=float((long / (place + 1.0)).mean()),
-        ndcg10=float((short / np.log2(place + 2.0)).mean()),
+        hr10=float(hits(ranks).mean()),
+        hr20=float(hits(ranks, LONG_AT).mean()),
+        mrr20=float(reciprocal_ranks(ranks).mean()),
+        ndcg10=float(gains(ranks).mean()),
     )
 
 
 def hits(ranks: Ranks, at: int = HIT_AT) -> NDArray[np.bool_]:
     """(M,) which ranks are places of a list of `at` items."""
     return (ranks >= 0) & (ranks < at)
+
+
+def reciprocal_ranks(ranks: Ranks) -> NDArray[np.float64]:
+    """(M,) 1 / (rank + 1) of ranks below twenty, 0 for the others."""
+    found: NDArray[np.float64] = hits(ranks, LONG_AT) / (np.maximum(ranks, 0) + 1.0)
+    return found
+
+
+def gains(ranks: Ranks) -> NDArray[np.float64]:
+    """(M,) 1 / log2(rank + 2) of ranks below ten, 0 for the others."""
+    found: NDArray[np.float64] = hits(ranks) / np.log2(np.maximum(ranks, 0) + 2.0)
+    return found
 
 
 def window_means(values: NDArray[np.floating] | NDArray[np.bool_], windows: int) -> NDArray[np.float64]:
