@@ -134,6 +134,7 @@ class _Shop:
             values=str(pattern),
             users=mall.SHOPPERS,
             seed=0,
+            first=0,
             out="",
         )
 
@@ -141,9 +142,10 @@ class _Shop:
         """Send events as fast as the broker takes them; returns how many the worker applied a second."""
         errand = self._next(count, 1.0)
         users = np.random.default_rng(errand.seed).integers(0, errand.users, count)
+        events = await asyncio.to_thread(events_of, errand, users)
         async with KafkaSink(errand.client, errand.topic) as sink:
-            await sink.write(await asyncio.to_thread(events_of, errand, users))
-        began_s = time.monotonic()
+            began_s = time.monotonic()  # it is at work from the first ones on
+            await sink.write(events)
         self._sent += count
         await self._until_applied()
         return count / (time.monotonic() - began_s)
@@ -186,6 +188,7 @@ class _Shop:
             rate=rate,
             duration_s=duration_s,
             seed=self._number,
+            first=self._sent,
             out=str(self._folder / f"{name}-sent.npz"),
         )
 

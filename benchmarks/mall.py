@@ -18,6 +18,7 @@ from connectors.decode import Refusal
 from connectors.event import Event, encode_event
 from connectors.simulator.config import SimulatorConfig
 from connectors.simulator.simulation import Simulation
+from connectors.sinks.kafka import partition_of
 from stream.assembly import build_decoder, build_processor
 from stream.checkpoints.store import CheckpointStore
 from stream.processor import Processor
@@ -86,7 +87,10 @@ def checkpoint(settings: Settings, events: int) -> Path:
         for values in (catalogue(), log_of(events)):
             for start in range(0, len(values), _BATCH):
                 some = read(values[start : start + _BATCH])
-                processor.states.admit([event.user_id for event in some])
+                users = [event.user_id for event in some]
+                processor.states.admit(
+                    users, [partition_of(user, settings.topics.partitions) for user in users]
+                )
                 processor.pipeline.step(some, processor.states, START_MS, slates=False)
         _save(processor, folder.with_suffix(".part"), settings.topics.events)
         folder.with_suffix(".part").rename(folder)

@@ -22,6 +22,7 @@ from benchmarks.step import shop
 from connectors.event import Event
 from learners.peers.peer import Peer
 from learners.peers.river_factors import RiverFactors
+from monitoring.ranking_quality import hits
 from stream.allocator import keep_temporaries
 from stream.assembly import build_pipeline, build_states, choice_types
 from stream.evaluation.peers import run_peers
@@ -32,7 +33,6 @@ from stream.settings import Settings, load
 _EVENTS, _EVENTS_QUICK = 60_000, 12_000
 _REPETITIONS, _REPETITIONS_QUICK = 3, 1
 _BATCH = 512
-_PLACES = 10
 _SIMULATED = 12  # events of a simulated shop for each choice
 
 
@@ -131,8 +131,9 @@ def _log(name: str, events: Sequence[Event], settings: Settings) -> _Log:
 
 
 def hit_rate(ranks: Ints) -> float:
-    """Share of zero-based ranks within the first ten places; what was not ranked or not found was missed."""
-    return float(((ranks >= 0) & (ranks < _PLACES)).mean()) if len(ranks) else float("nan")
+    """Share of zero-based ranks within the first ten places, of those choices that were ranked at all."""
+    ranked = ranks[ranks != UNRANKED]
+    return float(hits(ranked).mean()) if len(ranked) else float("nan")
 
 
 def _row(log: _Log, name: str, made: Sequence[_Result]) -> dict[str, Any]:
@@ -141,7 +142,7 @@ def _row(log: _Log, name: str, made: Sequence[_Result]) -> dict[str, Any]:
         "log": log.name,
         "who": name,
         "events": len(log.events),
-        "scored": len(log.protocol.scored),
+        "scored": int((made[0].ranks != UNRANKED).sum()),
         "hr10": hit_rate(made[0].ranks),
         "events_per_s": statistics.median(speeds),
         "least": min(speeds),

@@ -44,7 +44,8 @@ class Stream:
         name: Of the stream.
         tasks: Axis K.
         rows: For each step (L, I) inputs.
-        labels: For each step their labels.
+        labels: For each step their labels, as they became known: a late one is a row of its own.
+        answers: For each step (L, K) what the labels turned out to be in the end.
         counts: How many of a row's last numbers are counts, the label rates last; 0 where there are none.
         missing: Numbers of the steps of the whole stream that are not there, since they had no label.
     """
@@ -53,6 +54,7 @@ class Stream:
     tasks: tuple[Task, ...]
     rows: list[torch.Tensor]
     labels: list[TaskLabels]
+    answers: list[FloatArray]
     counts: int = 0
     missing: tuple[int, ...] = ()
 
@@ -63,18 +65,21 @@ class Stream:
 
     def only(self, task: int) -> Stream:
         """The stream of one task alone: its labels, and among the label rates its own."""
-        rows, labels, missing = [], [], []
+        rows, labels, answers, missing = [], [], [], []
         K, width = len(self.tasks), self.rows[0].shape[1]
         first = width - rates_width(K)
         own_rates = [first + task, first + K + task]
         seen = [*range(first), *own_rates, *own_rates, width - 2, width - 1]
-        for number, (some, given) in enumerate(zip(self.rows, self.labels, strict=True)):
+        for number, (some, given, answer) in enumerate(
+            zip(self.rows, self.labels, self.answers, strict=True)
+        ):
             kept = np.flatnonzero(given.mask[:, task])
             if not len(kept):
                 missing.append(number)
             else:
                 own = some[torch.from_numpy(kept)]
                 rows.append(own[:, seen] if self.counts else own)
+                answers.append(answer[kept, task : task + 1])
                 labels.append(
                     TaskLabels(
                         labels=given.labels[kept, task : task + 1],
@@ -86,13 +91,15 @@ class Stream:
                 )
         counts = self.counts and self.counts - rates_width(K) + rates_width(1)
         return Stream(
-            self.name, (replace(self.tasks[task], after=None),), rows, labels, counts, tuple(missing)
+            self.name, (replace(self.tasks[task], after=None),), rows, labels, answers, counts, tuple(missing)
         )
 
     def first(self, share: float) -> Stream:
         """The first steps."""
         steps = max(1, int(share * len(self.rows)))
-        return Stream(self.name, self.tasks, self.rows[:steps], self.labels[:steps], self.counts)
+        return Stream(
+            self.name, self.tasks, self.rows[:steps], self.labels[:steps], self.answers[:steps], self.counts
+        )
 
 
 # --- made streams
@@ -120,7 +127,7 @@ def made(scenario: str, seed: int, rows: int) -> Stream:
     K, half = len(_MADE), rows // 2
     tasks = tuple(Task(name=name) for name, _, _ in _MADE)
     mixing = rng.standard_normal((world.config.dimension, world.config.dimension)) / 4.0
-    stream = Stream(scenario, tasks, [], [])
+    stream = Stream(scenario, tasks, [], [], [])
     for start in range(0, rows, _EVENTS_A_STEP):
         after = start >= half
         if after and start - _EVENTS_A_STEP < half:
@@ -155,6 +162,7 @@ def made(scenario: str, seed: int, rows: int) -> Stream:
             axis=1,
         )
         stream.rows.append(torch.from_numpy(inputs.astype(np.float32)))
+        stream.answers.append(labels)
         stream.labels.append(
             TaskLabels(
                 labels=labels,
@@ -255,7 +263,10 @@ class _Replay:
         self._learner = OnlineLearner(tasks, LearnerConfig(seed=seed, ranker_share=0.0))
         self._rates = LabelRates(len(tasks))
         self._inputs: dict[tuple[int, int, int], FloatArray] = {}
-        self.stream = Stream(name, tasks, [], [], PAIR_FEATURES + rates_width(len(tasks)))
+        self._told: dict[
+            tuple[tuple[int, int, int], int], tuple[int, int]
+        ] = {}  # row and task: step, row in it
+        self.stream = Stream(name, tasks, [], [], [], PAIR_FEATURES + rates_width(len(tasks)))
 
     def play(self, events: list[Event]) -> Stream:
         states = UserStates(history_length=50, max_users=10**6, slate_size=1, max_pending=10**6)
@@ -317,6 +328,14 @@ class _Replay:
         if not len(labels):
             return
         keys = _keys(labels.users, labels.items, labels.moments_ms)
+        answers = self.stream.answers
+        answers.append(labels.labels.copy())
+        for row, task in np.argwhere(labels.mask).tolist():
+            if not labels.late[row, task]:
+                self._told[keys[row], task] = len(answers) - 1, row
+            elif (former := self._told.get((keys[row], task))) is not None:
+                step, first = former
+                answers[step][first, task] = labels.labels[row, task]
         self.stream.rows.append(torch.from_numpy(np.stack([self._inputs[key] for key in keys])))
         self.stream.labels.append(
             TaskLabels(

@@ -129,11 +129,11 @@ class _Run:
 
 
 def scores(stream: Stream, foreseen: Sequence[FloatArray]) -> list[Score]:
-    """(K,) of everything after the warm-up."""
+    """(K,) of everything after the warm-up: each row once, as it was foreseen first, by what came of it."""
     start = stream.after(_WARM_UP)
     p = np.concatenate(foreseen[start:])
-    labels = np.concatenate([given.labels for given in stream.labels[start:]])
-    mask = np.concatenate([given.mask for given in stream.labels[start:]])
+    labels = np.concatenate(stream.answers[start:])
+    mask = np.concatenate([given.mask & ~given.late for given in stream.labels[start:]])
     return [score(p[mask[:, k], k], labels[mask[:, k], k]) for k in range(len(stream.tasks))]
 
 

@@ -7,10 +7,12 @@ All of it on this machine: with two cores, two workers have to share them with t
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import statistics
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -80,9 +82,10 @@ class _Team:
             await sink.write(log[:_WARM_UP])
             await sink.flush()
             first = await _until_applied(workers, _WARM_UP)
+            with _paused(workers):
+                await sink.write(log[_WARM_UP:])
+                await sink.flush()
             broker_s, began_s = _cpu_s(broker), time.perf_counter()
-            await sink.write(log[_WARM_UP:])
-            await sink.flush()
             last = await _until_applied(workers, len(log))
             wall_s, broker_s = time.perf_counter() - began_s, _cpu_s(broker) - broker_s
         events = len(log) - _WARM_UP
@@ -107,6 +110,18 @@ class _Team:
             events=0,
         )
         return WorkerProcess(state, environment(course))
+
+
+@contextmanager
+def _paused(workers: Sequence[WorkerProcess]) -> Iterator[None]:
+    """They stand still, for no longer than the group bears, while their backlog is made."""
+    for worker in workers:
+        os.kill(worker.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for worker in workers:
+            os.kill(worker.pid, signal.SIGCONT)
 
 
 async def _until_shared(workers: Sequence[WorkerProcess], partitions: int) -> None:

@@ -29,6 +29,8 @@ def test_recovery_is_when_the_last_3000_events_are_good_enough_again() -> None:
     assert recovered_after(curve(*[0.4] * 6, *[1.0] * 20), 1.0, 13_000) == 5_500.0
     assert recovered_after(curve(*[0.95] * 20), 1.0, 10_000) == 0.0
     assert recovered_after(curve(*[0.5] * 20), 1.0, 10_000) == math.inf
+    slow = curve(*[1.0] * 10, *[0.4] * 8, *[1.0] * 20)
+    assert recovered_after(slow, 1.0, 19_000, complete=4_000) == 11_500.0
 
 
 def test_seeds_are_joined_by_what_was_possible() -> None:

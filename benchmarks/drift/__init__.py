@@ -89,14 +89,17 @@ def _figures(
     hits_bare = joined([future.hits for future in bare])
     hits = joined([past.hits_on_the_same_events(drift) for past in pasts])
     hr, hr_bare = hits.level(0, until), hits_bare.level(0, until)
-    sooner, later = recovered_after(with_, before, until), recovered_after(without, before, until)
+    sooner, later = (
+        recovered_after(curve, before, until, drift.complete if drift.complete < until else 0)
+        for curve in (with_, without)
+    )
     none = drift.kind == "none"
     return {
         "findings_per_100k": 1e5 * sum(future.findings for future in bare) / events if none else math.nan,
         "acting_per_100k": 1e5 * sum(future.acting for future in bare) / events if none else math.nan,
         "found_after": math.nan if none else statistics.median(found),
         "found_by_3k": "" if none else f"{soon}/{len(found)}",
-        "level_after": without.level(0, 3_000) / before,
+        "level_after": without.level(drift.complete, drift.complete + 3_000) / before,
         "recovered_bare": later,
         "recovered_reacting": sooner,
         "sooner": 1.0 - sooner / later if 0.0 < later < math.inf else math.nan,

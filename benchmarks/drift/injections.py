@@ -48,6 +48,11 @@ class Drift:
         """For people."""
         return f"{self.kind}, gradual" if self.gradual else self.kind
 
+    @property
+    def complete(self) -> int:
+        """Events after which all of it has happened."""
+        return _GRADUAL_EVENTS if self.gradual else 0
+
     def progress(self, events: int) -> float:
         """Which part of it has happened so many events after it began."""
         return min(events / _GRADUAL_EVENTS, 1.0) if self.gradual else 1.0

@@ -50,14 +50,15 @@ def joined(curves: Sequence[Curve]) -> Curve:
     )
 
 
-def recovered_after(curve: Curve, before: float, until: int) -> float:
+def recovered_after(curve: Curve, before: float, until: int, complete: int = 0) -> float:
     """Events after which the last 3,000 events reach 90 % of `before`, the change itself left out of the window.
 
-    Infinite where that does not happen within `until` events. A level that never fell recovers at once, after 0.
+    Infinite where that does not happen within `until` events. A level that has not fallen by 3,000 events after the
+    change was `complete` recovers at once, after 0.
     """
-    if curve.level(0, WINDOW) >= RECOVERED * before:
+    if curve.level(complete, complete + WINDOW) >= RECOVERED * before:
         return 0.0
-    for end in range(WINDOW + _EVERY, until + 1, _EVERY):
+    for end in range(complete + WINDOW + _EVERY, until + 1, _EVERY):
         if curve.level(end - WINDOW, end) >= RECOVERED * before:
             return float(end)
     return math.inf

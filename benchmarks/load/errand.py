@@ -19,6 +19,7 @@ class Errand(Message):
         values: A file with the events' other fields, one JSON object a line, which are used in turn.
         users: How many users they are spread over.
         seed: Of the schedule and of whose event each is.
+        first: Events that were sent before this run: its own come after them in event time.
         out: File for what was sent or read.
     """
 
@@ -29,4 +30,5 @@ class Errand(Message):
     values: str
     users: int
     seed: int
+    first: int
     out: str

@@ -22,7 +22,7 @@ _BEGINS_IN_S = 0.5
 
 
 def events_of(errand: Errand, users: np.ndarray[tuple[int], np.dtype[np.int64]]) -> list[Event]:
-    """One for each entry of `users`, which are numbers of shoppers."""
+    """One for each entry of `users`, which are numbers of shoppers; event time goes on where the last run ended."""
     with open(errand.values, "rb") as lines:
         pattern = mall.read(lines.read().splitlines())
     span_ms = pattern[-1].occurred_at_ms - pattern[0].occurred_at_ms
@@ -32,10 +32,10 @@ def events_of(errand: Errand, users: np.ndarray[tuple[int], np.dtype[np.int64]])
             event,
             event_id=f"{errand.name}-{n}",
             user_id=shoppers[user],
-            occurred_at_ms=event.occurred_at_ms + n // len(pattern) * span_ms,
+            occurred_at_ms=event.occurred_at_ms + (errand.first + n) // len(pattern) * span_ms,
         )
         for n, user in enumerate(users.tolist())
-        for event in [pattern[n % len(pattern)]]
+        for event in [pattern[(errand.first + n) % len(pattern)]]
     ]
 
 

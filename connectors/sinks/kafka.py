@@ -89,7 +89,7 @@ class KafkaSink:
         partitions = self._partitions
         batches: dict[int, Any] = {}
         for event in events:
-            partition = partitions[_hash(event.user_id) % len(partitions)]
+            partition = partitions[partition_of(event.user_id, len(partitions))]
             key, value = event.user_id.encode("utf-8", "surrogatepass"), encode_event(event)
             batch = batches.get(partition)
             if batch is None:
@@ -165,6 +165,11 @@ class KafkaSink:
             future.cancel()
         await asyncio.gather(*(future for future, _ in self._sent), return_exceptions=True)
         self._sent.clear()
+
+
+def partition_of(user_id: str, partitions: int) -> int:
+    """Where Kafka's own producers put a user's events, of so many partitions."""
+    return _hash(user_id) % partitions
 
 
 @lru_cache(maxsize=1 << 17)
