@@ -50,7 +50,9 @@ _WIDTH = 180  # where no terminal says how wide it is
 
 @click.command()
 @click.argument("name", type=click.Choice(_NAMES), default=_NAMES[0])
-@click.option("--quick", is_flag=True, help="Less of everything; at most five minutes.")
+@click.option(
+    "--quick", is_flag=True, help="Less of everything; at most five minutes, drills of faults aside."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option(
     "--logs",

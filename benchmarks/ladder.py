@@ -170,10 +170,16 @@ def _row(name: str, made: Sequence[Mapping[str, Any]], stock_us: float) -> dict[
 
 def _profiled(stacks: Sequence[str], us: float) -> list[dict[str, Any]]:
     found = pieces(stacks)
-    rows = [
-        {"doing": phase, "what": piece, "share": share, "us_per_event": share * us}
-        for phase, piece, share in found
-        if share >= _SHOWN
+    looks = sum(samples for _, _, samples in found)
+    shown = [each for each in found if each[2] >= _SHOWN * looks]
+    small = sum(samples for _, _, samples in found if samples < _SHOWN * looks)
+    return [
+        {
+            "doing": phase,
+            "what": piece,
+            "looks": samples,
+            "share": round(samples / looks, 3),
+            "us_per_event": samples / looks * us,
+        }
+        for phase, piece, samples in [*shown, ("everything else", "", small)]
     ]
-    small = sum(share for _, _, share in found if share < _SHOWN)
-    return [*rows, {"doing": "everything else", "what": "", "share": small, "us_per_event": small * us}]

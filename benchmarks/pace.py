@@ -1,4 +1,4 @@
-"""What it costs in quality that ranker and heads learn from a share of what comes while a worker is busy."""
+"""What it costs in quality that the ranker learns from a share of the choices while a worker is busy."""
 
 from __future__ import annotations
 

@@ -23,6 +23,7 @@ from stream.settings import TOPICS, TopicSettings, load
 from stream.topic_specs import topic_specs
 
 _CHUNK = 2_000
+_PATIENCE_S = 1_800.0
 _LAST_LINES = 20
 
 
@@ -77,14 +78,18 @@ def child(module: str, arguments: Sequence[str], log: Path) -> dict[str, Any]:
     """
     environment = {"OMP_NUM_THREADS": "1", **os.environ}
     with log.open("wb") as errors:
-        made = subprocess.run(
-            [sys.executable, "-m", module, *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            env=environment,
-            check=False,
-        )
+        try:
+            made = subprocess.run(
+                [sys.executable, "-m", module, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env=environment,
+                timeout=_PATIENCE_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise BenchmarkError(f"{module} had not ended after {_PATIENCE_S:.0f} s; see {log}.") from error
     lines = made.stdout.decode().splitlines()
     if made.returncode or not lines:
         last = "\n".join(log.read_text(errors="replace").splitlines()[-_LAST_LINES:])

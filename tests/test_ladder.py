@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from builders import NOW_MS, event, numbered, records
 
 from benchmarks.ladder import RUNGS, headline
 from benchmarks.rungs.course import Course, Mark, Stopwatch
-from benchmarks.rungs.pieces import pieces
+from benchmarks.rungs.pieces import PIECES, pieces
 from benchmarks.rungs.truncated import Decoded, Nothing, Remembered
 from stream.settings import load
 
@@ -53,9 +54,9 @@ def test_a_course_survives_the_command_line() -> None:
 
 def test_time_is_sorted_by_what_is_done_and_by_the_innermost_piece_of_it() -> None:
     assert pieces(STACKS) == [
-        ("recommend", "features", 0.6),
-        ("learn", "heads", 0.3),
-        ("rest of the step", "rest", 0.1),
+        ("recommend", "features", 6),
+        ("learn", "heads", 3),
+        ("rest of the step", "rest", 1),
     ]
 
 
@@ -68,9 +69,16 @@ def test_a_search_of_vectors_is_not_the_network_it_is_called_from() -> None:
         "OnlineLearner.recommend (learners/online_learner.py:240);ItemFacts.of (learners/item_facts.py:45) 4"
     )
     assert sorted(pieces([search, facts])) == [
-        ("recommend", "features", 0.5),
-        ("recommend", "nearest items", 0.5),
+        ("recommend", "features", 4),
+        ("recommend", "nearest items", 4),
     ]
+
+
+def test_what_tells_a_piece_is_the_name_of_a_file_that_is_there() -> None:
+    marks = [mark for marks in PIECES.values() for mark in marks if mark.startswith("(")]
+    for mark in marks:
+        path = Path(__file__).parents[1] / mark.strip("(:")
+        assert path.exists() or list(path.parent.glob(f"{path.name}*")), mark
 
 
 def test_time_of_nothing_is_nothing() -> None:

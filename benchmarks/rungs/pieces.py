@@ -33,15 +33,22 @@ PIECES: Mapping[str, tuple[str, ...]] = {
     "network": ("(learners/neural.py:", "(learners/encoders.py:", "(learners/embedding"),
     "counts": ("(learners/counts/",),
     "label rates": ("(learners/label_rates.py:", "(learners/pair_inputs.py:"),
-    "slates": ("(learners/composition.py:", "(learners/blend.py:", "(learners/exploration.py:"),
+    "slates": (
+        "(learners/composition.py:",
+        "(learners/diversity.py:",
+        "(learners/blend.py:",
+        "(learners/exploration.py:",
+        "(learners/reasons.py:",
+        "(learners/filters.py:",
+    ),
 }
 """The innermost frame that is one of these says what of it."""
 
 _OTHER = "rest"
 
 
-def pieces(stacks: Iterable[str]) -> list[tuple[str, str, float]]:
-    """What is done, what of it, and its share of all samples; the largest first.
+def pieces(stacks: Iterable[str]) -> list[tuple[str, str, int]]:
+    """What is done, what of it, and in how many samples; the largest first.
 
     Args:
         stacks: Lines of frames as py-spy names functions, outermost first, separated by `;`, and the number of
@@ -53,8 +60,7 @@ def pieces(stacks: Iterable[str]) -> list[tuple[str, str, float]]:
         phase = _phase(frames)
         if phase is not None:
             counted[phase, _piece(frames)] += samples
-    whole = counted.total()
-    return [(phase, piece, samples / whole) for (phase, piece), samples in counted.most_common()]
+    return [(phase, piece, samples) for (phase, piece), samples in counted.most_common()]
 
 
 def _read(stacks: Iterable[str]) -> Iterator[tuple[list[str], int]]:

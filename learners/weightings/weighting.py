@@ -14,6 +14,7 @@ from learners.state_arrays import Arrays
 from learners.task import Task
 from learners.task_axes import BY_TASK, COUNTED, TaskAxes
 
+_KIND = "kind"
 _LAST = ("gram", "losses", "seen", "raw", "coefficients")
 
 Matrix = NDArray[np.float64]
@@ -130,8 +131,9 @@ class Weighting(ABC):
         return explanations
 
     def state_dict(self) -> Arrays:
-        """What it has learned, and what it last did and why."""
+        """What it has learned, and what it last did and why; and its name, since others may keep the same."""
         return {
+            _KIND: self._kind,
             "weights": self.weights.copy(),
             **{f"last_{name}": getattr(self, f"_{name}").copy() for name in _LAST},
             **self._memory(),
@@ -143,7 +145,7 @@ class Weighting(ABC):
         axes: TaskAxes = {
             name: {array.ndim - 1: BY_TASK}
             for name, array in self.state_dict().items()
-            if name not in self.shared
+            if name not in self.shared and name != _KIND
         }
         return {**axes, "last_gram": {0: COUNTED, 1: COUNTED}}
 
@@ -153,14 +155,19 @@ class Weighting(ABC):
         Raises:
             ValueError: Saved by another weighting.
         """
-        told = {f"last_{name}" for name in _LAST}  # which earlier versions did not keep
-        if set(arrays) | told != set(self.state_dict()):
+        told = {_KIND, *(f"last_{name}" for name in _LAST)}  # which earlier versions did not keep
+        other = _KIND in arrays and not np.array_equal(arrays[_KIND], self._kind)
+        if other or set(arrays) | told != set(self.state_dict()):
             raise ValueError(f"saved with another learner.weighting: it kept {', '.join(sorted(arrays))}")
         self.weights = arrays["weights"].copy()
         for name in _LAST:
             if f"last_{name}" in arrays:
                 setattr(self, f"_{name}", arrays[f"last_{name}"].copy())
         self._remember(arrays)
+
+    @property
+    def _kind(self) -> NDArray[np.uint8]:
+        return np.frombuffer(type(self).__name__.encode(), np.uint8).copy()
 
     @abstractmethod
     def _factors(self, gram: Matrix, losses: Matrix, present: Present) -> Matrix:
