@@ -80,15 +80,16 @@ class DriftWatch:
         self,
         sums: NDArray[np.float64],
         counts: NDArray[np.float64],
+        filled: NDArray[np.float64] | None = None,
         *,
         events: int,
         now_ms: int,
         event_time_ms: int,
         model_step: int,
     ) -> list[DriftFinding]:
-        """Take (S,) sums of (S,) so many values; returns what changed."""
+        """Take (S,) sums of (S,) so many values, see `Signals.add`; returns what changed."""
         findings = []
-        for group in self.signals.add(sums, counts, event_time_ms):
+        for group in self.signals.add(sums, counts, event_time_ms, filled):
             if group.deviation is None or group.level is None:
                 continue
             s = group.signal

@@ -77,7 +77,7 @@ class Signals:
         S = len(signals)
         self.signals = tuple(signals)
         self._sizes = np.array([signal.group for signal in signals], np.float64)
-        self._sums, self._counts = np.zeros(S), np.zeros(S)
+        self._sums, self._counts, self._filled = np.zeros(S), np.zeros(S), np.zeros(S)
         self._ends = np.zeros((S, _REMEMBERED), np.int64)
         self._values = np.zeros((S, _REMEMBERED))
         self._forget = [1.0 - 0.5 ** (1.0 / signal.memory) for signal in signals]
@@ -90,18 +90,33 @@ class Signals:
         self._lately = [0.0] * S
         self._anchors = [(0.0, 0.0)] * S  # mean and deviation at which judging began; no deviation before
 
-    def add(self, sums: NDArray[np.float64], counts: NDArray[np.float64], event_time_ms: int) -> list[Group]:
-        """Take (S,) sums of (S,) so many values; returns the groups that are full now."""
+    def add(
+        self,
+        sums: NDArray[np.float64],
+        counts: NDArray[np.float64],
+        event_time_ms: int,
+        filled: NDArray[np.float64] | None = None,
+    ) -> list[Group]:
+        """Take (S,) sums of (S,) so many values; returns the groups that are full now.
+
+        Args:
+            sums: Of the values.
+            counts: How many they are.
+            event_time_ms: Of the newest event.
+            filled: How many values of a group they stand for, where each tells less than one; as many as they are
+                where it is left out.
+        """
         self._sums += sums
         self._counts += counts
-        full = self._counts >= self._sizes
+        self._filled += counts if filled is None else filled
+        full = self._filled >= self._sizes
         if not full.any():
             return []
         return [self._close(s, event_time_ms) for s in np.flatnonzero(full).tolist()]
 
     def _close(self, s: int, event_time_ms: int) -> Group:
         value = float(self._sums[s] / self._counts[s])
-        self._sums[s] = self._counts[s] = 0.0
+        self._sums[s] = self._counts[s] = self._filled[s] = 0.0
         if self.signals[s].log:
             value = math.log(max(value, _LEAST))
         n = self._groups[s]
@@ -171,6 +186,7 @@ class Signals:
         return {
             "sums": self._sums.copy(),
             "counts": self._counts.copy(),
+            "filled": self._filled.copy(),
             "ends": self._ends.copy(),
             "values": self._values.copy(),
             "groups": np.array([self._groups, self._learned], np.int64).T.copy(),
@@ -186,6 +202,7 @@ class Signals:
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The inverse of `state_dict`."""
         self._sums, self._counts = arrays["sums"].astype(float), arrays["counts"].astype(float)
+        self._filled = arrays.get("filled", self._counts).astype(float)  # older checkpoints have none
         self._ends = arrays["ends"].astype(np.int64)
         self._values = arrays["values"].astype(float)
         self._groups, self._learned = arrays["groups"].T.tolist()

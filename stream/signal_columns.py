@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from stream.pipeline import Forecasts, Step
 _OF_TASKS = (
     Signal("loss", 256, worse=1, allowance=1.0),
     Signal("calibration", 256, worse=1, allowance=0.75, weight=0.5),
-    Signal("labels", 256, allowance=1.5, weight=0.2),
+    Signal("labels", 256, allowance=1.0, weight=0.2),
     Signal("forecasts", 512, allowance=2.5, weight=0.2),
 )
 _OF_ALL = (
@@ -48,6 +48,10 @@ _TYPES_AT = [signal.name for signal in _OF_ALL].index("event_types")
 _TOLD_EVERY = 64  # events
 _RATE_LABELS = 2_000.0  # labels after which half of a base rate is forgotten
 _LEAST_RATE = 0.001
+_TELLING = 16.0
+"""A label of which one in so many is a yes, or more, fills a group as any value does; rarer ones fill less, since
+they tell less: a group of a rare task holds as many positives as one of a common task.
+"""
 _WINDOWS = 4
 _TYPES = 256
 _REMEMBERED = 20_000.0  # events of the latest types
@@ -66,6 +70,14 @@ class LabelSums:
     counts: NDArray[np.int64]
     labels: NDArray[np.floating]
     forecasts: NDArray[np.floating]
+
+
+class Told(NamedTuple):
+    """(S,) sums of so many values, and how much of a group these fill."""
+
+    sums: NDArray[np.float64]
+    counts: NDArray[np.float64]
+    filled: NDArray[np.float64]
 
 
 class SignalColumns:
@@ -99,8 +111,8 @@ class SignalColumns:
         labels: LabelSums,
         answers: tuple[int, int],
         popularity_bits: float | None,
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-        """(S,) sums and counts since the last time they were told; None where it is too early.
+    ) -> Told | None:
+        """What there is since the last time it was told; None where it is too early.
 
         Args:
             step: The step.
@@ -132,7 +144,7 @@ class SignalColumns:
         self._others += np.array(told, np.float64).T
         return self._tell() if self._events >= _TOLD_EVERY else None
 
-    def _tell(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def _tell(self) -> Told:
         counts, labels, forecasts, losses = self._labels
         begins = (self._first_ms == 0) & (counts > 0.0)
         self._first_ms[begins] = self._newest_ms
@@ -144,13 +156,17 @@ class SignalColumns:
         self._known = 0.5 ** (counts / _RATE_LABELS) * self._known + (counts, labels)
         self._others[:, _TYPES_AT] = self._surprise_bits(), self._came.sum()
         sums = np.concatenate([(np.stack(own, axis=1) * old[:, None]).ravel(), self._others[0]])
-        known = np.concatenate([np.repeat(counts * old, len(_OF_TASKS)), self._others[1]])
+        told = counts * old
+        counted, filled = (
+            np.concatenate([np.repeat(each, len(_OF_TASKS)), self._others[1]])
+            for each in (told, told * np.minimum(1.0, _TELLING * rate))
+        )
         self._types += self._came
         if self._types.sum() > 2.0 * _REMEMBERED:
             self._types *= 0.5
         self._labels[:] = self._others[:] = self._came[:] = 0.0
         self._events = 0
-        return sums, known
+        return Told(sums, counted, filled)
 
     def _losses(self, forecasts: Forecasts) -> NDArray[np.float64]:
         """(K,) sums of what was foreseen, by log loss or squared error."""

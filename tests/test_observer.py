@@ -253,11 +253,13 @@ def drifting(told: Told) -> list[DriftFinding]:
     mask = np.zeros((64, 2), np.bool_)
     mask[:, 0] = True
     zeros = np.zeros((64, 2), np.float32)
+    came = zeros.copy()
+    came[::8] = 1.0
     for n in range(250):
         processed = step(
-            labels=zeros,
+            labels=came,
             label_mask=mask,
-            forecasts=Forecasts(foreseen=zeros + np.float32(0.1 if n < 200 else 0.9), came=zeros, mask=mask),
+            forecasts=Forecasts(foreseen=zeros + np.float32(0.1 if n < 200 else 0.9), came=came, mask=mask),
             label_late=np.zeros_like(mask),
             label_delay_s=zeros[:, 0],
             items=np.arange(64),

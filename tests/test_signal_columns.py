@@ -41,7 +41,9 @@ def read(
     settled = step.forecasts
     sums = LabelSums(settled.mask.sum(axis=0), settled.came.sum(axis=0), settled.foreseen.sum(axis=0))
     told = columns.read(step, sums, answers, bits)
-    return told and dict(zip(SIGNALS, zip(*map(np.ndarray.tolist, told), strict=True), strict=True))
+    return told and dict(
+        zip(SIGNALS, zip(told.sums.tolist(), told.counts.tolist(), strict=True), strict=True)
+    )
 
 
 def test_nothing_is_told_of_few_events_and_all_of_it_then() -> None:
@@ -74,6 +76,22 @@ def test_a_task_is_watched_once_four_of_its_windows_have_passed() -> None:
     assert later["loss click"] == (pytest.approx(0.0, abs=1e-6), 2.0), "as good as the base rate alone"
     assert later["loss purchase"] == (0.0, 0.0)
     assert read(columns, a_step(event_time_ms=DAY_MS + 2_400_000, **settled))["loss purchase"][1] == 2.0
+
+
+def test_labels_of_a_rare_task_fill_a_group_as_far_as_they_tell_something() -> None:
+    """One in four is a click, one in sixty-four a purchase: so many purchases as clicks take more labels."""
+    columns = SignalColumns(TASKS)
+    labels = np.zeros((640, 2), np.float32)
+    labels[::4, 0] = labels[::64, 1] = 1.0
+    forecasts = came(labels, np.full(labels.shape, 0.1, np.float32))
+    sums = LabelSums(np.array([640, 640]), labels.sum(axis=0), np.array([64.0, 64.0]))
+    for n in range(40):
+        told = columns.read(a_step(event_time_ms=(n + 1) * DAY_MS, forecasts=forecasts), sums, (3, 10), None)
+    assert told is not None
+    filled = dict(zip(SIGNALS, told.filled.tolist(), strict=True))
+    assert filled["labels click"] == 640.0
+    assert filled["labels purchase"] == filled["loss purchase"] == pytest.approx(160.0, rel=0.02)
+    assert filled["slates"] == 10.0
 
 
 def test_a_type_that_is_not_usual_surprises() -> None:
