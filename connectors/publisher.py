@@ -15,7 +15,6 @@ from connectors.kafka_client import KafkaClient
 from connectors.kafka_producer import create_producer
 from connectors.recommendation import Recommendation, encode_recommendation
 
-_LINGER_MS = 2
 LARGEST_REQUEST = 2 * 1024 * 1024
 """A dead letter holds a whole record, in base64."""
 
@@ -43,9 +42,8 @@ class KafkaPublisher:
         self._producer: AIOKafkaProducer | None = None
 
     async def __aenter__(self) -> Self:
-        self._producer = create_producer(
-            self._client, patient=True, linger_ms=_LINGER_MS, max_request_size=LARGEST_REQUEST
-        )
+        # Without lingering: what a step gives is handed over at one go, and so is one batch a partition.
+        self._producer = create_producer(self._client, patient=True, max_request_size=LARGEST_REQUEST)
         await self._producer.start()
         return self
 

@@ -136,7 +136,7 @@ class EngineConfig:
     topic: str
     topic_id: str = ""
     batch_max_events: int = 1_024
-    batch_max_age_ms: float = 5.0
+    batch_max_age_ms: float = 2.0
     checkpoint_every_s: float = 5.0
     tell_every_s: float = 1.0
 

@@ -271,7 +271,7 @@ class WorkerSettings(_Section):
     group: str = "freshet"
     http: str = "127.0.0.1:8321"
     batch_max_events: Positive = 1_024
-    batch_max_age_ms: Annotated[float, Field(ge=0.0, le=1_000.0)] = 5.0
+    batch_max_age_ms: Annotated[float, Field(ge=0.0, le=1_000.0)] = 2.0
     checkpoint_every_s: Annotated[float, Field(gt=0.0)] = 5.0
     tell_every_s: Annotated[float, Field(gt=0.0)] = 1.0
     """How often one of several workers tells the others what it learned."""
