@@ -98,6 +98,18 @@ async def numbers_move(visit: Visit) -> None:
     await expect(page.locator(".chart .line").first).to_be_attached(), "the worker remembers the last minutes"
 
 
+async def somebody_is_shown_why(page: Page) -> None:
+    """Who has just come has a slate without reasons; of those who are found somebody has been here for longer."""
+    reason, found = page.locator(".slate").get_by_text(re.compile("because of")), page.locator(".found li a")
+    for one in await found.all():
+        if await reason.count():
+            break
+        await one.click()
+        await expect(page.get_by_role("heading", level=1)).to_have_text(f"User {await one.inner_text()}")
+        await expect(page.get_by_role("heading", name="The slate of this moment")).to_be_visible()
+    await expect(reason.first).to_be_visible()
+
+
 async def a_user_is_found_and_explained(visit: Visit) -> None:
     """By keyboard: the search, a slate with its reasons, and on to an item and from there to another user."""
     page = visit.page
@@ -113,7 +125,7 @@ async def a_user_is_found_and_explained(visit: Visit) -> None:
     await expect(page.get_by_role("heading", name="The slate of this moment")).to_be_visible()
     places = page.locator(".slate > li")
     assert await places.count() > 5
-    await expect(page.locator(".slate").get_by_text(re.compile("because of")).first).to_be_visible()
+    await somebody_is_shown_why(page)
     await bars_are_sums(page)
     await page.get_by_label("what differs from the slate's mean").check()
     await expect(page.locator(".parts rect").first).to_be_attached()

@@ -8,6 +8,7 @@ import pytest
 from benchmarks.peers import hit_rate
 from benchmarks.plain_peers import DenseFactors, RiverMachine
 from learners.peers.peer import Peer
+from stream.evaluation.run import UNRANKED
 
 
 @pytest.mark.parametrize("kind", ["river", "torch"])
@@ -32,5 +33,5 @@ def test_rivers_mirror_orders_items_as_river_does() -> None:
     assert np.argsort(said).tolist() == np.argsort(peer.scores(1, 0.0, 5)[0]).tolist()
 
 
-def test_what_was_not_ranked_or_not_found_is_a_miss() -> None:
-    assert hit_rate(np.array([0, 9, 10, -1, -2])) == 0.4
+def test_what_was_not_found_is_a_miss_and_what_was_not_ranked_is_nobodys() -> None:
+    assert hit_rate(np.array([0, 9, 10, -1, UNRANKED])) == 0.5
