@@ -98,14 +98,15 @@ async def numbers_move(visit: Visit) -> None:
     await expect(page.locator(".chart .line").first).to_be_attached(), "the worker remembers the last minutes"
 
 
-async def somebody_is_shown_why(page: Page) -> None:
+async def somebody_is_shown_why(visit: Visit) -> None:
     """Who has just come has a slate without reasons; of those who are found somebody has been here for longer."""
-    reason, found = page.locator(".slate").get_by_text(re.compile("because of")), page.locator(".found li a")
-    for one in await found.all():
+    page = visit.page
+    reason = page.locator(".slate").get_by_text(re.compile("because of"))
+    for user in await page.locator(".found li a").all_inner_texts():
         if await reason.count():
             break
-        await one.click()
-        await expect(page.get_by_role("heading", level=1)).to_have_text(f"User {await one.inner_text()}")
+        await visit.go(f"users?id={user}")
+        await expect(page.get_by_role("heading", level=1)).to_have_text(f"User {user}")
         await expect(page.get_by_role("heading", name="The slate of this moment")).to_be_visible()
     await expect(reason.first).to_be_visible()
 
@@ -125,7 +126,7 @@ async def a_user_is_found_and_explained(visit: Visit) -> None:
     await expect(page.get_by_role("heading", name="The slate of this moment")).to_be_visible()
     places = page.locator(".slate > li")
     assert await places.count() > 5
-    await somebody_is_shown_why(page)
+    await somebody_is_shown_why(visit)
     await bars_are_sums(page)
     await page.get_by_label("what differs from the slate's mean").check()
     await expect(page.locator(".parts rect").first).to_be_attached()
