@@ -23,19 +23,15 @@ def keep(target: Path, module: str, arguments: Sequence[str]) -> None:
     Raises:
         click.ClickException: The command failed.
     """
-    note, wanted = (
-        target.with_suffix(".run"),
-        {"module": module, "arguments": list(arguments), "code": _code()},
-    )
+    note = target.with_suffix(".run")
+    wanted = {"module": module, "arguments": list(arguments), "code": _code()}
     if target.is_file():
         made = json.loads(note.read_text()) if note.is_file() else wanted | {"code": ""}
+        if made == wanted:
+            click.echo(f"{target} is there already.")
+            return
         if made["arguments"] == wanted["arguments"]:
-            other = (
-                ""
-                if made["code"] == wanted["code"]
-                else ", measured by other code: delete it to measure it again"
-            )
-            click.echo(f"{target} is there already{other}.")
+            click.echo(f"{target} is there already, measured by other code: delete it to measure it again.")
             return
     click.echo(f"Measuring {target.stem} ...")
     run = subprocess.run([sys.executable, "-m", module, *arguments], stdout=subprocess.PIPE, check=False)

@@ -172,7 +172,7 @@ def _profiled(stacks: Sequence[str], us: float) -> list[dict[str, Any]]:
     found = pieces(stacks)
     looks = sum(samples for _, _, samples in found)
     shown = [each for each in found if each[2] >= _SHOWN * looks]
-    small = sum(samples for _, _, samples in found if samples < _SHOWN * looks)
+    small = looks - sum(samples for _, _, samples in shown)
     return [
         {
             "doing": phase,

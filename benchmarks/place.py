@@ -89,10 +89,16 @@ def child(module: str, arguments: Sequence[str], log: Path) -> dict[str, Any]:
                 check=False,
             )
         except subprocess.TimeoutExpired as error:
-            raise BenchmarkError(f"{module} had not ended after {_PATIENCE_S:.0f} s; see {log}.") from error
+            raise BenchmarkError(
+                f"{module} had not ended after {_PATIENCE_S:.0f} s.\n{_end_of(log)}"
+            ) from error
     lines = made.stdout.decode().splitlines()
     if made.returncode or not lines:
-        last = "\n".join(log.read_text(errors="replace").splitlines()[-_LAST_LINES:])
-        raise BenchmarkError(f"{module} ended with exit code {made.returncode}.\n{last}")
+        raise BenchmarkError(f"{module} ended with exit code {made.returncode}.\n{_end_of(log)}")
     result: dict[str, Any] = json.loads(lines[-1])
     return result
+
+
+def _end_of(log: Path) -> str:
+    """Its last lines: the folder that it lies in does not outlive the benchmark."""
+    return "\n".join(log.read_text(errors="replace").splitlines()[-_LAST_LINES:])

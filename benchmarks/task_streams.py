@@ -263,9 +263,8 @@ class _Replay:
         self._learner = OnlineLearner(tasks, LearnerConfig(seed=seed, ranker_share=0.0))
         self._rates = LabelRates(len(tasks))
         self._inputs: dict[tuple[int, int, int], FloatArray] = {}
-        self._told: dict[
-            tuple[tuple[int, int, int], int], tuple[int, int]
-        ] = {}  # row and task: step, row in it
+        # By row and task: the step in which its first label came, and its place there.
+        self._told: dict[tuple[tuple[int, int, int], int], tuple[int, int]] = {}
         self.stream = Stream(name, tasks, [], [], [], PAIR_FEATURES + rates_width(len(tasks)))
 
     def play(self, events: list[Event]) -> Stream:

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.errors import KafkaTimeoutError, MessageSizeTooLargeError
+from aiokafka.errors import MessageSizeTooLargeError
 
 from connectors.dead_letter import KEPT_VALUE, DeadLetter, decode_dead_letter
 from connectors.decode import RawRecord
 from connectors.kafka_client import KafkaClient
-from connectors.kafka_producer import close_producer, create_producer
+from connectors.kafka_producer import close_producer, create_producer, delivered
 from connectors.publisher import LARGEST_REQUEST
 
 logger = logging.getLogger(__name__)
 
 _POLL_MS = 1_000
-_PATIENCE_S = 20.0
 _GROUP_SUFFIX = "dead-letters-replay"
 
 
@@ -101,10 +99,8 @@ async def _publish(producer: AIOKafkaProducer, topic: str, letters: Sequence[Dea
             logger.warning("a record is too large to be published: %s", error, extra=_place(letter))
     for letter, acknowledged in sent:
         try:
-            await asyncio.wait_for(asyncio.shield(acknowledged), _PATIENCE_S)
+            await delivered(acknowledged)
             taken += 1
-        except TimeoutError as error:
-            raise KafkaTimeoutError(f"the broker took nothing for {_PATIENCE_S:g} s") from error
         except MessageSizeTooLargeError as error:
             logger.warning("the broker refuses a record as too large: %s", error, extra=_place(letter))
     return taken

@@ -7,12 +7,16 @@ from collections.abc import Callable
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaTimeoutError
 
 from connectors.kafka_client import KafkaClient
 
 _BACKOFF_S = 0.2
 _BATCH_BYTES = 256 * 1024
 _CLOSING_S = 5.0
+PATIENCE_S = 20.0
+"""How long whoever is not patient waits for the broker."""
+
 _FOR_EVER_S = 10 * 365 * 86_400.0  # an event loop cannot wait for infinity
 
 
@@ -27,8 +31,7 @@ def create_producer(client: KafkaClient, *, patient: bool = False, **options: An
         client: The broker.
         patient: Wait for the broker as long as it takes. Otherwise what is handed over while the buffer is full,
             or waits for a partition without a leader, fails after `request_timeout_ms`. What was taken from the buffer
-            is sent again and again, since an idempotent producer never gives up: whoever waits for it needs a
-            patience of its own.
+            is sent again and again, since an idempotent producer never gives up: `delivered` waits for it.
         options: Further arguments of `AIOKafkaProducer`.
     """
     # By default a batch is 16 KiB, a handful of slates, and a partition has one on its way at a time.
@@ -41,6 +44,18 @@ def create_producer(client: KafkaClient, *, patient: bool = False, **options: An
         producer._message_accumulator._batch_ttl = _FOR_EVER_S
     producer.client.force_metadata_update = _with_backoff(producer.client.force_metadata_update)
     return producer
+
+
+async def delivered(acknowledged: asyncio.Future[Any]) -> None:
+    """Wait until the broker has acknowledged what was sent; who stops waiting does not call it off.
+
+    Raises:
+        aiokafka.errors.KafkaError: It refuses, or does not answer in time.
+    """
+    try:
+        await asyncio.wait_for(asyncio.shield(acknowledged), PATIENCE_S)
+    except TimeoutError as error:
+        raise KafkaTimeoutError(f"the broker took nothing for {PATIENCE_S:g} s") from error
 
 
 async def close_producer(producer: AIOKafkaProducer) -> None:

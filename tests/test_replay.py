@@ -19,7 +19,6 @@ from aiokafka.partitioner import DefaultPartitioner
 from click.testing import CliRunner, Result
 
 import connectors.kafka_producer as producer_module
-import connectors.sinks.kafka as sink_module
 from connectors.event import Event, encode_event
 from connectors.kafka_admin import BrokerUnreachableError
 from connectors.kafka_client import KafkaClient
@@ -215,7 +214,7 @@ async def test_a_broker_that_goes_away_is_an_error_after_a_while(
     async def away(*_args: Any, **_options: Any) -> None:
         raise KafkaConnectionError("nobody there")
 
-    monkeypatch.setattr(sink_module, "_PATIENCE_MS", 300)
+    monkeypatch.setattr(producer_module, "PATIENCE_S", 0.3)
     monkeypatch.setattr(producer_module, "_CLOSING_S", 0.3)
     event = Event(event_id="e", event_type="view", occurred_at_ms=1, user_id="u", item_id="i")
     sink = KafkaSink(broker, topics.events)

@@ -15,11 +15,10 @@ from aiokafka.partitioner import murmur2
 
 from connectors.event import Event, encode_event
 from connectors.kafka_client import KafkaClient
-from connectors.kafka_producer import close_producer, create_producer
+from connectors.kafka_producer import PATIENCE_S, close_producer, create_producer, delivered
 from connectors.topics import end_offsets
 
 _MAX_IN_FLIGHT = 20_000
-_PATIENCE_MS = 20_000
 
 
 class DeliveryError(Exception):
@@ -61,7 +60,7 @@ class KafkaSink:
         # Asked first, since a producer's own question could make a broker create the topic, with its defaults.
         offsets = await asyncio.to_thread(end_offsets, self._client, self._topic)
         self._partitions = sorted(offsets)
-        producer = create_producer(self._client, request_timeout_ms=_PATIENCE_MS)
+        producer = create_producer(self._client, request_timeout_ms=round(1_000 * PATIENCE_S))
         try:
             await producer.start()
         except BaseException:
@@ -137,18 +136,17 @@ class KafkaSink:
         while self._sent and (self._in_flight > allowed or self._sent[0][0].done()):
             future, count = self._sent[0]
             try:
-                # Shielded: who stops waiting must not call the batch off, which is on its way.
-                await asyncio.wait_for(asyncio.shield(future), _PATIENCE_MS / 1_000)
-            except (KafkaError, TimeoutError) as error:
+                await delivered(future)
+            except KafkaError as error:
                 raise self._failure(error) from error
             self._sent.popleft()
             self._in_flight -= count
             self.delivered += count
 
-    def _failure(self, error: Exception) -> DeliveryError:
+    def _failure(self, error: KafkaError) -> DeliveryError:
         return DeliveryError(
             f"Up to {self._in_flight:,} events were not delivered to topic {self._topic}: "
-            f"the broker did not take them within {_PATIENCE_MS / 1_000:g} s, or refused ({error!r})."
+            f"the broker did not take them within {PATIENCE_S:g} s, or refused ({error!r})."
         )
 
     def _require(self) -> AIOKafkaProducer:
