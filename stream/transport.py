@@ -221,11 +221,13 @@ class Consumer(driver.Consumer):
             return
         self.__dict__["_freshet_look_due"] = now + _LOOK_EVERY_S
         for tp in self._readings.keys() & self.assignment():
+            reading = self._readings[tp]
             try:
                 position = await self.position(tp)
             except IllegalStateError:  # another worker's by now, or again ours and not sought yet
                 continue
-            reading = self._readings[tp]
+            if self._readings[tp] is not reading:  # sought meanwhile: the position is of before
+                continue
             reading.position = max(position or 0, reading.after)
             if reading.awaited is not None and reading.position >= reading.awaited:
                 reading.awaited = None
@@ -266,8 +268,9 @@ class Consumer(driver.Consumer):
             if first > 0:
                 self._tell_loss(tp, first, kept)
             wanted[tp] = max(first, kept)
-            self._readings[tp] = _Reading(wanted[tp], wanted[tp], awaited=int(ends[tp]))
         await self.seek_wait(wanted)
+        for tp, start in wanted.items():
+            self._readings[tp] = _Reading(start, start, awaited=int(ends[tp]))
         return {**positions, **wanted}
 
 

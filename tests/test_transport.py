@@ -23,7 +23,15 @@ from connectors.topics import TopicShape, committed_offsets, end_offsets
 from stream.app import create_app
 from stream.engine import EngineConfig
 from stream.settings import TopicSettings
-from stream.transport import FETCH_MAX_WAIT_MS, BatchSchema, Consumer, ConsumerThread, RecordBatch, Transport
+from stream.transport import (
+    FETCH_MAX_WAIT_MS,
+    BatchSchema,
+    Consumer,
+    ConsumerThread,
+    RecordBatch,
+    Transport,
+    _Reading,
+)
 
 TP0 = TP("events", 0)
 
@@ -271,3 +279,24 @@ async def test_a_transactions_end_is_no_record_and_what_it_took_back_has_never_b
         assert {tp.partition: end for tp, end in ends.items()} == engine.ended
     async with KafkaSource(broker, topics.events, start="earliest") as source:
         assert [one.value for one in await source.read(10.0)] == [b"1", b"2"]
+
+
+async def test_a_position_of_before_a_seek_says_nothing_of_what_is_to_be_read_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    consumer, ended = consumer_of(BatchSchema()), list[tuple[int, int]]()
+
+    async def reached_end(partition: int, after: int) -> None:
+        ended.append((partition, after))
+
+    async def position(_: TP) -> int:
+        consumer._readings[TP0] = _Reading(after=3, position=3, awaited=9)
+        return 9
+
+    consumer.app.reached_end = reached_end  # type: ignore[attr-defined]
+    monkeypatch.setattr(consumer, "assignment", lambda: {TP0})
+    monkeypatch.setattr(consumer, "position", position)
+    consumer._readings[TP0] = _Reading(after=9, position=9)
+    await consumer._look_at_positions()
+    assert ended == []
+    assert consumer._readings[TP0].awaited == 9
