@@ -16,9 +16,9 @@ from pathlib import Path
 
 from connectors.decode import Refusal
 from connectors.event import Event, encode_event
+from connectors.record_batches import partition_of
 from connectors.simulator.config import SimulatorConfig
 from connectors.simulator.simulation import Simulation
-from connectors.sinks.kafka import partition_of
 from stream.assembly import build_decoder, build_processor
 from stream.checkpoints.store import CheckpointStore
 from stream.processor import Processor

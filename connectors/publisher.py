@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import msgspec
 from aiokafka import AIOKafkaProducer
@@ -14,6 +14,7 @@ from connectors.dead_letter import DeadLetter, encode_dead_letter
 from connectors.kafka_client import KafkaClient
 from connectors.kafka_producer import create_producer
 from connectors.recommendation import Recommendation, encode_recommendation
+from connectors.record_batches import record_batches
 
 LARGEST_REQUEST = 2 * 1024 * 1024
 """A dead letter holds a whole record, in base64."""
@@ -40,9 +41,10 @@ class KafkaPublisher:
         self._drift = drift
         self._model = model
         self._producer: AIOKafkaProducer | None = None
+        self._in_order = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
-        # Without lingering: what a step gives is handed over at one go, and so is one batch a partition.
+        # Without lingering: what a step gives is handed over at one go.
         self._producer = create_producer(self._client, patient=True, max_request_size=LARGEST_REQUEST)
         await self._producer.start()
         return self
@@ -50,42 +52,40 @@ class KafkaPublisher:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self._producer is not None
-        await self._producer.stop()
+        await self._open.stop()
 
     async def send(
         self,
         recommendations: Sequence[Recommendation],
         dead_letters: Sequence[DeadLetter],
         findings: Sequence[object],
-    ) -> Awaitable[object]:
-        """Hand everything to the producer, in order.
+    ) -> None:
+        """Publish everything, in order, after what was sent by earlier calls.
 
-        Returns:
-            What completes when the broker has acknowledged all of it, however long it is away, or raises
-            `aiokafka.errors.KafkaError` where it refuses.
+        Returns when the broker has acknowledged all of it, however long it is away.
 
         Raises:
-            aiokafka.errors.KafkaError: A topic is missing, or something is too large.
+            aiokafka.errors.KafkaError: A topic is missing, something is too large, or the broker refuses.
         """
-        producer = self._producer
-        assert producer is not None, "the publisher is used inside `async with`"
-        sent = [
-            await producer.send(
-                self._recommendations,
-                encode_recommendation(slate),
-                slate.user_id.encode("utf-8", "surrogatepass"),
-            )
-            for slate in recommendations
-        ]
-        for letter in dead_letters:
-            key = f"{letter.topic}/{letter.partition}".encode()
-            sent.append(await producer.send(self._dead_letters, encode_dead_letter(letter), key))
-        sent += [await producer.send(self._drift, msgspec.json.encode(finding)) for finding in findings]
-        return asyncio.gather(*sent)
+        producer = self._open
+        sent: list[asyncio.Future[Any]] = []
+        async with self._in_order:
+            if recommendations:
+                partitions = sorted(await producer.partitions_for(self._recommendations))
+                slates = ((slate.user_id, encode_recommendation(slate)) for slate in recommendations)
+                for partition, batch in record_batches(producer, partitions, slates):
+                    sent.append(await producer.send_batch(batch, self._recommendations, partition=partition))
+            for letter in dead_letters:
+                key = f"{letter.topic}/{letter.partition}".encode()
+                sent.append(await producer.send(self._dead_letters, encode_dead_letter(letter), key))
+            sent += [await producer.send(self._drift, msgspec.json.encode(finding)) for finding in findings]
+        await asyncio.gather(*sent)
 
-    async def tell(self, update: Sequence[bytes]) -> Awaitable[object]:
-        """Hand over the records of a model update, in order; see `send`."""
-        producer = self._producer
-        assert producer is not None, "the publisher is used inside `async with`"
-        return asyncio.gather(*[await producer.send(self._model, record) for record in update])
+    async def tell(self, update: Sequence[bytes]) -> None:
+        """Publish the records of a model update, in order; see `send`."""
+        await asyncio.gather(*[await self._open.send(self._model, record) for record in update])
+
+    @property
+    def _open(self) -> AIOKafkaProducer:
+        assert self._producer is not None, "the publisher is used inside `async with`"
+        return self._producer

@@ -13,7 +13,7 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -61,15 +61,15 @@ class Publisher(Protocol):
         recommendations: Sequence[Recommendation],
         dead_letters: Sequence[DeadLetter],
         findings: Sequence[object],
-    ) -> Awaitable[object]:
-        """Take it over, in order; what is returned completes when all of it is acknowledged.
+    ) -> None:
+        """Publish it after what earlier calls were given, in order; returns when all of it is acknowledged.
 
         After a crash the same may come again.
         """
         ...
 
-    async def tell(self, update: Sequence[bytes]) -> Awaitable[object]:
-        """Take over the records of a model update, in order; the same completes when all of it is acknowledged."""
+    async def tell(self, update: Sequence[bytes]) -> None:
+        """Publish the records of a model update, in order; returns when all of them are acknowledged."""
         ...
 
 
@@ -197,7 +197,6 @@ class Engine:
         default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="step")
     )
     _publishing: dict[asyncio.Task[None], float] = field(default_factory=dict)
-    _handing_over_since: float | None = None
     _consumed: list[Ack] = field(default_factory=list)
     _writing: asyncio.Task[None] | None = None
     _merging: asyncio.Task[None] | None = None
@@ -360,8 +359,6 @@ class Engine:
     def undelivered_s(self) -> float:
         """How long the oldest results have waited for the broker to take them, seconds; 0 where none wait."""
         since = [at for task, at in self._publishing.items() if not task.done()]
-        if self._handing_over_since is not None:
-            since.append(self._handing_over_since)
         return time.monotonic() - min(since) if since else 0.0
 
     async def _fill(self) -> None:
@@ -489,22 +486,20 @@ class Engine:
             await asyncio.wait(self._publishing, return_when=asyncio.FIRST_COMPLETED)
             self._reap()
         if processed.step is not None or processed.dead_letters or processed.owed:
-            # A user's newer slate must not be overtaken by an older one: handed over in order, awaited apart.
             self.require_lease()
-            since = self._handing_over_since = time.monotonic()
-            delivery = await self.publisher.send(
-                processed.recommendations, processed.dead_letters, processed.noticed.records
-            )
-            self._handing_over_since = None
-            task = asyncio.create_task(self._deliver(delivery, arrived if processed.recommendations else ()))
-            self._publishing[task] = since
+            # Beside the next step. Tasks begin in the order in which they were made, so a user's newer slate is
+            # not overtaken by an older one.
+            task = asyncio.create_task(self._deliver(processed, arrived))
+            self._publishing[task] = time.monotonic()
 
     def _progressed(self) -> None:
         self.progressed_at = time.monotonic()
 
-    async def _deliver(self, delivery: Awaitable[object], arrived: Sequence[float]) -> None:
-        await delivery
-        if arrived:
+    async def _deliver(self, processed: Processed, arrived: Sequence[float]) -> None:
+        await self.publisher.send(
+            processed.recommendations, processed.dead_letters, processed.noticed.records
+        )
+        if arrived and processed.recommendations:
             self.observer.published(arrived, time.time() * 1000.0)
 
     def _reap(self) -> None:
@@ -545,7 +540,7 @@ class Engine:
             await before
         records = await asyncio.to_thread(told.records)
         self.require_lease()
-        await (await self.publisher.tell(records))
+        await self.publisher.tell(records)
         self.observer.told(sum(map(len, records)))
 
     # --- checkpoints

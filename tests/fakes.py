@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -268,10 +268,10 @@ class MemoryPublisher:
         recommendations: Sequence[Recommendation],
         dead_letters: Sequence[DeadLetter],
         findings: Sequence[object],
-    ) -> Awaitable[object]:
+    ) -> None:
         if self.error is not None:
             raise self.error
-        delivery = asyncio.get_running_loop().create_future()
+        delivery: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if self.delivery_error is not None:
             delivery.set_exception(self.delivery_error)
         elif not self.hold:
@@ -280,13 +280,10 @@ class MemoryPublisher:
         async with self.arrived:
             self.sent.append((list(recommendations), list(dead_letters), list(findings)))
             self.arrived.notify_all()
-        return delivery
+        await delivery
 
-    async def tell(self, update: Sequence[bytes]) -> Awaitable[object]:
+    async def tell(self, update: Sequence[bytes]) -> None:
         self.updates.append(list(update))
-        delivery = asyncio.get_running_loop().create_future()
-        delivery.set_result(None)
-        return delivery
 
     async def wait_for(self, count: int) -> None:
         """Until so many steps' results were handed over."""

@@ -70,7 +70,7 @@ async def test_a_users_records_go_back_in_their_order(broker: KafkaClient, topic
         model=topics.model,
     )
     async with publisher:
-        await (await publisher.send([], [letter(value, n) for n, value in enumerate(values)], []))
+        await publisher.send([], [letter(value, n) for n, value in enumerate(values)], [])
     assert await replayed(broker, topics) == {"replayed": 40, "left": 0}
     assert await everything(broker, topics.events) == values
 

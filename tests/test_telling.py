@@ -70,10 +70,10 @@ async def test_a_checkpoint_is_written_when_all_that_it_holds_is_told(tmp_path: 
     here = stage(store, checkpoint_every_s=0.02)
     told, may_arrive = asyncio.Event(), asyncio.Event()
 
-    async def tell(update: Any) -> Any:
+    async def tell(update: Any) -> None:
         here.publisher.updates.append(list(update))
         told.set()
-        return asyncio.ensure_future(may_arrive.wait())
+        await may_arrive.wait()
 
     here.publisher.tell = tell  # type: ignore[method-assign]
     async with here.run():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import sys
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,13 +42,11 @@ class _Nobody:
     async def __aexit__(self, *error: object) -> None:
         """Nothing to end."""
 
-    async def send(self, *results: Sequence[object]) -> Awaitable[object]:
+    async def send(self, *results: Sequence[object]) -> None:
         """Throw it away."""
-        return asyncio.gather()
 
-    async def tell(self, update: Sequence[bytes]) -> Awaitable[object]:
+    async def tell(self, update: Sequence[bytes]) -> None:
         """Throw it away."""
-        return asyncio.gather()
 
 
 class _Observer(WorkerObserver):

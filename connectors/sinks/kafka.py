@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from functools import lru_cache
 from types import TracebackType
 from typing import Any, Self
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
-from aiokafka.partitioner import murmur2
 
 from connectors.event import Event, encode_event
 from connectors.kafka_client import KafkaClient
 from connectors.kafka_producer import PATIENCE_S, close_producer, create_producer, delivered
+from connectors.record_batches import record_batches
 from connectors.topics import end_offsets
 
 _MAX_IN_FLIGHT = 20_000
@@ -84,20 +83,8 @@ class KafkaSink:
         Raises:
             DeliveryError: Events of this or an earlier call could not be delivered. The sink is of no more use.
         """
-        producer = self._require()
-        partitions = self._partitions
-        batches: dict[int, Any] = {}
-        for event in events:
-            partition = partitions[partition_of(event.user_id, len(partitions))]
-            key, value = event.user_id.encode("utf-8", "surrogatepass"), encode_event(event)
-            batch = batches.get(partition)
-            if batch is None:
-                batch = batches[partition] = producer.create_batch()
-            if batch.append(key=key, value=value, timestamp=None) is None:
-                await self._send(partition, batch)
-                batch = batches[partition] = producer.create_batch()
-                batch.append(key=key, value=value, timestamp=None)
-        for partition, batch in batches.items():
+        records = ((event.user_id, encode_event(event)) for event in events)
+        for partition, batch in record_batches(self._require(), self._partitions, records):
             await self._send(partition, batch)
 
     async def flush(self) -> None:
@@ -163,14 +150,3 @@ class KafkaSink:
             future.cancel()
         await asyncio.gather(*(future for future, _ in self._sent), return_exceptions=True)
         self._sent.clear()
-
-
-def partition_of(user_id: str, partitions: int) -> int:
-    """Where Kafka's own producers put a user's events, of so many partitions."""
-    return _hash(user_id) % partitions
-
-
-@lru_cache(maxsize=1 << 17)
-def _hash(user_id: str) -> int:
-    """Kafka's hash of a key; it is slow in Python, so that of the latest users is remembered."""
-    return int(murmur2(user_id.encode("utf-8", "surrogatepass"))) & 0x7FFFFFFF
