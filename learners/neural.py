@@ -202,7 +202,10 @@ class NeuralModel:
         """
         rows = np.concatenate([choices, labelled])
         sequences, sequence = np.unique(batch.sequence[rows], return_inverse=True)
-        users, slots, mask = self._encode(batch.histories.take(sequences))
+        encoded, slots, mask = self._encode(batch.histories.take(sequences))
+        users = (
+            encoded.detach().requires_grad_()
+        )  # what retrieval and tasks say of it goes back through the encoder once
         T = len(choices)
         targets = batch.item_rows[choices]
         negatives = self._sampler.sample() if T else np.zeros(0, np.int64)
@@ -218,20 +221,22 @@ class NeuralModel:
         retrieval_loss = float("nan")
         if T and len(negatives):
             loss = sampled_softmax(
-                users[torch.from_numpy(sequence[:T])] @ items[: len(sampled)].T,
+                users.index_select(0, self._tensor(sequence[:T])) @ items[: len(sampled)].T,
                 self._tensor(self._sampler.log_expected(sampled, T)),
                 self._tensor(targets),
                 self._tensor(sampled),
             )
             if torch.isfinite(loss):
-                (loss * T).backward(retain_graph=bool(len(labelled)))  # type: ignore[no-untyped-call]
+                (loss * T).backward()  # type: ignore[no-untyped-call]
                 retrieval_loss = float(loss.detach())
             else:
                 skipped.append("retrieval")
         lesson = beside = None
         if len(labelled):
             pairs = _pairs(
-                users[torch.from_numpy(sequence[T:])], items[len(sampled) :], self._tensor(pair_features)
+                users.index_select(0, self._tensor(sequence[T:])),
+                items[len(sampled) :],
+                self._tensor(pair_features),
             )
             labels = _labels(batch, labelled)
             lesson = self.multitask.learn(pairs, labels)
@@ -241,6 +246,8 @@ class NeuralModel:
                 beside = self.shadow.learn(pairs.detach(), labels)
                 # By what it says itself: what was said when an item was shown is what the other heads said.
                 self.shadow.calibrate(beside.logits, labels.labels, labels.mask, labels.late)
+        if users.grad is not None:
+            (encoded * users.grad).sum().backward()  # type: ignore[no-untyped-call]
         if not self._step(batch.histories.take(sequences), slots, mask, item_rows, items):
             skipped.append("tasks" if len(labelled) else "retrieval")
         self._sampler.learn_many(targets)

@@ -13,7 +13,6 @@ import numpy as np
 from learners.event_batch import IntArray
 
 _LARGER_STEPS = 4
-_FEW_STEPS = 2
 
 
 def share_of(count: int, at_once: int, least: float) -> float:
@@ -29,4 +28,4 @@ def spread(count: int, share: float, begun: float) -> IntArray:
 
 def gradient_steps(whole: int) -> int:
     """How many steps to take where there are examples for `whole` of them: then each is of up to four times as many."""
-    return max(min(whole, _FEW_STEPS), -(-whole // _LARGER_STEPS))
+    return -(-whole // _LARGER_STEPS)
