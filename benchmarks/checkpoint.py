@@ -17,7 +17,7 @@ from learners.state_changes import Taken
 from stream.allocator import keep_temporaries
 from stream.assembly import build_processor
 from stream.checkpoints.store import CheckpointStore
-from stream.engine import PORTION_BYTES, PORTION_GROWTH
+from stream.engine import PORTION_BYTES
 from stream.processor import Processor, Snapshot
 from stream.settings import Settings, load
 
@@ -104,15 +104,14 @@ def _measured(
 
 def copied(processor: Processor, stream: Stream, whole: bool, portion_bytes: float) -> tuple[Snapshot, float]:
     """A snapshot, taken as the engine takes it, and the milliseconds of its longest portion."""
-    longest_ms, portion = 0.0, portion_bytes
+    longest_ms = 0.0
     while True:
         began = time.perf_counter()
-        snapshot = processor.snapshot(whole=whole, most_bytes=portion)
+        snapshot = processor.snapshot(whole=whole, most_bytes=portion_bytes)
         longest_ms = max(longest_ms, (time.perf_counter() - began) * 1e3)
         if snapshot is not None:
             return snapshot, longest_ms
         work(processor, stream, _BATCH)
-        portion *= PORTION_GROWTH
 
 
 def write(

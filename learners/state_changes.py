@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from learners.compiled import compiled
 from learners.event_batch import IntArray
 from learners.state_arrays import Arrays, pack_strings, set_aside
 
@@ -22,8 +23,8 @@ CHANGED = 1
 """The mark of a row that was written since it was last taken."""
 
 _TAKEN = 2  # copied and not written since, but nobody has said that the copy is safe
-_AT_ONCE = 1 << 16  # marks that are looked at together
 _IN_EACH_OF_EIGHT = 0x0101010101010101
+_GROWTH = 1.02
 
 Marks: TypeAlias = NDArray[np.uint8]
 """One for each row of a table, zero where the row is as it was saved; it grows with the table."""
@@ -63,12 +64,14 @@ class Taken:
     """What changed, copied in one portion or in several with steps between them; and whether it is safe.
 
     A row that is written after it was copied is copied again, in a later portion, so all of it together is the state at
-    the moment of the last one. Until `saved` is called, whatever was taken is taken again by the next: an attempt
-    that fails loses nothing.
+    the moment of the last one. First everything is copied once, then what was written meanwhile, as a virtual machine's
+    memory is moved while it runs (Clark et al., NSDI 2005); from there on portions grow, until they overtake the
+    steps. Until `saved` is called, whatever was taken is taken again by the next: an attempt that fails loses nothing.
     """
 
     def __init__(self) -> None:
-        self._seen: dict[int, tuple[Marks, int]] = {}
+        self._looked_at: dict[int, tuple[Marks, int]] = {}
+        self._again = 0  # portions since everything was copied once
         self._chosen: dict[int, IntArray] = {}
         self._taken: list[tuple[Marks, IntArray]] = []
         self._given_up: dict[int, tuple[list[IntArray], int]] = {}
@@ -78,7 +81,7 @@ class Taken:
 
         Args:
             states: Of which to take; the same each time.
-            most_bytes: Of the copy, about.
+            most_bytes: Of the copy, about, as long as not everything was copied once.
 
         Returns:
             Whether it is the last portion: nothing that changed is left out.
@@ -89,16 +92,30 @@ class Taken:
                 if not isinstance(part, np.ndarray):
                     size = groups.get(id(part.marks), (part.marks, 0.0))[1]
                     groups[id(part.marks)] = part.marks, size + part.row_bytes
-        chosen, last = dict[int, IntArray](), True
-        for key, (marks, row_bytes) in groups.items():
-            most = max(most_bytes, 0.0) / row_bytes
-            rows = self._left(marks, most)
-            fit = int(min(most, len(rows)))
-            last &= fit == len(rows)
-            most_bytes -= fit * row_bytes
-            chosen[key] = rows[:fit]
-            marks[rows[:fit]] = _TAKEN
-        self._chosen = set_aside(chosen)
+        left_bytes = most_bytes * _GROWTH**self._again
+        chosen: dict[int, list[IntArray]] = {key: [] for key in groups}
+
+        def take(key: int, wanted: int, begin: int) -> int:
+            nonlocal left_bytes
+            marks, row_bytes = groups[key]
+            rows, end = marked_rows(marks, wanted, begin, left_bytes / row_bytes)
+            left_bytes -= len(rows) * row_bytes
+            marks[rows] = _TAKEN
+            chosen[key].append(rows)
+            return end
+
+        last = True
+        for key, (marks, _) in groups.items():
+            _, begin = self._looked_at.get(key, (marks, 0))
+            # At first also what an earlier attempt took: nobody has said that it is safe.
+            end = take(key, CHANGED | _TAKEN, begin)
+            self._looked_at[key] = marks, end  # with the marks, so that no other array gets their id
+            last &= end == len(marks)
+        if last:
+            self._again += 1
+            for key, (marks, _) in groups.items():
+                last &= take(key, CHANGED, 0) == len(marks)
+        self._chosen = set_aside({key: np.concatenate(rows) for key, rows in chosen.items()})
         self._taken += [(groups[key][0], rows) for key, rows in self._chosen.items()]
         return last
 
@@ -122,28 +139,6 @@ class Taken:
         for keys, count in self._given_up.values():
             del keys[:count]
         self._taken, self._given_up = [], {}
-
-    def _left(self, marks: Marks, most: float) -> IntArray:
-        """Rows that were written since they were copied; at first, whatever nobody has said to be safe.
-
-        Where there are more than `most`, the first of them, and at least one too many.
-        """
-        _, looked_at = self._seen.get(id(marks), (marks, 0))
-        found, count = [np.zeros(0, np.int64)], 0
-        for start in range(0, len(marks), _AT_ONCE):
-            some = marks[start : start + _AT_ONCE]
-            if start < looked_at:
-                rows = marked_rows(some, CHANGED)
-            else:
-                rows = marked_rows(some, CHANGED | _TAKEN)
-                some[rows] = CHANGED
-                looked_at = start + _AT_ONCE
-            found.append(start + rows)
-            count += len(rows)
-            if count > most:
-                break
-        self._seen[id(marks)] = marks, looked_at  # kept, so that no other array gets its id
-        return np.concatenate(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,14 +255,38 @@ class Keyed:
         """See `Tracked`: a key's columns are always taken over."""
 
 
-def marked_rows(marks: Marks, wanted: int) -> IntArray:
-    """The rows whose mark has one of the bits that are wanted; eight are looked at at a time, since few are marked."""
-    words = len(marks) // 8
-    found = np.flatnonzero(marks[: 8 * words].view(np.uint64) & np.uint64(wanted * _IN_EACH_OF_EIGHT))
-    rows = (found[:, None] * 8 + np.arange(8)).ravel()
-    rows = np.concatenate([rows, np.arange(8 * words, len(marks))])
-    marked: IntArray = rows[(marks[rows] & wanted) != 0]
-    return marked
+def marked_rows(marks: Marks, wanted: int, begin: int = 0, most: float = math.inf) -> tuple[IntArray, int]:
+    """The first rows whose mark has one of the bits that are wanted, and which row was looked at no more.
+
+    Args:
+        marks: (N,).
+        wanted: Bits.
+        begin: The first row that is looked at.
+        most: How many are wanted. The end is N where there are no more.
+    """
+    room = len(marks) - begin
+    rows = np.empty(int(min(max(most, 0), max(room, 0))), np.int64)
+    found, end = _find(marks, wanted, begin, rows)
+    return rows[:found], end
+
+
+@compiled
+def _find(marks: Marks, wanted: int, begin: int, rows: IntArray) -> tuple[int, int]:
+    """Fill in rows; returns how many, and where the next one stands. Few are marked: eight are passed over at once."""
+    words = marks[: len(marks) // 8 * 8].view(np.uint64)
+    any_of_eight = np.uint64(wanted * _IN_EACH_OF_EIGHT)
+    found, row = 0, begin
+    while row < len(marks):
+        if row % 8 == 0 and row // 8 < len(words) and words[row // 8] & any_of_eight == 0:
+            row += 8
+            continue
+        if marks[row] & wanted:
+            if found == len(rows):
+                break
+            rows[found] = row
+            found += 1
+        row += 1
+    return found, row
 
 
 def changed_rows(rows: IntArray, values: NDArray[Any], length: int, fill: float = 0) -> Arrays:

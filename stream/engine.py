@@ -45,9 +45,6 @@ _BEGINNING_EVERY_S = 60.0
 PORTION_BYTES = 32 << 20
 """What is copied while the stream waits: some 10 ms, or ten times that where the machine hands out memory slowly."""
 
-PORTION_GROWTH = 1.02
-"""What a step writes is copied again, so portions grow until they overtake the steps."""
-
 
 class EngineStoppedError(Exception):
     """Nobody looks at the state any more: the worker is about to end."""
@@ -591,7 +588,7 @@ class Engine:
     async def _copy(self, store: CheckpointStore) -> _Moment | None:
         """Copy what changed, as much as the stream may wait for; None where there is more."""
         whole, saved, self._saved = store.needs_whole, self._saved, None
-        most_bytes = math.inf if self._stopping else PORTION_BYTES * PORTION_GROWTH ** len(self._stalls_s)
+        most_bytes = math.inf if self._stopping else PORTION_BYTES
         before = time.monotonic()
         telling = self._next_telling()
 

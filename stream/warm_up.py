@@ -8,6 +8,7 @@ import time
 import numpy as np
 
 from connectors.event import Event
+from learners.state_changes import Taken
 from stream.assembly import build_pipeline, build_states
 from stream.settings import Settings
 
@@ -42,6 +43,7 @@ def warm_up(settings: Settings) -> float:
             for n in range(_EVENTS)
         ]
         pipeline.step(events, states, _START_MS)
+    Taken().choose([states.live_state()])
     pipeline.learner.forget_items(np.zeros(1, np.int64))
     pipeline.learner.forget_users(np.zeros(1, np.int64))
     took_s = time.perf_counter() - began

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from test_statistics import SAME, made_up_steps
 from test_statistics import TASKS as TWO_TASKS
 
-from learners import state_changes
 from learners.candidates import SOURCES
 from learners.context_fields import ContextFields
 from learners.counts.counts import Counts
@@ -33,6 +32,7 @@ from learners.state_changes import (
     CHANGED,
     Keyed,
     LiveState,
+    Marks,
     Table,
     Taken,
     Texts,
@@ -52,14 +52,6 @@ from stream.statistics import DriftRules, Statistics
 from stream.user_states import UserStates
 
 Arrays = dict[str, NDArray[Any]]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def few_marks_at_once() -> Iterator[None]:
-    """Tables are small here, and yet are to be looked at bit by bit."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(state_changes, "_AT_ONCE", 16)
-        yield
 
 
 def in_memory(arrays: Arrays) -> Link:
@@ -420,16 +412,32 @@ def test_a_learners_changes_add_up_to_it(encoder: str) -> None:
 # --- parts
 
 
+def found(marks: Marks, wanted: int, *limits: int) -> tuple[list[int], int]:
+    rows, end = marked_rows(marks, wanted, *limits)
+    return rows.tolist(), end
+
+
 def test_rows_are_marked_wherever_they_stand() -> None:
     for length in (0, 1, 7, 8, 9, 64, 67):
         for row in range(length):
             marks = np.zeros(length, np.uint8)
             marks[row] = CHANGED
-            assert marked_rows(marks, CHANGED).tolist() == [row]
-        assert marked_rows(np.ones(length, np.uint8), 3).tolist() == list(range(length))
+            assert found(marks, CHANGED) == ([row], length)
+        assert found(np.ones(length, np.uint8), 3) == (list(range(length)), length)
         twos = np.arange(length, dtype=np.uint8) % 3
-        assert marked_rows(twos, 2).tolist() == list(range(2, length, 3))
-        assert marked_rows(twos, 1).tolist() == list(range(1, length, 3))
+        assert found(twos, 2) == (list(range(2, length, 3)), length)
+        assert found(twos, 1) == (list(range(1, length, 3)), length)
+
+
+@given(st.lists(st.integers(0, 2), max_size=40), st.integers(1, 3), st.integers(0, 45), st.integers(0, 12))
+@law(200)
+def test_marks_are_looked_at_from_anywhere_and_no_further_than_is_wanted(
+    marks: list[int], wanted: int, begin: int, most: int
+) -> None:
+    there = [row for row, mark in enumerate(marks) if mark & wanted and row >= begin]
+    rows, end = found(np.array(marks, np.uint8), wanted, min(begin, len(marks)), most)
+    assert rows == there[:most]
+    assert end == (there[most] if len(there) > most else len(marks))
 
 
 def test_what_was_not_saved_is_taken_again_and_what_was_written_since_stays() -> None:

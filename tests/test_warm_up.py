@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from builders import event
 
-from learners import candidates, features, item_facts, prerank, reasons, standardiser
+from learners import candidates, features, item_facts, prerank, reasons, standardiser, state_changes
 from learners.counts import counts, expectations, neighbours, popularity
+from learners.state_changes import Taken
 from stream.assembly import build_pipeline, build_states
 from stream.settings import load
 from stream.warm_up import warm_up
@@ -26,6 +27,7 @@ def test_nothing_is_left_to_be_compiled_for_the_first_events() -> None:
         popularity._learn_many,
         expectations._learn_many,
         neighbours._close_gaps,
+        state_changes._find,
     ]
     warm_up(load())
     compiled = [list(loop.signatures) for loop in loops]
@@ -35,4 +37,7 @@ def test_nothing_is_left_to_be_compiled_for_the_first_events() -> None:
     for n in range(4):
         pipeline.step([event(f"u{user}", f"i{n}-{user}", "click") for user in range(4)], states, 0)
     pipeline.learner.forget_items(np.array([1]))
+    taken = Taken()
+    while not taken.choose([states.live_state(), pipeline.learner.live_state()], 4_096.0):
+        pass
     assert [list(loop.signatures) for loop in loops] == compiled, "and with the types that events bring"
