@@ -99,6 +99,48 @@ class LabelRows:
 
 
 @dataclass(slots=True)
+class _Answers:
+    """Labels that events bring one by one: kept as numbers, since there are many and arrays of one are dear."""
+
+    tasks: int
+    columns: list[tuple[int, ...]] = field(default_factory=list)
+    told: list[tuple[int, float, bool]] = field(default_factory=list)
+    shown: list[NDArray[np.float16]] = field(default_factory=list)
+
+    def add(
+        self, pending: PendingImpressions, slot: int, task: int, value: float, at_ms: int, late: bool = False
+    ) -> None:
+        opened_ms = int(pending.opened_ms[slot])
+        self.columns.append(
+            (
+                int(pending.user[slot]),
+                int(pending.item[slot]),
+                int(pending.as_of[slot]),
+                opened_ms,
+                int(pending.position[slot]),
+                max(at_ms - opened_ms, 0),
+            )
+        )
+        self.told.append((task, value, late))
+        self.shown.append(pending.shown[slot].copy())
+
+    def into(self, rows: _Rows) -> None:
+        """As rows, in the order in which they came."""
+        count = len(self.told)
+        if not count:
+            return
+        labels = np.zeros((count, self.tasks), np.float32)
+        mask, late = np.zeros((2, count, self.tasks), np.bool_)
+        row, (task, value, is_late) = np.arange(count), zip(*self.told, strict=True)
+        labels[row, task], mask[row, task], late[row, task] = value, True, is_late
+        rows.columns.append(np.array(self.columns, np.int64).T)
+        rows.labels.append(labels)
+        rows.masks.append(mask)
+        rows.late.append(late)
+        rows.shown.append(np.stack(self.shown).astype(np.float32))
+
+
+@dataclass(slots=True)
 class _Rows:
     """Label rows while they are gathered."""
 
@@ -119,7 +161,6 @@ class _Rows:
         labels: FloatArray,
         mask: BoolArray,
         known_ms: int,
-        late: bool = False,
     ) -> None:
         opened = pending.opened_ms[slots]
         self.columns.append(
@@ -136,7 +177,7 @@ class _Rows:
         )
         self.labels.append(labels)
         self.masks.append(mask)
-        self.late.append(mask & late)
+        self.late.append(np.zeros_like(mask))
         self.shown.append(pending.shown[slots].astype(np.float32))
 
     def settle(
@@ -270,7 +311,7 @@ class Attribution:
                 it; NaN where the event is followed only.
         """
         known = np.zeros((len(batch.users), 0), np.float32) if described is None else described
-        rows = _Rows(len(self._tasks), known.shape[1])
+        rows, answers = _Rows(len(self._tasks), known.shape[1]), _Answers(len(self._tasks))
         partitions = states.partition_of(batch.users)
         for begin, end in self._runs(batch.types, partitions):
             pending, some = states.pending_of(int(partitions[begin])), slice(begin, end)
@@ -288,6 +329,7 @@ class Attribution:
             self._observe_one(
                 pending,
                 rows,
+                answers,
                 known[begin],
                 int(batch.users[begin]),
                 int(batch.items[begin]),
@@ -297,6 +339,7 @@ class Attribution:
                 int(position[begin]),
                 float(values[begin]),
             )
+        answers.into(rows)
         for partition in dict.fromkeys(partitions.tolist()):
             self._close(states.pending_of(partition), rows)
         return rows.finish()
@@ -314,6 +357,7 @@ class Attribution:
         self,
         pending: PendingImpressions,
         rows: _Rows,
+        answers: _Answers,
         described: FloatArray,
         user: int,
         item: int,
@@ -340,9 +384,10 @@ class Attribution:
             if self._value[task]:
                 if value == value and at_ms - int(pending.opened_ms[slot]) <= self._windows_ms[task]:
                     scaled = min(max(value / self._scale[task], 0.0), 1.0)
-                    self._label(pending, rows, slot, task, scaled, at_ms, settled=True)
+                    answers.add(pending, slot, task, scaled, at_ms)
+                    self._settle(pending, rows, slot, task, scaled)
             else:
-                self._answer(pending, rows, slot, task, at_ms, before_ms)
+                self._answer(pending, answers, slot, task, at_ms, before_ms)
 
     def _belongs(
         self, pending: PendingImpressions, slot: int, answered: tuple[int, ...], at_ms: int, before_ms: int
@@ -363,7 +408,7 @@ class Attribution:
         )
 
     def _answer(
-        self, pending: PendingImpressions, rows: _Rows, slot: int, task: int, at_ms: int, before_ms: int
+        self, pending: PendingImpressions, answers: _Answers, slot: int, task: int, at_ms: int, before_ms: int
     ) -> None:
         """A yes: in time, late, or too late."""
         bit = 1 << task
@@ -374,33 +419,22 @@ class Attribution:
             pending.answer(slot, positive=bit)
             if not self._ranking[task]:
                 pending.answer(slot, resolved=bit)
-                self._label(pending, rows, slot, task, 1.0, at_ms)
+                answers.add(pending, slot, task, 1.0, at_ms)
             return
         if waits and self._closes[task] and self._latest_ms[task] >= 0:
             # It has waited long enough with this very event, or has in this very step.
             pending.answer(slot, resolved=bit, negative=bit)
-            self._label(pending, rows, slot, task, 0.0, at_ms)
+            answers.add(pending, slot, task, 0.0, at_ms)
         if int(pending.negative[slot]) & bit and age_ms <= self._latest_ms[task]:
             pending.correct(slot, bit)
-            self._label(pending, rows, slot, task, 1.0, at_ms, late=True)
+            answers.add(pending, slot, task, 1.0, at_ms, late=True)
 
-    def _label(
-        self,
-        pending: PendingImpressions,
-        rows: _Rows,
-        slot: int,
-        task: int,
-        value: float,
-        at_ms: int,
-        late: bool = False,
-        settled: bool = False,
-    ) -> None:
+    def _settle(self, pending: PendingImpressions, rows: _Rows, slot: int, task: int, value: float) -> None:
+        """A value is all that will come of its task."""
         labels = np.zeros((1, len(self._tasks)), np.float32)
         mask = np.zeros((1, len(self._tasks)), np.bool_)
         labels[0, task], mask[0, task] = value, True
-        rows.add(pending, np.array([slot]), labels, mask, at_ms, late)
-        if settled:
-            rows.settle(pending, np.array([slot]), labels, mask)
+        rows.settle(pending, np.array([slot]), labels, mask)
 
     def _close(self, pending: PendingImpressions, rows: _Rows) -> None:
         """Who has waited long enough makes negatives of what is still open; windows that ran out settle it."""
