@@ -105,10 +105,10 @@ class PendingImpressions:
             if len(self) == len(self.user):
                 self._make_room()
             size = len(self.user)
-            some = slice(begin, min(begin + size - len(self), len(users)))
             previous = int(self.order_ms[(self.next - 1) % size]) if len(self) else 0
-            numbers = np.arange(self.next, self.next + some.stop - begin)
-            slots = numbers % size
+            first = self.next % size
+            count = min(len(users) - begin, size - len(self), size - first)  # side by side: no index is needed
+            some, slots = slice(begin, begin + count), slice(first, first + count)
             self.user[slots], self.item[slots], self.as_of[slots] = users[some], items[some], as_of[some]
             self.opened_ms[slots], self.position[slots] = times_ms[some], positions[some]
             self.order_ms[slots] = np.maximum.accumulate(
@@ -118,8 +118,8 @@ class PendingImpressions:
             self.shown[slots] = shown[some]
             self._marks[slots] = CHANGED
             keys = (users[some] << _USER_BITS | items[some]).tolist()
-            self._latest.update(zip(keys, numbers.tolist(), strict=True))
-            self.next = int(numbers[-1]) + 1
+            self._latest.update(zip(keys, range(self.next, self.next + count), strict=True))
+            self.next += count
             self.watermark_ms = max(self.watermark_ms, int(times_ms[some].max()))
             begin = some.stop
 
