@@ -30,7 +30,7 @@ class FreshetApp(faust.App):
     take_over: TakeOver
     reached_end: ReachedEnd
     on_loss: OnLoss
-    lull: Lull
+    before_poll: Lull
 
 
 async def _nobody_waits(_partition: int, _after: int) -> None:
@@ -90,7 +90,7 @@ def create_app(
     app.take_over = take_over
     app.reached_end = reached_end
     app.on_loss = on_loss
-    app.lull = engine.lull
+    app.before_poll = engine.before_poll
     events_topic = app.topic(topic, schema=BatchSchema())
 
     @app.agent(events_topic, name="learn", concurrency=1, supervisor_strategy=CrashingSupervisor)

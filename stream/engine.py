@@ -39,6 +39,7 @@ _PUBLISHING = 4  # batches on their way to the broker at a time
 _BUFFERED_BATCHES = 4
 _SETTLING_S = 0.01
 _LULL_S = 0.01  # of a long step without a poll beside it, at least
+_FOR_A_POLL, _FOR_A_POLL_S = 0.1, 0.05  # waited for after a step, of its time and at most
 _FIRST_CHECKPOINT_S = 1.0
 _BEGINNING_EVERY_S = 60.0
 
@@ -189,6 +190,7 @@ class Engine:
     _ended: int = 0  # and those of them whose results are on their way
     _step_s: float = 0.0
     _stepped_at: float = field(default_factory=time.monotonic)
+    _polled_at: float = 0.0  # when the first poll since then was over
     _changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     _thread: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="step")
@@ -302,6 +304,14 @@ class Engine:
             self._stopping = True
             self._changed.notify_all()
 
+    async def before_poll(self) -> None:
+        """Wait for a lull. Who polls for this worker's records asks each time, and has handed over what it had."""
+        if self._polled_at < self._stepped_at:
+            async with self._changed:
+                self._polled_at = time.monotonic()
+                self._changed.notify_all()
+        await self.lull()
+
     async def lull(self) -> None:
         """Wait until no step is under way, but no longer than a moment, or than half as long as the last one took.
 
@@ -359,17 +369,12 @@ class Engine:
         return time.monotonic() - min(since) if since else 0.0
 
     async def _fill(self) -> None:
-        """Wait for a full batch, or for the oldest record's patience, or for a due checkpoint.
-
-        A record is patient from when it came, or from the end of the last step.
-        """
+        """Wait for a full batch, or for the oldest record's patience, or for a due checkpoint."""
         async with self._changed:
             while not self._stopping and not self._due and self._buffered < self.config.batch_max_events:
                 deadline = self._checkpoint_due
                 if self._waiting:
-                    # What came during the last step is still being read: nobody polled meanwhile.
-                    since = max(self._waiting[0].since, self._stepped_at)
-                    deadline = min(deadline, since + self.config.batch_max_age_ms / 1000.0)
+                    deadline = min(deadline, self._patient_until)
                 patience = deadline - time.monotonic()
                 if patience <= 0.0:
                     return
@@ -377,6 +382,19 @@ class Engine:
                     await asyncio.wait_for(self._changed.wait(), patience)
                 except TimeoutError:
                     return
+
+    @property
+    def _patient_until(self) -> float:
+        """When a step begins with what there is.
+
+        The oldest record waits for company from when it came, or from when what came during the last step is polled:
+        what is left to the step after the next one waits for two of them.
+        """
+        company_s = self.config.batch_max_age_ms / 1000.0
+        polled = self._polled_at >= self._stepped_at
+        if not polled:
+            company_s += min(_FOR_A_POLL * self._step_s, _FOR_A_POLL_S)
+        return max(self._waiting[0].since, self._polled_at if polled else self._stepped_at) + company_s
 
     def _take(self) -> tuple[list[RawRecord], list[Ack]]:
         """Up to a full batch of records, and the acknowledgements of the lists that it used up.

@@ -115,9 +115,9 @@ class Consumer(driver.Consumer):
         return known[topic]
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:
-        lull: Lull | None = getattr(self.app, "lull", None)
-        if lull is not None:
-            await lull()
+        before_poll: Lull | None = getattr(self.app, "before_poll", None)
+        if before_poll is not None:
+            await before_poll()
         records = await super()._getmany(active_partitions, timeout)
         for tp, found in records.items():
             if found and self._is_batched(tp.topic):

@@ -735,6 +735,43 @@ async def test_who_reads_waits_for_the_end_of_a_step_and_no_longer_than_a_moment
         await asyncio.wait_for(reader, SOON_S / 2)
 
 
+async def test_a_step_begins_when_what_came_during_the_last_one_is_polled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Half of it is there already, and would go on its own while the other half waits for another step."""
+    monkeypatch.setattr(engine_module, "_FOR_A_POLL", 1e6)
+    monkeypatch.setattr(engine_module, "_FOR_A_POLL_S", SOON_S)
+    async with Stage(batch_max_events=4, batch_max_age_ms=1.0).run() as stage:
+        stage.permits = threading.Semaphore(0)
+        await stage.offer(*some(4))
+        await until(lambda: not stage.engine._between_steps.is_set())
+        await stage.offer(*some(1, first=4))  # by a poll beside the step
+        stage.permits.release(2)
+        await stage.engine._between_steps.wait()
+        await asyncio.sleep(0.02)
+        await stage.offer(*some(2, first=5))  # by the poll after it
+        await stage.engine.before_poll()
+        await stage.publisher.wait_for(2)
+        assert stage.diary.steps == [4, 3]
+
+
+async def test_a_step_does_not_wait_for_ever_for_a_poll_that_brings_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(engine_module, "_FOR_A_POLL", 1e6)
+    async with Stage(batch_max_events=4, batch_max_age_ms=1.0).run() as stage:
+        stage.permits = threading.Semaphore(0)
+        await stage.offer(*some(4))
+        await until(lambda: not stage.engine._between_steps.is_set())
+        await stage.offer(*some(1, first=4))
+        stage.permits.release(2)
+        await stage.engine._between_steps.wait()
+        stepped_at = time.monotonic()
+        await stage.publisher.wait_for(2)
+        assert engine_module._FOR_A_POLL_S <= time.monotonic() - stepped_at + 0.001
+        assert stage.diary.steps == [4, 1]
+
+
 async def test_a_restarted_engine_goes_on_from_the_checkpoint(tmp_path: Path) -> None:
     store = CheckpointStore(tmp_path)
     async with Stage(store, batch_max_events=2).run() as stage:

@@ -121,7 +121,7 @@ class StubEngine:
         self.lulls = 0
         self.ended: dict[int, int] = {}
 
-    async def lull(self) -> None:
+    async def before_poll(self) -> None:
         self.lulls += 1
 
     async def offer(self, records: Any, ack: Callable[[], None]) -> None:
