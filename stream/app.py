@@ -14,8 +14,7 @@ from mode import CrashingSupervisor
 from connectors.kafka_client import KafkaClient
 from connectors.topics import TopicShape
 from stream.engine import Engine
-from stream.follower import Lull
-from stream.transport import BatchSchema, OnLoss, ReachedEnd, TakeOver
+from stream.transport import BatchedApp, BatchSchema, OnLoss, ReachedEnd, TakeOver
 
 _QUEUED_LISTS = 8  # between fetcher and agent; a small bound is the back-pressure
 _COMMIT_EVERY_S = 1.0
@@ -23,14 +22,10 @@ _HEARTBEATS = 4  # to a session timeout
 _METADATA_AGE_MS = 30_000  # after which partitions that were added are found
 
 
-class FreshetApp(faust.App):
+class FreshetApp(BatchedApp):
     """A Faust application that knows where each partition is to be read from."""
 
     logger = logging.getLogger("faust.app")  # its own lines are the framework's, not ours
-    take_over: TakeOver
-    reached_end: ReachedEnd
-    on_loss: OnLoss
-    before_poll: Lull
 
 
 async def _nobody_waits(_partition: int, _after: int) -> None:

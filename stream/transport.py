@@ -43,6 +43,15 @@ ReachedEnd = Callable[[int, int], Awaitable[None]]
 """Told a partition that was read to where it ended when it was assigned, and the offset behind its last record."""
 
 
+class BatchedApp(faust.App):
+    """An application that is told by its consumer, and asked, what concerns whole lists."""
+
+    before_poll: Lull
+    take_over: TakeOver
+    reached_end: ReachedEnd
+    on_loss: OnLoss
+
+
 class RecordBatch(list[Any]):
     """Broker records of one partition, in offset order."""
 
@@ -90,6 +99,13 @@ class Consumer(driver.Consumer):
     """The driver's consumer; partitions of batched topics go another way at seven seams."""
 
     logger = _logger
+    app: BatchedApp
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._batched: dict[str, bool] = {}
+        self._readings: dict[TP, _Reading] = {}
+        self._look_due = 0.0
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -100,8 +116,7 @@ class Consumer(driver.Consumer):
         Raises:
             ImproperlyConfigured: Some do and some do not.
         """
-        known: dict[str, bool] = self.__dict__.setdefault("_batched_topics", {})
-        if topic not in known:
+        if topic not in self._batched:
             kinds = {
                 isinstance(subscriber.schema, BatchSchema)
                 for subscriber in self.app.topics
@@ -111,13 +126,11 @@ class Consumer(driver.Consumer):
                 raise ImproperlyConfigured(
                     f"{topic} has subscribers to lists and to single events; choose one"
                 )
-            known[topic] = kinds == {True}
-        return known[topic]
+            self._batched[topic] = kinds == {True}
+        return self._batched[topic]
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:
-        before_poll: Lull | None = getattr(self.app, "before_poll", None)
-        if before_poll is not None:
-            await before_poll()
+        await self.app.before_poll()
         records = await super()._getmany(active_partitions, timeout)
         for tp, found in records.items():
             if found and self._is_batched(tp.topic):
@@ -184,11 +197,6 @@ class Consumer(driver.Consumer):
     # Retention may overtake a reader that is slow or away; the client then goes on where the topic begins, and says
     # nothing. A gap alone is no loss: transactions and compaction leave gaps too.
 
-    @property
-    def _readings(self) -> dict[TP, _Reading]:
-        readings: dict[TP, _Reading] = self.__dict__.setdefault("_freshet_readings", {})
-        return readings
-
     async def _look_for_loss(self, tp: TP, first: int, after: int) -> None:
         reading = self._readings.setdefault(tp, _Reading(first, first))
         expected, reading.after = reading.after, after
@@ -207,9 +215,7 @@ class Consumer(driver.Consumer):
                 "%s/%d: offsets %d to %d were deleted before they were read: %d events are lost to this worker",
                 *(tp.topic, tp.partition, first, kept - 1, kept - first),
             )
-            on_loss: OnLoss | None = getattr(self.app, "on_loss", None)
-            if on_loss is not None:
-                on_loss(kept - first)
+            self.app.on_loss(kept - first)
 
     # A transaction ends with a marker that takes an offset and is handed to nobody: no record says that such an end
     # is reached, only the client's position does.
@@ -217,9 +223,9 @@ class Consumer(driver.Consumer):
     async def _look_at_positions(self) -> None:
         """Once a second; what this poll brought is noted already, so nothing before a position is still to come."""
         now = time.monotonic()
-        if now < self.__dict__.get("_freshet_look_due", 0.0):
+        if now < self._look_due:
             return
-        self.__dict__["_freshet_look_due"] = now + _LOOK_EVERY_S
+        self._look_due = now + _LOOK_EVERY_S
         for tp in self._readings.keys() & self.assignment():
             reading = self._readings[tp]
             try:
@@ -231,9 +237,7 @@ class Consumer(driver.Consumer):
             reading.position = max(position or 0, reading.after)
             if reading.awaited is not None and reading.position >= reading.awaited:
                 reading.awaited = None
-                reached_end: ReachedEnd | None = getattr(self.app, "reached_end", None)
-                if reached_end is not None:
-                    await reached_end(tp.partition, reading.after)
+                await self.app.reached_end(tp.partition, reading.after)
 
     async def record_ends(self, *partitions: TP) -> dict[TP, int]:
         """The offset behind each partition's last record, as far as it was read, or else behind whatever is there."""
@@ -250,9 +254,6 @@ class Consumer(driver.Consumer):
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Seek every partition: batched ones to the first offset that was not applied."""
         positions = dict(await super().seek_to_committed())
-        take_over: TakeOver | None = getattr(self.app, "take_over", None)
-        if take_over is None:
-            return positions
         batched = [tp for tp in self.assignment() if self._is_batched(tp.topic)]
         if not batched:
             return positions
@@ -261,7 +262,7 @@ class Consumer(driver.Consumer):
             tp.partition: offset if offset is not None and offset >= 0 else None
             for tp, offset in ((tp, positions.get(tp)) for tp in batched)
         }
-        starts = await take_over(committed, {tp.partition: int(ends[tp]) for tp in batched})
+        starts = await self.app.take_over(committed, {tp.partition: int(ends[tp]) for tp in batched})
         wanted = {}
         for tp in batched:
             first, kept = starts[tp.partition], int(earliest.get(tp, 0))

@@ -41,6 +41,7 @@ def consumer_of(*schemas: faust.Schema[Any, Any]) -> Consumer:
     consumer: Consumer = Consumer.__new__(Consumer)
     topics = [SimpleNamespace(topics=["events"], schema=schema) for schema in schemas]
     consumer.app = SimpleNamespace(topics=topics, consumer_generation_id=1)  # type: ignore[assignment]
+    consumer._batched, consumer._readings, consumer._look_due = {}, {}, 0.0
     consumer._acked = {TP0: []}
     consumer._acked_index = {TP0: set()}
     return consumer
