@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -59,10 +59,12 @@ class KafkaPublisher:
         recommendations: Sequence[Recommendation],
         dead_letters: Sequence[DeadLetter],
         findings: Sequence[object],
+        require_lease: Callable[[], None] = lambda: None,
     ) -> None:
         """Publish everything, in order, after what was sent by earlier calls.
 
-        Returns when the broker has acknowledged all of it, however long it is away.
+        Returns when the broker has acknowledged all of it, however long it is away. `require_lease` is called before
+        anything is handed over, which may be long after this call, and may raise.
 
         Raises:
             aiokafka.errors.KafkaError: A topic is missing, something is too large, or the broker refuses.
@@ -70,10 +72,12 @@ class KafkaPublisher:
         producer = self._open
         sent: list[asyncio.Future[Any]] = []
         async with self._in_order:
+            require_lease()
             if recommendations:
                 partitions = sorted(await producer.partitions_for(self._recommendations))
                 slates = ((slate.user_id, encode_recommendation(slate)) for slate in recommendations)
                 for partition, batch in record_batches(producer, partitions, slates):
+                    require_lease()
                     sent.append(await producer.send_batch(batch, self._recommendations, partition=partition))
             for letter in dead_letters:
                 key = f"{letter.topic}/{letter.partition}".encode()
@@ -82,7 +86,7 @@ class KafkaPublisher:
         await asyncio.gather(*sent)
 
     async def tell(self, update: Sequence[bytes]) -> None:
-        """Publish the records of a model update, in order; see `send`."""
+        """Publish the records of a model update, in order; the order of the calls is the caller's."""
         await asyncio.gather(*[await self._open.send(self._model, record) for record in update])
 
     @property

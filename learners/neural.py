@@ -203,9 +203,8 @@ class NeuralModel:
         rows = np.concatenate([choices, labelled])
         sequences, sequence = np.unique(batch.sequence[rows], return_inverse=True)
         encoded, slots, mask = self._encode(batch.histories.take(sequences))
-        users = (
-            encoded.detach().requires_grad_()
-        )  # what retrieval and tasks say of it goes back through the encoder once
+        # What retrieval and tasks say of users is summed here, and goes back through the encoder once.
+        users = encoded.detach().requires_grad_()
         T = len(choices)
         targets = batch.item_rows[choices]
         negatives = self._sampler.sample() if T else np.zeros(0, np.int64)

@@ -65,13 +65,14 @@ class Taken:
 
     A row that is written after it was copied is copied again, in a later portion, so all of it together is the state at
     the moment of the last one. First everything is copied once, then what was written meanwhile, as a virtual machine's
-    memory is moved while it runs (Clark et al., NSDI 2005); from there on portions grow, until they overtake the
-    steps. Until `saved` is called, whatever was taken is taken again by the next: an attempt that fails loses nothing.
+    memory is moved while it runs (Clark et al., NSDI 2005). From there on portions grow, until they overtake the steps;
+    they also do where marks are replaced by others, whose table begins again. Until `saved` is called, whatever was
+    taken is taken again by the next: an attempt that fails loses nothing.
     """
 
     def __init__(self) -> None:
         self._looked_at: dict[int, tuple[Marks, int]] = {}
-        self._again = 0  # portions since everything was copied once
+        self._again = 0  # portions in which something was to be copied that had been copied before
         self._chosen: dict[int, IntArray] = {}
         self._taken: list[tuple[Marks, IntArray]] = []
         self._given_up: dict[int, tuple[list[IntArray], int]] = {}
@@ -92,6 +93,7 @@ class Taken:
                 if not isinstance(part, np.ndarray):
                     size = groups.get(id(part.marks), (part.marks, 0.0))[1]
                     groups[id(part.marks)] = part.marks, size + part.row_bytes
+        self._again += bool(self._looked_at) and not groups.keys() <= self._looked_at.keys()
         left_bytes = most_bytes * _GROWTH**self._again
         chosen: dict[int, list[IntArray]] = {key: [] for key in groups}
 
@@ -256,7 +258,7 @@ class Keyed:
 
 
 def marked_rows(marks: Marks, wanted: int, begin: int = 0, most: float = math.inf) -> tuple[IntArray, int]:
-    """The first rows whose mark has one of the bits that are wanted, and which row was looked at no more.
+    """The first rows whose mark has one of the bits that are wanted, and the first row that was not looked at.
 
     Args:
         marks: (N,).

@@ -39,7 +39,7 @@ _PUBLISHING = 4  # batches on their way to the broker at a time
 _BUFFERED_BATCHES = 4
 _SETTLING_S = 0.01
 _LULL_S = 0.01  # of a long step without a poll beside it, at least
-_FOR_A_POLL, _FOR_A_POLL_S = 0.1, 0.05  # waited for after a step, of its time and at most
+_POLL_SHARE, _POLL_MOST_S = 0.1, 0.05  # of a step's time, and seconds, that a poll is waited for after it
 _FIRST_CHECKPOINT_S = 1.0
 _BEGINNING_EVERY_S = 60.0
 
@@ -59,10 +59,11 @@ class Publisher(Protocol):
         recommendations: Sequence[Recommendation],
         dead_letters: Sequence[DeadLetter],
         findings: Sequence[object],
+        require_lease: Callable[[], None],
     ) -> None:
         """Publish it after what earlier calls were given, in order; returns when all of it is acknowledged.
 
-        After a crash the same may come again.
+        After a crash the same may come again. `require_lease` is called before anything leaves, and may raise.
         """
         ...
 
@@ -196,6 +197,7 @@ class Engine:
         default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="step")
     )
     _publishing: dict[asyncio.Task[None], float] = field(default_factory=dict)
+    _failure: BaseException | None = None
     _consumed: list[Ack] = field(default_factory=list)
     _writing: asyncio.Task[None] | None = None
     _merging: asyncio.Task[None] | None = None
@@ -305,7 +307,10 @@ class Engine:
             self._changed.notify_all()
 
     async def before_poll(self) -> None:
-        """Wait for a lull. Who polls for this worker's records asks each time, and has handed over what it had."""
+        """Wait for a lull. Who polls for this worker's records asks each time.
+
+        What the poll before brought is on its way to `offer`.
+        """
         if self._polled_at < self._stepped_at:
             async with self._changed:
                 self._polled_at = time.monotonic()
@@ -388,13 +393,12 @@ class Engine:
         """When a step begins with what there is.
 
         The oldest record waits for company from when it came, or from when what came during the last step is polled:
-        what is left to the step after the next one waits for two of them.
+        what misses this step waits for two.
         """
-        company_s = self.config.batch_max_age_ms / 1000.0
-        polled = self._polled_at >= self._stepped_at
-        if not polled:
-            company_s += min(_FOR_A_POLL * self._step_s, _FOR_A_POLL_S)
-        return max(self._waiting[0].since, self._polled_at if polled else self._stepped_at) + company_s
+        polled_at = self._polled_at
+        if polled_at < self._stepped_at:
+            polled_at = self._stepped_at + min(_POLL_SHARE * self._step_s, _POLL_MOST_S)
+        return max(self._waiting[0].since, polled_at) + self.config.batch_max_age_ms / 1000.0
 
     def _take(self) -> tuple[list[RawRecord], list[Ack]]:
         """Up to a full batch of records, and the acknowledgements of the lists that it used up.
@@ -501,27 +505,34 @@ class Engine:
             await asyncio.wait(self._publishing, return_when=asyncio.FIRST_COMPLETED)
             self._reap()
         if processed.step is not None or processed.dead_letters or processed.owed:
-            self.require_lease()
-            # Beside the next step. Tasks begin in the order in which they were made, so a user's newer slate is
-            # not overtaken by an older one.
-            task = asyncio.create_task(self._deliver(processed, arrived))
+            # Beside the next step. Tasks begin in the order in which they were made, and the publisher keeps to it,
+            # so a user's newer slate is not overtaken by an older one.
+            results = processed.recommendations, processed.dead_letters, processed.noticed.records
+            task = asyncio.create_task(self._deliver(*results, arrived=arrived))
             self._publishing[task] = time.monotonic()
 
     def _progressed(self) -> None:
         self.progressed_at = time.monotonic()
 
-    async def _deliver(self, processed: Processed, arrived: Sequence[float]) -> None:
-        await self.publisher.send(
-            processed.recommendations, processed.dead_letters, processed.noticed.records
-        )
-        if arrived and processed.recommendations:
+    async def _deliver(
+        self,
+        recommendations: Sequence[Recommendation],
+        dead_letters: Sequence[DeadLetter],
+        findings: Sequence[object],
+        *,
+        arrived: Sequence[float],
+    ) -> None:
+        await self.publisher.send(recommendations, dead_letters, findings, self.require_lease)
+        if arrived and recommendations:
             self.observer.published(arrived, time.time() * 1000.0)
 
     def _reap(self) -> None:
-        """Forget what is published; raise what failed."""
+        """Forget what is published; raise what failed, to whoever asks from then on: no checkpoint may hold it."""
         for task in [task for task in self._publishing if task.done()]:
             del self._publishing[task]
-            task.result()
+            self._failure = self._failure or task.exception()
+        if self._failure is not None:
+            raise self._failure
 
     # --- telling the others
 

@@ -33,10 +33,12 @@ class WorkerProcess:
     Args:
         state_dir: Its state folder; its log goes there too.
         environment: `FRESHET_...` variables beside those of this process.
+        http: Where it serves metrics and status; by default at a port that is free.
     """
 
-    def __init__(self, state_dir: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, state_dir: Path, environment: Mapping[str, str], *, http: str = "127.0.0.1:0") -> None:
         self._state_dir = state_dir
+        self._address = http
         self.log = state_dir / "worker.log"
         self._environment = {
             **os.environ,
@@ -51,7 +53,7 @@ class WorkerProcess:
         self._state_dir.mkdir(parents=True, exist_ok=True)
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "stream.cli.main", "worker", "--http", "127.0.0.1:0"],
+                [sys.executable, "-m", "stream.cli.main", "worker", "--http", self._address],
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -268,7 +268,9 @@ class MemoryPublisher:
         recommendations: Sequence[Recommendation],
         dead_letters: Sequence[DeadLetter],
         findings: Sequence[object],
+        require_lease: Callable[[], None] = lambda: None,
     ) -> None:
+        require_lease()
         if self.error is not None:
             raise self.error
         delivery: asyncio.Future[None] = asyncio.get_running_loop().create_future()

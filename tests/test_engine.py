@@ -494,6 +494,27 @@ async def test_a_failed_delivery_stops_the_engine_and_acknowledges_nothing(tmp_p
     assert store.numbers() == []
 
 
+async def test_no_checkpoint_holds_what_was_not_delivered_whoever_noticed_it_first(tmp_path: Path) -> None:
+    """The handover of partitions notices, and the engine goes on for a moment until all of it is stopped."""
+    store = CheckpointStore(tmp_path)
+    stage = Stage(store, hold=True, batch_max_events=1)
+
+    async def go_on() -> None:
+        async with stage.run():
+            await stage.offer(*some(1))
+            await stage.publisher.wait_for(1)
+            stage.publisher.held[0].set_exception(ConnectionError("not acknowledged"))
+            with pytest.raises(ConnectionError, match="not acknowledged"):
+                await stage.engine.settle(SOON_S)
+            stage.publisher.hold = False
+            await stage.offer(*some(1, first=1))
+
+    with pytest.raises(ConnectionError, match="not acknowledged"):
+        await go_on()
+    assert stage.acks.given == []
+    assert store.numbers() == []
+
+
 async def test_a_failed_step_stops_the_engine_and_acknowledges_nothing(tmp_path: Path) -> None:
     stage = Stage(CheckpointStore(tmp_path), batch_max_events=1, checkpoint_every_s=0.01)
 
@@ -739,8 +760,8 @@ async def test_a_step_begins_when_what_came_during_the_last_one_is_polled(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Half of it is there already, and would go on its own while the other half waits for another step."""
-    monkeypatch.setattr(engine_module, "_FOR_A_POLL", 1e6)
-    monkeypatch.setattr(engine_module, "_FOR_A_POLL_S", SOON_S)
+    monkeypatch.setattr(engine_module, "_POLL_SHARE", 1e6)
+    monkeypatch.setattr(engine_module, "_POLL_MOST_S", SOON_S)
     async with Stage(batch_max_events=4, batch_max_age_ms=1.0).run() as stage:
         stage.permits = threading.Semaphore(0)
         await stage.offer(*some(4))
@@ -758,7 +779,7 @@ async def test_a_step_begins_when_what_came_during_the_last_one_is_polled(
 async def test_a_step_does_not_wait_for_ever_for_a_poll_that_brings_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(engine_module, "_FOR_A_POLL", 1e6)
+    monkeypatch.setattr(engine_module, "_POLL_SHARE", 1e6)
     async with Stage(batch_max_events=4, batch_max_age_ms=1.0).run() as stage:
         stage.permits = threading.Semaphore(0)
         await stage.offer(*some(4))
@@ -768,7 +789,7 @@ async def test_a_step_does_not_wait_for_ever_for_a_poll_that_brings_nothing(
         await stage.engine._between_steps.wait()
         stepped_at = time.monotonic()
         await stage.publisher.wait_for(2)
-        assert time.monotonic() - stepped_at + 0.001 >= engine_module._FOR_A_POLL_S
+        assert time.monotonic() - stepped_at + 0.001 >= engine_module._POLL_MOST_S
         assert stage.diary.steps == [4, 1]
 
 

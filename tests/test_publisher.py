@@ -20,6 +20,7 @@ from connectors.recommendation import (
 from connectors.record_batches import partition_of
 from connectors.sources.kafka import KafkaSource
 from connectors.topics import end_offsets
+from stream.lease import FencedError
 from stream.settings import TopicSettings
 
 pytestmark = pytest.mark.broker
@@ -81,6 +82,24 @@ async def test_a_later_steps_slates_wait_for_those_of_the_step_before(
     for user, count in ((ann, 101), (bea, 3)):
         slates = found[partition_of(user, topics.partitions)]
         assert [one.generated_at_ms for one in slates if one.user_id == user] == list(range(count))
+
+
+async def test_nothing_leaves_once_the_lease_has_lapsed(broker: KafkaClient, topics: TopicSettings) -> None:
+    """A step's slates may wait for those of the step before for as long as the broker is away."""
+    fenced = False
+
+    def require_lease() -> None:
+        if fenced:
+            raise FencedError
+
+    async with publisher(broker, topics) as open_publisher:
+        async with open_publisher._in_order:
+            waiting = asyncio.create_task(open_publisher.send([slate("ann", 0)], [], [], require_lease))
+            await asyncio.sleep(0.0)
+            fenced = True
+        with pytest.raises(FencedError):
+            await waiting
+    assert await read(broker, topics.recommendations) == {}
 
 
 async def test_a_topic_that_is_missing_is_said(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from test_statistics import SAME, made_up_steps
 from test_statistics import TASKS as TWO_TASKS
 
+from learners import state_changes
 from learners.candidates import SOURCES
 from learners.context_fields import ContextFields
 from learners.counts.counts import Counts
@@ -52,6 +53,14 @@ from stream.statistics import DriftRules, Statistics
 from stream.user_states import UserStates
 
 Arrays = dict[str, NDArray[Any]]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def portions_grow_quickly() -> Iterator[None]:
+    """Steps write much of what is small, and portions are to overtake them all the same."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(state_changes, "_GROWTH", 2.0)
+        yield
 
 
 def in_memory(arrays: Arrays) -> Link:
@@ -103,7 +112,6 @@ class Follower:
         most_bytes = float(self._rng.integers(10, 3_000)) if self._rng.random() < 0.5 else np.inf
         while not taken.choose([self._live()], most_bytes):
             portions.append(changed(self._live(), taken, last=False))
-            most_bytes *= 2.0
             step()
         portions.append(changed(self._live(), taken))
         if self._rng.random() < 0.3:
@@ -361,7 +369,6 @@ def test_everything_in_portions_is_the_whole_state(make: Any, seed: int) -> None
     taken, portions, most_bytes = Taken(), [{}], 500.0
     while not taken.choose([of.piece.live_state()], most_bytes):
         portions.append(changed(of.piece.live_state(), taken, last=False))
-        most_bytes *= 1.5
         of.step()
     portions.append(changed(of.piece.live_state(), taken))
     assert different(merged(portions[0], portions[1:]), of.piece.state_dict()) == []
@@ -450,6 +457,30 @@ def test_what_was_not_saved_is_taken_again_and_what_was_written_since_stays() ->
     marks[3] = CHANGED
     taken.saved()
     assert take(state)["table:rows"].tolist() == [3]
+
+
+def test_portions_grow_where_marks_are_replaced_before_all_of_them_are_copied() -> None:
+    """As a table of pairs replaces its own at each eviction: it begins again each time, and must end all the same."""
+    array, taken = np.arange(400), Taken()
+    last = Table(np.arange(3), np.ones(3, np.uint8))
+    for _ in range(20):
+        state: LiveState = {"replaced": Table(array, np.ones(400, np.uint8)), "last": last}
+        if taken.choose([state], 600.0):
+            break
+    else:
+        pytest.fail("it goes on for ever")
+    assert changed(state, taken)["replaced:rows"].tolist() == list(range(400))
+
+
+def test_portions_do_not_grow_while_everything_is_copied_once() -> None:
+    array, marks, taken = np.arange(400), np.ones(400, np.uint8), Taken()
+    state: LiveState = {"table": Table(array, marks)}
+    sizes, last = list[int](), False
+    while not last:
+        last = taken.choose([state], 600.0)
+        sizes.append(len(changed(state, taken)["table:rows"]))
+        marks[:20] = CHANGED  # each step writes the same rows
+    assert sizes == [*[50] * 8, 20]
 
 
 def test_a_table_may_shrink_and_grow_again() -> None:

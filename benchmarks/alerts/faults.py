@@ -93,11 +93,11 @@ async def _kill(stage: Stage) -> None:
 
 async def _crash(stage: Stage) -> None:
     """Again and again, at one address."""
-    assert stage.worker.http is not None
-    stage.place.environment["FRESHET_WORKER__HTTP"] = stage.worker.http
+    address = stage.worker.http
+    assert address is not None
     await _kill(stage)
     while True:
-        async with stage.place.worker() as worker:
+        async with stage.place.worker(address) as worker:
             await worker.wait_until_ready()
             await asyncio.sleep(_SCRAPED_S)
             os.kill(worker.pid, signal.SIGKILL)

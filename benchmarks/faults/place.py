@@ -42,9 +42,9 @@ class Place:
             }
         )
 
-    def worker(self) -> WorkerProcess:
-        """A process that works here inside `async with`."""
-        return WorkerProcess(self.settings.state_dir, self.environment)
+    def worker(self, http: str = "127.0.0.1:0") -> WorkerProcess:
+        """A process that works here inside `async with`, and serves at this address."""
+        return WorkerProcess(self.settings.state_dir, self.environment, http=http)
 
     async def status(self) -> dict[str, Any]:
         """What `freshet status` says."""

@@ -42,7 +42,7 @@ class _Nobody:
     async def __aexit__(self, *error: object) -> None:
         """Nothing to end."""
 
-    async def send(self, *results: Sequence[object]) -> None:
+    async def send(self, *results: object) -> None:
         """Throw it away."""
 
     async def tell(self, update: Sequence[bytes]) -> None:
