@@ -141,11 +141,11 @@ class Blend:
             self._begin(x, y, value)
         p = 1.0 / (1.0 + np.exp(-np.clip(x @ self._weights, -_MOST_LOGIT, _MOST_LOGIT)))
         keep = 0.5 ** (len(y) / _HALF_LIFE)
-        self._information = keep * self._information + (x * (value * p * (1.0 - p))[:, None]).T @ x
+        information = keep * self._information + (x * (value * p * (1.0 - p))[:, None]).T @ x
         slope = x.T @ (value * (p - y)) + (1.0 - keep) * self._stiffness * (self._weights - self._prior)
-        step = np.linalg.solve(self._information + np.diag(self._stiffness), slope)
-        if np.isfinite(step).all():
-            self._weights = self._weights - step
+        step = np.linalg.solve(information + np.diag(self._stiffness), slope)
+        if np.isfinite(step).all():  # what is no number would be remembered for ever
+            self._weights, self._information = self._weights - step, information
             self._answers += float(y.sum())
 
     def _begin(self, x: NDArray[np.float64], y: NDArray[np.float64], value: NDArray[np.float64]) -> None:

@@ -260,6 +260,9 @@ class Ranker:
             return None
         self._optimiser.zero_grad()
         total.backward()  # type: ignore[no-untyped-call]
+        gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
+        if not torch.isfinite(nn.utils.get_total_norm(gradients)):
+            return None
         self._optimiser.step()
         return RankerLesson(float(loss.detach()), own.detach().numpy())
 

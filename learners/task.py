@@ -31,7 +31,7 @@ class Task:
         window_s: Attribution window, seconds: how long after an impression a positive still counts for it.
         negative: What says no. `window`: nobody said yes, whoever opened it. `impression`: the same, but only for
             what was really shown; an event that stands for an impression is no row of this task. `none`:
-            nothing does.
+            nothing does, as is fit for a regression, which learns from values.
         wait_s: After how many seconds without a yes a no is taught, at most the window's; a yes that comes later
             corrects it. A ranking waits for the window.
         late_s: How long after its window a positive still corrects the negative that was taught, seconds.
@@ -57,9 +57,10 @@ class Task:
                 f"task {self.name!r}: value, weight, wait_s and late_s must be >= 0 and window_s > 0, got "
                 f"{self.value:g}, {self.weight:g}, {self.wait_s:g}, {self.late_s:g} and {self.window_s:g}"
             )
-        if self.kind == "ranking" and self.negative == "none":
+        if self.kind != "regression" and self.negative == "none":
             raise ValueError(
-                f"task {self.name!r}: a ranking needs negatives to rank against, negative is 'none'"
+                f"task {self.name!r}: a {self.kind} task learns from yes and no, and negative is 'none'; choose "
+                "'window' or 'impression', or kind 'regression' to learn values alone"
             )
         if self.loss != "auto" and self.loss not in LOSSES[self.kind]:
             raise ValueError(

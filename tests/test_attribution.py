@@ -589,13 +589,6 @@ def test_only_what_was_really_shown_is_a_negative_where_impressions_say_so() -> 
     assert Stage(tasks).labels(Act(IMPRESSION), end) == [label("buy", 0.0)]
 
 
-def test_without_negatives_silence_says_nothing() -> None:
-    stage = Stage((Task(name="buy", window_s=30.0, negative="none"),))
-    found = stage.labels(Act(IMPRESSION), Act(IMPRESSION, item=1), Act(BUY, at_s=1.0))
-    assert found == [label("buy", 1.0)]
-    assert stage.labels(Act(OTHER, item=2, at_s=100.0)) == []
-
-
 def test_a_list_is_labelled_at_once_when_its_window_closes() -> None:
     stage = Stage((Task(name="buy", window_s=30.0, kind="ranking"),))
     assert (

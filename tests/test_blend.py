@@ -115,6 +115,20 @@ def test_a_restored_blend_goes_on_bit_for_bit() -> None:
     assert one.trust == other.trust
 
 
+def test_what_is_no_number_is_forgotten_at_once() -> None:
+    blend, shown = taught(2_000), places(2_000, seed=1)
+    before = blend.state_dict()["information"]
+    poisoned = {name: array[:1_000].copy() for name, array in shown.items()}
+    poisoned["inputs"][::100] = np.nan
+    blend.learn_many(**poisoned, evidence=EVIDENCE)
+    weights = blend.weights
+    assert np.isfinite(blend.state_dict()["information"]).all()
+    blend.learn_many(**{name: array[1_000:] for name, array in shown.items()}, evidence=EVIDENCE)
+    assert np.isfinite(blend.weights).all()
+    assert (blend.weights != weights).any(), "it learns on"
+    assert (blend.state_dict()["information"] != before).any(), "from where it was"
+
+
 def test_a_blend_of_other_inputs_is_refused() -> None:
     with pytest.raises(ValueError, match="saved with 11 weights, configured are 12"):
         Blend(TASKS, 5).load_state_dict(Blend(TASKS, 4).state_dict())

@@ -258,6 +258,11 @@ def test_a_funnel_in_the_wrong_order_is_refused() -> None:
         made((Task(name="stars", kind="regression"), Task(name="buy", after="stars")))
 
 
+def test_a_task_that_nothing_ever_says_no_to_is_refused() -> None:
+    with pytest.raises(ValueError, match="learns from yes and no, and negative is 'none'"):
+        Task(name="buy", negative="none")
+
+
 def test_it_tells_its_gradients_norms_and_the_present_step_size() -> None:
     model = made(learning_rate=0.02)
     taught(model, 3)  # the towers begin at nothing

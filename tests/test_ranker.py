@@ -142,6 +142,18 @@ def test_features_that_are_no_numbers_are_skipped_and_leave_no_trace(poison: flo
     assert one.state_dict()["waiting_weights"].shape[0] == 0, "and it is not tried again"
 
 
+def test_a_gradient_that_is_no_number_is_skipped_though_the_loss_is_one() -> None:
+    one = ranker()
+    features, filled, chosen = lesson(0)
+    before = one.state_dict()
+    hook = one.network.mixing.register_hook(lambda gradient: gradient * np.nan)
+    assert one.learn_many(features, filled, one.score(features, filled), chosen) == [None]
+    hook.remove()
+    after = one.state_dict()
+    assert all(np.array_equal(after[name], before[name]) for name in before if "parameter." in name)
+    assert one.learn_many(features, filled, one.score(features, filled), chosen) != [None]
+
+
 def test_the_seed_decides_its_beginning() -> None:
     features, filled, chosen = lesson(0)
 
