@@ -134,6 +134,20 @@ def test_an_event_out_of_order_adds_what_would_be_left_of_it() -> None:
     )
 
 
+def test_what_is_touched_all_the_time_decays_all_the_same() -> None:
+    """In a second so little is lost at a long half-life that a float would stay as it is, touch after touch."""
+    half_life_s, every_s, touches = 1e9, 40.0, 100_000
+    table = NeighbourTable(4, np.array([half_life_s]))
+    now_s = START_S + every_s * np.arange(touches)
+    neighbours, amounts = np.full(touches, 2), np.ones(touches, np.float32)
+    neighbours[0], amounts[0] = 1, 1_000.0
+    table.learn_many(np.zeros(touches, np.int64), neighbours, amounts, now_s)
+    of = table.arrays
+    first = of.weights[of.first[0], 0] * 0.5 ** ((now_s[-1] - of.as_of_s[0]) / half_life_s)
+    assert first == pytest.approx(1_000.0 * 0.5 ** ((now_s[-1] - START_S) / half_life_s), rel=1e-4)
+    assert first < 998.0
+
+
 def test_a_question_from_before_the_last_addition_is_answered_as_of_it() -> None:
     table = learned([(1, 3, 1.0, 0.0)])
     assert shares(table, 1, START_S - 1e6) == shares(table, 1, START_S)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -21,6 +22,8 @@ PRIOR = 0.5
 _BLOCK = 4  # places that are marked together, and the smallest list
 _NO_LIST = 0
 _GROWTH = 1.25
+_AS_OF_S = 3_600.0
+_MOST_HALVINGS = 120.0
 
 
 class Neighbours(NamedTuple):
@@ -33,15 +36,19 @@ class Neighbours(NamedTuple):
     The first weights decay with time, by `half_lives_s`; the others by a factor each time the row is touched,
     by `kept_per_touch`. The latter are free of any time scale: "among the last few that came after it".
 
+    What decays with time is as of a moment that may lie an hour back, and what is added later counts as much more as
+    it will have decayed less (forward decay; Cormode et al., ICDE 2009). To decay all of a row at each addition would
+    be to decay nothing where many come: what is lost in a second, at a half-life of months, no float can hold.
+
     Attributes:
         rows: (P,) the neighbours; in the first place of a list that is nobody's the next one of its size, or `ABSENT`.
-        weights: (P, J) how strongly each goes with the row, as of `touched_s`.
+        weights: (P, J) how strongly each goes with the row, as of `as_of_s`.
         block_marks: (P / 4,) in which places something changed since they were saved.
         first: (N,) where each row's list begins.
         size: (N,) number of its size.
         filled: (N,) how many neighbours it has.
         totals: (N, J) the same as the weights, summed over all that ever went with the row.
-        touched_s: (N,) event time of the latest addition.
+        as_of_s: (N,) event time, at most an hour before the latest addition.
         marks: (N,) which rows changed since they were saved.
         vacant: (S + 1,) the first list of each size that is nobody's, or `ABSENT`; and how many places have been taken.
         sizes: (S,) how many places a list of a size has; the last has M of them, or up to three more.
@@ -57,7 +64,7 @@ class Neighbours(NamedTuple):
     size: NDArray[np.uint8]
     filled: NDArray[np.int32]
     totals: FloatArray
-    touched_s: NDArray[np.float64]
+    as_of_s: NDArray[np.float64]
     marks: Marks
     vacant: IntArray
     sizes: IntArray
@@ -88,7 +95,7 @@ class NeighbourTable:
             size=np.full(16, _NO_LIST, np.uint8),
             filled=np.zeros(16, np.int32),
             totals=np.zeros((16, J), np.float32),
-            touched_s=np.full(16, -np.inf),
+            as_of_s=np.full(16, -np.inf),
             marks=np.zeros(16, np.uint8),
             vacant=np.append(np.full(len(sizes), ABSENT, np.int64), 0),
             sizes=sizes,
@@ -110,7 +117,7 @@ class NeighbourTable:
                 size=grown(of.size, rows),
                 filled=grown(of.filled, rows),
                 totals=grown(of.totals, rows),
-                touched_s=grown(of.touched_s, rows, fill=-np.inf),
+                as_of_s=grown(of.as_of_s, rows, fill=-np.inf),
                 marks=grown(of.marks, rows),
             )
         if not has_room(of, additions):
@@ -159,7 +166,7 @@ class NeighbourTable:
         for row in own.tolist():
             _vacate(of, row)
         of.totals[own] = 0.0
-        of.touched_s[own] = -np.inf
+        of.as_of_s[own] = -np.inf
         of.marks[own] = CHANGED
         gone = np.zeros(int(of.rows.max(initial=0)) + 1, np.bool_)
         others = rows if neighbours is None else neighbours
@@ -177,7 +184,7 @@ class NeighbourTable:
             "size": Table(of.size, of.marks),
             "filled": Table(of.filled, of.marks),
             "totals": Table(of.totals, of.marks),
-            "touched_s": Table(of.touched_s, of.marks, -np.inf),
+            "touched_s": Table(of.as_of_s, of.marks, -np.inf),
             "vacant": of.vacant.copy(),
             "most": of.most.copy(),
         }
@@ -203,7 +210,8 @@ class NeighbourTable:
                 f"(and {have[1]})"
             )
         self.arrays = of._replace(
-            **{name: arrays[name] for name in ("first", "size", "filled", "totals", "touched_s", "vacant")},
+            **{name: arrays[name] for name in ("first", "size", "filled", "totals", "vacant")},
+            as_of_s=arrays["touched_s"],
             rows=arrays["places"].reshape(-1),
             weights=arrays["place_weights"].reshape(-1, have[1]),
             block_marks=np.zeros(len(arrays["places"]), np.uint8),
@@ -275,27 +283,22 @@ def has_room(table: Neighbours, additions: int) -> bool:
 
 @compiled
 def strengthen(table: Neighbours, row: int, neighbour: int, amount: float, now_s: float) -> None:
-    """Let `neighbour` go with `row` by `amount` more; everything else of the row decays until now.
-
-    An event out of order adds what would be left of it by now.
-    """
+    """Let `neighbour` go with `row` by `amount` more, at a moment before or after those of earlier additions."""
     J, T = table.weights.shape[1], len(table.half_lives_s)
     table.marks[row] = CHANGED
-    elapsed = now_s - table.touched_s[row]
     rows, weights = list_of(table, row)
     slot = -1
     for m in range(len(rows)):
         if rows[m] == neighbour:
             slot = m
-    for j in range(J):
-        kept = left(elapsed, table.half_lives_s[j]) if j < T else table.kept_per_touch[j - T]
-        added = amount
-        if j < T and elapsed < 0.0:
-            added = amount * left(-elapsed, table.half_lives_s[j])
-        table.totals[row, j] = table.totals[row, j] * kept + added
+    ahead = now_s - table.as_of_s[row]
+    for j in range(0 if ahead > _AS_OF_S else T, J):
+        kept = left(ahead, table.half_lives_s[j]) if j < T else table.kept_per_touch[j - T]
+        table.totals[row, j] *= kept
         for m in range(len(rows)):
             weights[m, j] *= kept
-    table.touched_s[row] = max(table.touched_s[row], now_s)
+    if ahead > _AS_OF_S:
+        table.as_of_s[row], ahead = now_s, 0.0
     if slot < 0:
         if len(rows) < table.most[0]:
             slot = len(rows)
@@ -314,8 +317,9 @@ def strengthen(table: Neighbours, row: int, neighbour: int, amount: float, now_s
             weights[slot, j] = 0.0
     for j in range(J):
         added = amount
-        if j < T and elapsed < 0.0:
-            added = amount * left(-elapsed, table.half_lives_s[j])
+        if j < T:
+            added *= math.exp2(max(ahead / table.half_lives_s[j], -_MOST_HALVINGS))
+        table.totals[row, j] += added
         weights[slot, j] += added
     _mark(table, row)
 
@@ -323,7 +327,7 @@ def strengthen(table: Neighbours, row: int, neighbour: int, amount: float, now_s
 @compiled
 def share_factors(table: Neighbours, row: int, now_s: float, out: FloatArray) -> None:
     """(J,) what a row's weights are multiplied by at a moment to be shares of its decayed total plus a prior."""
-    elapsed = now_s - table.touched_s[row]
+    elapsed = now_s - table.as_of_s[row]
     for j in range(len(out)):
         kept = left(elapsed, table.half_lives_s[j]) if j < len(table.half_lives_s) else 1.0
         out[j] = kept / (table.totals[row, j] * kept + PRIOR)
