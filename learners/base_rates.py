@@ -95,13 +95,11 @@ def negative_importance(
 ) -> FloatArray:
     """What each label counts, so that negatives that later turn out wrong do no harm in the mean.
 
-    A share l of the positives comes after the window has closed; until then each was taught as a negative. Of
-    the negatives seen at probability p, (1 - p) / (1 - p + l p) are real: that is what a negative counts. A
-    positive counts 1, when it comes late too, so positives and negatives weigh p : 1 - p in the mean, as if
-        all had come in time. The
-    importance weighting of fake negatives (Ktena et al., RecSys 2019, arXiv:1907.06558) in the form for a
-    window (Yang et al., AAAI 2021, arXiv:2012.03245); bounded by 1, and 1 everywhere where nothing ever comes
-    late.
+    A share l of the positives comes after a task's `wait_s`; until then each was taught as a negative. Of the
+    negatives seen at probability p, (1 - p) / (1 - p + l p) are real: that is what a negative counts. A positive
+    counts 1, when it comes late too, so positives and negatives weigh p : 1 - p in the mean, as if all had come in
+    time. The importance weighting of fake negatives (Ktena et al., RecSys 2019, arXiv:1907.06558) in the form for a
+    window (Yang et al., AAAI 2021, arXiv:2012.03245); bounded by 1, and 1 everywhere where nothing ever comes late.
 
     Args:
         probability: (L, K) the model's own.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from learners.heads.heads import Heads
 from learners.parameters import load_optimised, optimised_arrays, optimised_axes
 from learners.state_arrays import Arrays, nest, unnest
 from learners.task import Task, funnel
-from learners.task_axes import BY_TASK, Bits, TaskAxes
+from learners.task_axes import Bits, Each, TaskAxes
 from learners.task_losses import TaskLosses
 from learners.weightings.registry import WEIGHTINGS
 from learners.weightings.weighting import gradient_norms, relatedness
@@ -203,22 +203,22 @@ class MultiTask:
     def reset(self, task: int) -> None:
         """Have a task's own parameters begin anew, without moments."""
         fresh = dict(self._new_heads().named_parameters())
-        for name, parameter, axis in self._own:
-            parameter.select(axis, task).copy_(fresh[name].select(axis, task))
+        for name, parameter, own in self._own(task):
+            parameter.narrow(*own).copy_(fresh[name].narrow(*own))
             for moment in MOMENTS:
                 if moment in self._optimiser.state.get(parameter, {}):
-                    self._optimiser.state[parameter][moment].select(axis, task).zero_()
+                    self._optimiser.state[parameter][moment].narrow(*own).zero_()
 
-    @property
-    def _own(self) -> list[tuple[str, torch.nn.Parameter, int]]:
-        """Parameters with a slice for each task, and the axis along which the slices lie."""
+    def _own(self, task: int) -> Iterator[tuple[str, torch.nn.Parameter, tuple[int, int, int]]]:
+        """Parameters that have a slice for each task; and the axis, beginning and length of this task's."""
         axes = self.heads.task_axes
-        found = []
         for name, parameter in self.heads.named_parameters():
             of = axes.get(name, {})
             assert not isinstance(of, Bits), "parameters are no bits"
-            found += [(name, parameter, axis) for axis, parts in of.items() if parts is BY_TASK][:1]
-        return found
+            for axis, parts in of.items():
+                if len(parts) == 1 and isinstance(parts[0], Each):
+                    yield name, parameter, (axis, task * parts[0].size, parts[0].size)
+                    break
 
     # --- predicting
 
@@ -334,16 +334,16 @@ class MultiTask:
         self._optimiser.groups[0].learning_rate = self._learning_rate * (1.0 + faster)
         turned = np.flatnonzero(self._rate != 1.0).tolist()
         before = {
-            (task, name): parameter.select(axis, task).detach().clone()
+            (task, name): parameter.narrow(*own).detach().clone()
             for task in turned
-            for name, parameter, axis in self._own
+            for name, parameter, own in self._own(task)
         }
         self._optimiser.step()
         with torch.no_grad():
             for task in turned:
-                for name, parameter, axis in self._own:
-                    own, was = parameter.select(axis, task), before[task, name]
-                    own.copy_(was + float(self._rate[task]) * (own - was))
+                for name, parameter, own in self._own(task):
+                    now, was = parameter.narrow(*own), before[task, name]
+                    now.copy_(was + float(self._rate[task]) * (now - was))
 
     def _is_lookahead(self) -> bool:
         self._steps += 1

@@ -251,6 +251,27 @@ def test_a_restored_one_goes_on_bit_for_bit(heads: str) -> None:
     assert all(np.array_equal(array, other.state_dict()[name]) for name, array in one.state_dict().items())
 
 
+@torch.no_grad()
+def test_a_task_that_begins_anew_has_nothing_left_of_its_own() -> None:
+    rows, labels = given(99)
+    position = torch.from_numpy(labels.position)
+    alone, fresh = made(heads="single_task"), made(heads="single_task")
+    with torch.enable_grad():
+        taught(alone, 20)
+    alone.reset(0)
+    said, at_first = alone.heads(rows, position), fresh.heads(rows, position)
+    assert torch.equal(said[:, 0], at_first[:, 0])
+    assert not torch.allclose(said[:, 2], at_first[:, 2]), "and nobody else does"
+
+    together, fresh = made(heads="mmoe"), made(heads="mmoe")
+    with torch.enable_grad():
+        taught(together, 20)
+    together.reset(0)
+    gates, at_first = together.heads.mix(rows).gates, fresh.heads.mix(rows).gates
+    assert torch.equal(gates[:, 0], at_first[:, 0])
+    assert not torch.allclose(gates[:, 2], at_first[:, 2])
+
+
 def test_a_funnel_in_the_wrong_order_is_refused() -> None:
     with pytest.raises(ValueError, match="task 'buy' comes after 'click'"):
         made((Task(name="buy", after="click"), Task(name="click")))

@@ -23,8 +23,7 @@ class Towers(nn.Module):
     - `gate`: its hidden units are mixed with a transfer of the former tower's by a learned attention, as in
       AITM (Xi et al., KDD 2021).
 
-    In both, the gradient stops at the former task, so each tower is taught by its own labels alone: the former
-        one
+    In both, the gradient stops at the former task, so each tower is taught by its own labels alone: the former one
     stays calibrated, and what a loss gives to a mixture is one task's gradient.
 
     Args:
