@@ -65,14 +65,14 @@ class Taken:
 
     A row that is written after it was copied is copied again, in a later portion, so all of it together is the state at
     the moment of the last one. First everything is copied once, then what was written meanwhile, as a virtual machine's
-    memory is moved while it runs (Clark et al., NSDI 2005). From there on portions grow, until they overtake the steps;
-    they also do where marks are replaced by others, whose table begins again. Until `saved` is called, whatever was
-    taken is taken again by the next: an attempt that fails loses nothing.
+    memory is moved while it runs (Clark et al., NSDI 2005). Once there were as many portions as what had changed at
+    first called for, they grow, until they overtake whatever the steps do. Until `saved` is called, whatever was taken
+    is taken again by the next: an attempt that fails loses nothing.
     """
 
     def __init__(self) -> None:
         self._looked_at: dict[int, tuple[Marks, int]] = {}
-        self._again = 0  # portions in which something was to be copied that had been copied before
+        self._portions, self._first_bytes = 0, 0.0
         self._chosen: dict[int, IntArray] = {}
         self._taken: list[tuple[Marks, IntArray]] = []
         self._given_up: dict[int, tuple[list[IntArray], int]] = {}
@@ -82,7 +82,7 @@ class Taken:
 
         Args:
             states: Of which to take; the same each time.
-            most_bytes: Of the copy, about, as long as not everything was copied once.
+            most_bytes: Of the copy, about, before portions grow.
 
         Returns:
             Whether it is the last portion: nothing that changed is left out.
@@ -93,8 +93,10 @@ class Taken:
                 if not isinstance(part, np.ndarray):
                     size = groups.get(id(part.marks), (part.marks, 0.0))[1]
                     groups[id(part.marks)] = part.marks, size + part.row_bytes
-        self._again += bool(self._looked_at) and not groups.keys() <= self._looked_at.keys()
-        left_bytes = most_bytes * _GROWTH**self._again
+        if not self._portions:
+            self._first_bytes = sum(np.count_nonzero(marks) * size for marks, size in groups.values())
+        left_bytes = most_bytes * _GROWTH ** max(self._portions - self._first_bytes / most_bytes, 0.0)
+        self._portions += 1
         chosen: dict[int, list[IntArray]] = {key: [] for key in groups}
 
         def take(key: int, wanted: int, begin: int) -> int:
@@ -114,7 +116,6 @@ class Taken:
             self._looked_at[key] = marks, end  # with the marks, so that no other array gets their id
             last &= end == len(marks)
         if last:
-            self._again += 1
             for key, (marks, _) in groups.items():
                 last &= take(key, CHANGED, 0) == len(marks)
         self._chosen = set_aside({key: np.concatenate(rows) for key, rows in chosen.items()})
@@ -266,8 +267,7 @@ def marked_rows(marks: Marks, wanted: int, begin: int = 0, most: float = math.in
         begin: The first row that is looked at.
         most: How many are wanted. The end is N where there are no more.
     """
-    room = len(marks) - begin
-    rows = np.empty(int(min(max(most, 0), max(room, 0))), np.int64)
+    rows = np.empty(int(min(max(most, 0), len(marks) - begin)), np.int64)
     found, end = _find(marks, wanted, begin, rows)
     return rows[:found], end
 

@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from builders import NOW_MS, event, records
 from numpy.typing import NDArray
 
 from connectors.event import Event
-from learners import state_changes
 from stream.assembly import build_processor
 from stream.checkpoints.store import CheckpointStore
 from stream.processor import Processor
@@ -66,11 +64,10 @@ def write(processor: Processor, store: CheckpointStore, shop: Shop | None = None
     """Write a checkpoint; with a shop in portions, between which the shop goes on."""
     most_bytes = 20_000.0 if shop is not None else math.inf
     whole = store.needs_whole
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(state_changes, "_GROWTH", 1.5)  # steps write much of what is small
-        while (snapshot := processor.snapshot(whole=whole, most_bytes=most_bytes)) is None:
-            assert shop is not None
-            shop.step(processor)
+    while (snapshot := processor.snapshot(whole=whole, most_bytes=most_bytes)) is None:
+        assert shop is not None
+        shop.step(processor)
+        most_bytes *= 1.5
     store.write(
         snapshot.pieces,
         whole=snapshot.whole,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -55,14 +55,6 @@ from stream.user_states import UserStates
 Arrays = dict[str, NDArray[Any]]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def portions_grow_quickly() -> Iterator[None]:
-    """Steps write much of what is small, and portions are to overtake them all the same."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(state_changes, "_GROWTH", 2.0)
-        yield
-
-
 def in_memory(arrays: Arrays) -> Link:
     return Link(arrays.keys(), lambda names: {name: arrays[name].copy() for name in names})
 
@@ -112,6 +104,7 @@ class Follower:
         most_bytes = float(self._rng.integers(10, 3_000)) if self._rng.random() < 0.5 else np.inf
         while not taken.choose([self._live()], most_bytes):
             portions.append(changed(self._live(), taken, last=False))
+            most_bytes *= 2.0
             step()
         portions.append(changed(self._live(), taken))
         if self._rng.random() < 0.3:
@@ -369,6 +362,7 @@ def test_everything_in_portions_is_the_whole_state(make: Any, seed: int) -> None
     taken, portions, most_bytes = Taken(), [{}], 500.0
     while not taken.choose([of.piece.live_state()], most_bytes):
         portions.append(changed(of.piece.live_state(), taken, last=False))
+        most_bytes *= 1.5
         of.step()
     portions.append(changed(of.piece.live_state(), taken))
     assert different(merged(portions[0], portions[1:]), of.piece.state_dict()) == []
@@ -459,8 +453,11 @@ def test_what_was_not_saved_is_taken_again_and_what_was_written_since_stays() ->
     assert take(state)["table:rows"].tolist() == [3]
 
 
-def test_portions_grow_where_marks_are_replaced_before_all_of_them_are_copied() -> None:
+def test_portions_grow_where_marks_are_replaced_before_all_of_them_are_copied(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """As a table of pairs replaces its own at each eviction: it begins again each time, and must end all the same."""
+    monkeypatch.setattr(state_changes, "_GROWTH", 2.0)
     array, taken = np.arange(400), Taken()
     last = Table(np.arange(3), np.ones(3, np.uint8))
     for _ in range(20):
@@ -470,6 +467,18 @@ def test_portions_grow_where_marks_are_replaced_before_all_of_them_are_copied() 
     else:
         pytest.fail("it goes on for ever")
     assert changed(state, taken)["replaced:rows"].tolist() == list(range(400))
+
+
+def test_portions_grow_where_more_is_added_than_they_hold() -> None:
+    marks, taken = np.zeros(8_000, np.uint8), Taken()
+    state: LiveState = {"table": Table(np.arange(8_000), marks)}
+    known = 400
+    marks[:known] = CHANGED
+    while not taken.choose([state], 600.0):
+        marks[known : known + 60] = CHANGED
+        known += 60
+        assert known < 8_000, "it goes on for ever"
+    assert not (marks == CHANGED).any()
 
 
 def test_portions_do_not_grow_while_everything_is_copied_once() -> None:
