@@ -598,6 +598,7 @@ class Engine:
         if moment is None:
             self._checkpoint_due = time.monotonic()  # goes on after the next step
             return
+        self._reap()  # while it was copied, somebody else may have noticed what failed
         consumed = self._take_consumed()
         published, stalled_s = tuple(self._publishing), max(self._stalls_s)
         self._stalls_s = []

@@ -515,6 +515,28 @@ async def test_no_checkpoint_holds_what_was_not_delivered_whoever_noticed_it_fir
     assert store.numbers() == []
 
 
+async def test_no_checkpoint_holds_what_turned_out_not_to_be_delivered_while_it_was_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = CheckpointStore(tmp_path)
+    stage = Stage(store, hold=True, batch_max_events=1, checkpoint_every_s=0.01)
+    real = Engine._copy
+
+    async def copy(engine: Engine, store: CheckpointStore) -> Any:
+        moment = await real(engine, store)
+        if moment is not None:
+            stage.publisher.held[0].set_exception(ConnectionError("not acknowledged"))
+            with pytest.raises(ConnectionError, match="not acknowledged"):
+                await engine.settle(SOON_S)
+        return moment
+
+    monkeypatch.setattr(Engine, "_copy", copy)
+    with pytest.raises(ConnectionError, match="not acknowledged"):
+        await stage.fail(*some(1))
+    assert stage.acks.given == []
+    assert store.numbers() == []
+
+
 async def test_a_failed_step_stops_the_engine_and_acknowledges_nothing(tmp_path: Path) -> None:
     stage = Stage(CheckpointStore(tmp_path), batch_max_events=1, checkpoint_every_s=0.01)
 
