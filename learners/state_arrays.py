@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 _ALIGNMENT = 64
 _PRIVATE = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
 _AT_ONCE = getattr(mmap, "MAP_POPULATE", 0) if sys.version_info >= (3, 12) else 0
-"""Memory that is there before it is written takes a third less time than page by page. Before Python 3.12 nobody else
-could work meanwhile."""
+"""Memory that is there before it is written is quicker than page by page. Before Python 3.12 nobody else could work
+meanwhile."""
 
 Arrays: TypeAlias = dict[str, NDArray[Any]]
 """Names to arrays; a nested piece stands under its owner's prefix, `owner.name`."""

@@ -99,10 +99,9 @@ class LabelRows:
 
 
 @dataclass(slots=True)
-class _Answers:
+class _OneByOne:
     """Labels that events bring one by one: kept as numbers, since there are many and arrays of one are dear."""
 
-    tasks: int
     columns: list[tuple[int, ...]] = field(default_factory=list)
     told: list[tuple[int, float, bool]] = field(default_factory=list)
     shown: list[NDArray[np.float16]] = field(default_factory=list)
@@ -129,8 +128,8 @@ class _Answers:
         count = len(self.told)
         if not count:
             return
-        labels = np.zeros((count, self.tasks), np.float32)
-        mask, late = np.zeros((2, count, self.tasks), np.bool_)
+        labels = np.zeros((count, rows.tasks), np.float32)
+        mask, late = np.zeros((2, count, rows.tasks), np.bool_)
         row, (task, value, is_late) = np.arange(count), zip(*self.told, strict=True)
         labels[row, task], mask[row, task], late[row, task] = value, True, is_late
         rows.columns.append(np.array(self.columns, np.int64).T)
@@ -151,6 +150,7 @@ class _Rows:
     masks: list[BoolArray] = field(default_factory=list)
     late: list[BoolArray] = field(default_factory=list)
     shown: list[FloatArray] = field(default_factory=list)
+    one_by_one: _OneByOne = field(default_factory=_OneByOne)
     ended: list[tuple[IntArray, IntArray]] = field(default_factory=list)
     settled: list[tuple[FloatArray, FloatArray, BoolArray]] = field(default_factory=list)
 
@@ -311,7 +311,7 @@ class Attribution:
                 it; NaN where the event is followed only.
         """
         known = np.zeros((len(batch.users), 0), np.float32) if described is None else described
-        rows, answers = _Rows(len(self._tasks), known.shape[1]), _Answers(len(self._tasks))
+        rows = _Rows(len(self._tasks), known.shape[1])
         partitions = states.partition_of(batch.users)
         for begin, end in self._runs(batch.types, partitions):
             pending, some = states.pending_of(int(partitions[begin])), slice(begin, end)
@@ -329,7 +329,6 @@ class Attribution:
             self._observe_one(
                 pending,
                 rows,
-                answers,
                 known[begin],
                 int(batch.users[begin]),
                 int(batch.items[begin]),
@@ -339,7 +338,7 @@ class Attribution:
                 int(position[begin]),
                 float(values[begin]),
             )
-        answers.into(rows)
+        rows.one_by_one.into(rows)
         for partition in dict.fromkeys(partitions.tolist()):
             self._close(states.pending_of(partition), rows)
         return rows.finish()
@@ -357,7 +356,6 @@ class Attribution:
         self,
         pending: PendingImpressions,
         rows: _Rows,
-        answers: _Answers,
         described: FloatArray,
         user: int,
         item: int,
@@ -384,10 +382,10 @@ class Attribution:
             if self._value[task]:
                 if value == value and at_ms - int(pending.opened_ms[slot]) <= self._windows_ms[task]:
                     scaled = min(max(value / self._scale[task], 0.0), 1.0)
-                    answers.add(pending, slot, task, scaled, at_ms)
+                    rows.one_by_one.add(pending, slot, task, scaled, at_ms)
                     self._settle(pending, rows, slot, task, scaled)
             else:
-                self._answer(pending, answers, slot, task, at_ms, before_ms)
+                self._answer(pending, rows, slot, task, at_ms, before_ms)
 
     def _belongs(
         self, pending: PendingImpressions, slot: int, answered: tuple[int, ...], at_ms: int, before_ms: int
@@ -408,7 +406,7 @@ class Attribution:
         )
 
     def _answer(
-        self, pending: PendingImpressions, answers: _Answers, slot: int, task: int, at_ms: int, before_ms: int
+        self, pending: PendingImpressions, rows: _Rows, slot: int, task: int, at_ms: int, before_ms: int
     ) -> None:
         """A yes: in time, late, or too late."""
         bit = 1 << task
@@ -419,15 +417,15 @@ class Attribution:
             pending.answer(slot, positive=bit)
             if not self._ranking[task]:
                 pending.answer(slot, resolved=bit)
-                answers.add(pending, slot, task, 1.0, at_ms)
+                rows.one_by_one.add(pending, slot, task, 1.0, at_ms)
             return
         if waits and self._closes[task] and self._latest_ms[task] >= 0:
             # It has waited long enough with this very event, or has in this very step.
             pending.answer(slot, resolved=bit, negative=bit)
-            answers.add(pending, slot, task, 0.0, at_ms)
+            rows.one_by_one.add(pending, slot, task, 0.0, at_ms)
         if int(pending.negative[slot]) & bit and age_ms <= self._latest_ms[task]:
             pending.correct(slot, bit)
-            answers.add(pending, slot, task, 1.0, at_ms, late=True)
+            rows.one_by_one.add(pending, slot, task, 1.0, at_ms, late=True)
 
     def _settle(self, pending: PendingImpressions, rows: _Rows, slot: int, task: int, value: float) -> None:
         """A value is all that will come of its task."""

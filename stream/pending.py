@@ -107,9 +107,8 @@ class PendingImpressions:
             size = len(self.user)
             previous = int(self.order_ms[(self.next - 1) % size]) if len(self) else 0
             first = self.next % size
-            count = min(
-                len(users) - begin, size - len(self), size - first
-            )  # side by side: no index is needed
+            # Side by side in the ring: no index is needed.
+            count = min(len(users) - begin, size - len(self), size - first)
             some, slots = slice(begin, begin + count), slice(first, first + count)
             self.user[slots], self.item[slots], self.as_of[slots] = users[some], items[some], as_of[some]
             self.opened_ms[slots], self.position[slots] = times_ms[some], positions[some]

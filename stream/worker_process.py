@@ -27,16 +27,20 @@ class WorkerFailedError(Exception):
     """The worker did not start or has stopped; the message holds the end of its log."""
 
 
+ANY_PORT = "127.0.0.1:0"
+"""Where a worker serves that nobody else has to find: at a port that is free."""
+
+
 class WorkerProcess:
     """`freshet worker` as a child process that cannot outlive its parent's `with` block.
 
     Args:
         state_dir: Its state folder; its log goes there too.
         environment: `FRESHET_...` variables beside those of this process.
-        http: Where it serves metrics and status; by default at a port that is free.
+        http: Where it serves metrics and status.
     """
 
-    def __init__(self, state_dir: Path, environment: Mapping[str, str], *, http: str = "127.0.0.1:0") -> None:
+    def __init__(self, state_dir: Path, environment: Mapping[str, str], *, http: str = ANY_PORT) -> None:
         self._state_dir = state_dir
         self._address = http
         self.log = state_dir / "worker.log"

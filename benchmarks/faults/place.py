@@ -15,7 +15,7 @@ from connectors.topics import end_offsets
 from stream.settings import TopicSettings, load
 from stream.status import WorkerBusyError, worker_status
 from stream.verification.verify import VerifyError, verify_topic
-from stream.worker_process import WorkerProcess
+from stream.worker_process import ANY_PORT, WorkerProcess
 
 PATIENCE_S = 120.0
 
@@ -42,7 +42,7 @@ class Place:
             }
         )
 
-    def worker(self, http: str = "127.0.0.1:0") -> WorkerProcess:
+    def worker(self, http: str = ANY_PORT) -> WorkerProcess:
         """A process that works here inside `async with`, and serves at this address."""
         return WorkerProcess(self.settings.state_dir, self.environment, http=http)
 

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from learners.compiled import compiled
 from learners.event_batch import FloatArray
 
-_MAX_HALVINGS = 120.0  # float32 reaches zero there; beyond, exp2 would only underflow
+MAX_HALVINGS = 120.0
+"""A float32 reaches zero there; beyond, exp2 would only underflow."""
 
 
 @compiled
@@ -27,7 +28,7 @@ def left(elapsed: float, half_life: float) -> float:
     halvings = elapsed / half_life
     if halvings <= 0.0:
         return 1.0
-    if halvings > _MAX_HALVINGS:
+    if halvings > MAX_HALVINGS:
         return 0.0
     return math.exp2(-halvings)
 
@@ -37,7 +38,7 @@ def left_of(elapsed: NDArray[np.number], half_lives: NDArray[np.float64]) -> Flo
     halvings = np.multiply.outer(
         (1.0 / half_lives).astype(np.float32), np.maximum(elapsed, 0.0).astype(np.float32)
     )
-    np.minimum(halvings, np.float32(_MAX_HALVINGS), out=halvings)
+    np.minimum(halvings, np.float32(MAX_HALVINGS), out=halvings)
     np.negative(halvings, out=halvings)
     factors: FloatArray = np.exp2(halvings, out=halvings)
     return factors

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learners.compiled import compiled
-from learners.counts.decay import left
+from learners.counts.decay import MAX_HALVINGS, left
 from learners.event_batch import FloatArray, IntArray
 from learners.row_index import ABSENT
 from learners.state_arrays import Arrays, grown
@@ -22,8 +22,7 @@ PRIOR = 0.5
 _BLOCK = 4  # places that are marked together, and the smallest list
 _NO_LIST = 0
 _GROWTH = 1.25
-_AS_OF_S = 3_600.0
-_MOST_HALVINGS = 120.0
+_AS_OF_S = 3_600.0  # the shortest half-life: what is added meanwhile counts twice as much at most
 
 
 class Neighbours(NamedTuple):
@@ -318,7 +317,7 @@ def strengthen(table: Neighbours, row: int, neighbour: int, amount: float, now_s
     for j in range(J):
         added = amount
         if j < T:
-            added *= math.exp2(max(ahead / table.half_lives_s[j], -_MOST_HALVINGS))
+            added *= math.exp2(max(ahead / table.half_lives_s[j], -MAX_HALVINGS))
         table.totals[row, j] += added
         weights[slot, j] += added
     _mark(table, row)
