@@ -21,6 +21,9 @@ from stream.user_states import UserStates
 _NO_CHOICE = frozenset({"impression", "remove_from_cart", "dislike", "return", "dwell"})
 """Standard types by which nobody chooses an item."""
 
+_NO_HISTORY = frozenset({"impression", "dwell"})
+"""Standard types that enter no history. A dwell says how long what stands there took, maybe every few seconds."""
+
 
 def build_decoder(settings: Settings) -> EventDecoder:
     """What turns bytes into events."""
@@ -189,6 +192,7 @@ def build_batcher(settings: Settings) -> Batcher:
     return Batcher(
         settings.events.decoded,
         choice_types(settings),
+        silent_types=silent_types(settings),
         owning_types=frozenset(settings.recommend.owned_types),
         withdrawing_types=frozenset(settings.events.withdrawing_types),
         restoring_types=frozenset(settings.events.restoring_types),
@@ -225,3 +229,11 @@ def choice_types(settings: Settings) -> frozenset[str]:
     own = {name for name, declared in settings.events.types.items() if declared.target}
     refused = {name for name, declared in settings.events.types.items() if not declared.target}
     return frozenset((standard | own) - refused)
+
+
+def silent_types(settings: Settings) -> frozenset[str]:
+    """Event types that enter no history."""
+    declared = settings.events.types
+    silent = {name for name in _NO_HISTORY if name not in declared}
+    silent |= {name for name, of in declared.items() if not of.history}
+    return frozenset(silent | {*settings.events.catalogue})

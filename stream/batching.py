@@ -47,6 +47,7 @@ class Batcher:
     Args:
         event_types: All declared types; their order is their number.
         target_types: Types by which a user chooses an item.
+        silent_types: Types that enter no history; impressions and those below never do.
         owning_types: Types by which a user comes to own it.
         withdrawing_types: Types by which an item stops to be available; whose events these are does not matter,
             and they enter no history.
@@ -59,6 +60,7 @@ class Batcher:
         event_types: Sequence[str],
         target_types: frozenset[str],
         *,
+        silent_types: frozenset[str] = frozenset(),
         owning_types: frozenset[str] = frozenset(),
         withdrawing_types: frozenset[str] = frozenset(),
         restoring_types: frozenset[str] = frozenset(),
@@ -73,6 +75,8 @@ class Batcher:
         self._supply = np.array(
             [(name in restoring_types) - (name in withdrawing_types) for name in self.event_types], np.int8
         )
+        self._silent = np.array([name == IMPRESSION or name in silent_types for name in self.event_types])
+        self._silent |= self._supply != 0
         self.catalogue = frozenset(np.flatnonzero(self._supply).tolist())
         """Numbers of the types that speak of items, not of anybody's behaviour."""
 
@@ -96,7 +100,7 @@ class Batcher:
         item_rows = items.admit([event.item_id for event in events])
         types = np.array([self._numbers[event.event_type] for event in events], np.int64)
         times_ms = np.array([event.occurred_at_ms for event in events], np.int64)
-        remembered = (types != self.impression) & (self._supply[types] == 0)
+        remembered = ~self._silent[types]
         if simultaneous:
             placement = Placement(as_of=states.remembered(users), late=np.zeros(len(users), np.bool_))
         else:

@@ -120,6 +120,9 @@ class EventTypeSettings(_Section):
     target: bool = True
     """Choosing an item in this way is what the recommender learns to foresee."""
 
+    history: bool = True
+    """It enters its user's history."""
+
 
 def _refuse_name(event_type: str) -> None:
     if not event_type or len(event_type) > 64:

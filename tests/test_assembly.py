@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from builders import NOW_MS, event, numbered, records
 
+from connectors.event_types import canonical_type
 from learners.online_learner import OnlineLearner
 from stream.assembly import build_decoder, build_processor, build_states
 from stream.processor import Processor
@@ -72,6 +73,22 @@ def test_declared_types_say_whether_they_are_choices() -> None:
         events={"types": {"listen": {}, "hum": {"target": False}, "click": {"target": False}, "dwell": {}}}
     )
     assert targets(processor, "listen", "hum", "click", "dwell") == [True, False, False, True]
+
+
+def test_what_only_shows_or_tells_how_long_something_took_enters_no_history() -> None:
+    """Heartbeats of a page that stays open would leave no room for anything else."""
+    clicks = [event(item="book"), event(item="lamp")]
+    pings = [event(item="lamp", kind=canonical_type("page_ping")) for _ in range(100)]
+    shown = [event(item="mug", kind="impression"), event(item="mug", kind="item_available")]
+
+    def remembered(processor: Processor) -> int:
+        processor.process(records(numbered([*clicks, *pings, *shown, event(item="hat", kind="hum")])), NOW_MS)
+        return int(processor.states.remembered(np.array([0]))[0])
+
+    types = {"hum": {"target": False}}
+    assert remembered(built(events={"types": types})) == 3
+    assert remembered(built(events={"types": {"hum": {"history": False}}})) == 2
+    assert remembered(built(events={"types": {**types, "dwell": {"target": False}}})) == 103
 
 
 def test_a_slate_has_the_places_that_were_asked_for() -> None:
