@@ -13,8 +13,9 @@ from learners.compiled import compiled
 from learners.counts.own_items import OwnItems, Pairs, find_pair
 from learners.event_batch import FloatArray, Happenings, Histories, IntArray
 from learners.row_index import ABSENT
-from learners.state_arrays import Arrays, grown, nest, unnest
-from learners.state_changes import CHANGED, LiveState, Marks, Table, whole
+from learners.row_table import RowTable
+from learners.state_arrays import Arrays, nest, unnest
+from learners.state_changes import LiveState, whole
 
 FILTERS: tuple[str, ...] = ("unavailable", "owned", "in_hand", "seen")
 """By which a candidate can be left out; where several apply, the first of them counts. `seen` is retrieval's."""
@@ -50,9 +51,7 @@ class Filters:
     def __init__(self, rules: FilterRules) -> None:
         self._rules = rules
         self._owned = OwnItems(rules.max_owned)
-        self._withdrawn: NDArray[np.bool_] = np.zeros(16, np.bool_)
-        self._said_s: NDArray[np.float64] = np.full(16, -np.inf)
-        self._marks: Marks = np.zeros(16, np.uint8)
+        self._items = RowTable(withdrawn=np.bool_(False), said_s=np.float64(-np.inf))
 
     @property
     def evicted(self) -> int:
@@ -66,10 +65,10 @@ class Filters:
             self._owned.learn_many(happenings.users[there], happenings.items[there], happenings.now_s[there])
         for n in np.flatnonzero(happenings.supply).tolist():  # catalogue events are few
             row, now_s = int(happenings.items[n]), float(happenings.now_s[n])
-            self._ensure(row + 1)
-            if now_s >= self._said_s[row]:
-                self._said_s[row], self._withdrawn[row] = now_s, happenings.supply[n] < 0
-                self._marks[row] = CHANGED
+            self._items.ensure(row + 1)
+            if now_s >= self._items["said_s"][row]:
+                self._items["said_s"][row], self._items["withdrawn"][row] = now_s, happenings.supply[n] < 0
+                self._items.mark(row)
 
     def barred(self, rows: IntArray, histories: Histories) -> NDArray[np.int8]:
         """(S, C) number in `FILTERS` of what bars each candidate, -1 where nothing does.
@@ -81,7 +80,7 @@ class Filters:
         out = np.full(rows.shape, -1, np.int8)
         _bar(
             self._owned.arrays,
-            self._withdrawn,
+            self._items["withdrawn"],
             rows,
             histories.users,
             histories.item_rows,
@@ -97,22 +96,11 @@ class Filters:
         """Users or items that are gone: their rows will be used for others."""
         self._owned.forget(users=users, items=items)
         if items is not None:
-            items = items[items < len(self._withdrawn)]
-            self._withdrawn[items], self._said_s[items] = False, -np.inf
-            self._marks[items] = CHANGED
-
-    def _ensure(self, rows: int) -> None:
-        self._withdrawn = grown(self._withdrawn, rows)
-        self._said_s = grown(self._said_s, rows, fill=-np.inf)
-        self._marks = grown(self._marks, rows)
+            self._items.forget(items)
 
     def live_state(self) -> LiveState:
         """Who owns what, and what was said of items."""
-        return {
-            **nest("owned", self._owned.live_state()),
-            "withdrawn": Table(self._withdrawn, self._marks),
-            "said_s": Table(self._said_s, self._marks, -np.inf),
-        }
+        return {**nest("owned", self._owned.live_state()), **self._items.live_state()}
 
     def state_dict(self) -> Arrays:
         """Who owns what, and what was said of items, as arrays."""
@@ -121,8 +109,7 @@ class Filters:
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The inverse of `state_dict`."""
         self._owned.load_state_dict(unnest("owned", arrays))
-        self._withdrawn, self._said_s = arrays["withdrawn"], arrays["said_s"]
-        self._marks = np.zeros(len(self._said_s), np.uint8)
+        self._items.load_state_dict(arrays)
 
 
 @compiled

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learners.event_batch import BoolArray, FloatArray, IntArray
-from learners.state_arrays import Arrays, grown, nest, unnest
-from learners.state_changes import CHANGED, LiveState, Marks, Table, whole
+from learners.row_table import RowTable
+from learners.state_arrays import Arrays, nest, unnest
+from learners.state_changes import LiveState, whole
 from learners.task_axes import BY_TASK, COUNTED, Axis, Each, Rest, TaskAxes, width
 
 _SHRINKAGE = 10.0  # labels of the common rate that a user or an item begins with
@@ -153,21 +154,19 @@ class _Counts:
 
     def __init__(self, tasks: int, half_life_s: float) -> None:
         self._half_life_s = half_life_s
-        self._counts: FloatArray = np.zeros((16, 2, tasks), np.float32)
-        self._at_s: NDArray[np.float64] = np.zeros(16)
-        self._marks: Marks = np.zeros(16, np.uint8)
+        self._rows = RowTable(counts=np.zeros((2, tasks), np.float32), at_s=np.float64(0.0))
 
     @property
     def newest_s(self) -> float:
         """When anything was counted last."""
-        return float(self._at_s.max())
+        return float(self._rows["at_s"].max())
 
     def at(self, rows: IntArray, now_s: NDArray[np.float64]) -> tuple[FloatArray, FloatArray]:
         """(B, K) positives and (B, K) labels of rows at moments; rows that were never touched have none."""
-        there = rows < len(self._at_s)
+        there = rows < len(self._rows)
         own = np.where(there, rows, 0)
-        fading = np.maximum(now_s - self._at_s[own], 0.0) / self._half_life_s
-        counts = self._counts[own] * (there * 0.5**fading)[:, None, None].astype(np.float32)
+        fading = np.maximum(now_s - self._rows["at_s"][own], 0.0) / self._half_life_s
+        counts = self._rows["counts"][own] * (there * 0.5**fading)[:, None, None].astype(np.float32)
         return counts[:, 0], counts[:, 1]
 
     def add(
@@ -176,32 +175,28 @@ class _Counts:
         """Add (L, K) counts to (L,) rows, each fading from its own moment on."""
         if not len(rows):
             return
-        largest = int(rows.max()) + 1
-        self._counts, self._at_s = grown(self._counts, largest), grown(self._at_s, largest)
-        self._marks = grown(self._marks, largest)
+        self._rows.ensure(int(rows.max()) + 1)
+        counts, at_s = self._rows["counts"], self._rows["at_s"]
         unique, inverse = np.unique(rows, return_inverse=True)
-        self._marks[unique] = CHANGED
-        latest = self._at_s[unique]
+        self._rows.mark(unique)
+        latest = at_s[unique]
         np.maximum.at(latest, inverse, now_s)
-        self._counts[unique] *= (0.5 ** ((latest - self._at_s[unique]) / self._half_life_s))[
-            :, None, None
-        ].astype(np.float32)
-        self._at_s[unique] = latest
+        counts[unique] *= (0.5 ** ((latest - at_s[unique]) / self._half_life_s))[:, None, None].astype(
+            np.float32
+        )
+        at_s[unique] = latest
         fading = 0.5 ** ((latest[inverse] - now_s) / self._half_life_s)
         np.add.at(
-            self._counts,
+            counts,
             rows,
             np.stack([positives, known], axis=1) * fading[:, None, None].astype(np.float32),
         )
 
     def forget(self, rows: IntArray) -> None:
-        rows = rows[rows < len(self._at_s)]
-        self._counts[rows], self._at_s[rows] = 0.0, 0.0
-        self._marks[rows] = CHANGED
+        self._rows.forget(rows)
 
     def live_state(self) -> LiveState:
-        return {"counts": Table(self._counts, self._marks), "at_s": Table(self._at_s, self._marks)}
+        return self._rows.live_state()
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        self._counts, self._at_s = arrays["counts"], arrays["at_s"]
-        self._marks = np.zeros(len(self._at_s), np.uint8)
+        self._rows.load_state_dict(arrays)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from learners.event_batch import FloatArray, IntArray
 from learners.random_state import generator_array, restore_generator
+from learners.row_table import RowTable
 from learners.state_arrays import Arrays, grown
 from learners.state_changes import CHANGED, LiveState, Marks, Table, whole
 
@@ -31,18 +32,20 @@ class NegativeSampler:
     def __init__(self, negatives: int, rng: np.random.Generator) -> None:
         self._negatives = negatives
         self._rng = rng
-        self._counts, self._total = np.zeros(16), 0.0
-        self._marks: Marks = np.zeros(16, np.uint8)
+        self._items, self._total = RowTable(counts=np.float64(0.0)), 0.0
         self._known: IntArray = np.zeros(0, np.int64)
         self._known_marks: Marks = np.zeros(16, np.uint8)
+
+    @property
+    def _counts(self) -> NDArray[np.float64]:
+        return self._items["counts"]
 
     def learn_many(self, rows: IntArray) -> None:
         """Count targets: (B,) item rows."""
         if not len(rows):
             return
-        self._counts = grown(self._counts, int(rows.max()) + 1)
-        self._marks = grown(self._marks, int(rows.max()) + 1)
-        self._marks[rows] = CHANGED
+        self._items.ensure(int(rows.max()) + 1)
+        self._items.mark(rows)
         new = np.unique(rows[self._counts[rows] == 0.0])
         np.add.at(self._counts, rows, 1.0)
         self._total += len(rows)
@@ -55,9 +58,9 @@ class NegativeSampler:
             self._known_marks[before : len(self._known)] = CHANGED
 
     def _halve(self) -> None:
-        known = self._counts > 0.0
+        known = np.flatnonzero(self._counts > 0.0)
         self._counts[known] = np.maximum(0.5 * self._counts[known], _LEAST)
-        self._marks[known] = CHANGED
+        self._items.mark(known)
         self._total = float(self._counts.sum())
 
     def sample(self) -> IntArray:
@@ -83,17 +86,15 @@ class NegativeSampler:
 
     def forget(self, rows: IntArray) -> None:
         """Give up rows whose items are gone."""
-        inside = rows[rows < len(self._counts)]
-        self._total -= float(self._counts[inside].sum())
-        self._counts[inside] = 0.0
-        self._marks[inside] = CHANGED
+        self._total -= float(self._counts[rows[rows < len(self._counts)]].sum())
+        self._items.forget(rows)
         self._known_marks[: len(self._known)] = CHANGED
         self._known = self._known[~np.isin(self._known, rows)]
 
     def live_state(self) -> LiveState:
         """Counts, known rows, and the state of the draws."""
         return {
-            "counts": Table(self._counts, self._marks),
+            **self._items.live_state(),
             "known": Table(self._known, self._known_marks),
             "rng": generator_array(self._rng),
         }
@@ -104,9 +105,8 @@ class NegativeSampler:
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The inverse of `state_dict`."""
-        self._counts = arrays["counts"]
+        self._items.load_state_dict(arrays)
         self._total = float(self._counts.sum())
         self._known = arrays["known"]
-        self._marks = np.zeros(len(self._counts), np.uint8)
         self._known_marks = np.zeros(max(len(self._known), 16), np.uint8)
         restore_generator(self._rng, arrays["rng"])

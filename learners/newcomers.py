@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from learners.event_batch import Happenings, IntArray
 from learners.row_index import ABSENT
-from learners.state_arrays import Arrays, grown
-from learners.state_changes import CHANGED, LiveState, Marks, Table, whole
+from learners.row_table import RowTable
+from learners.state_arrays import Arrays
+from learners.state_changes import LiveState, whole
 
 _MOST = 1_024  # at a time; of more, the latest
 
@@ -39,9 +40,7 @@ class Newcomers:
 
     def __init__(self, rules: NewnessRules) -> None:
         self._rules = rules
-        self._first_s: NDArray[np.float64] = np.full(16, np.inf)
-        self._shown: NDArray[np.int32] = np.zeros(16, np.int32)
-        self._marks: Marks = np.zeros(16, np.uint8)
+        self._items = RowTable(first_s=np.float64(np.inf), shown=np.int32(0))
         self._rows: IntArray = np.zeros(0, np.int64)
         self._now_s = -np.inf
 
@@ -55,19 +54,18 @@ class Newcomers:
         if not len(happenings):
             return
         items, now_s = happenings.items, happenings.now_s
-        size = int(items.max()) + 1
-        self._first_s, self._shown = grown(self._first_s, size, fill=np.inf), grown(self._shown, size)
-        self._marks = grown(self._marks, size)
+        self._items.ensure(int(items.max()) + 1)
+        first_s, shown = self._items["first_s"], self._items["shown"]
         unique, first = np.unique(items, return_index=True)
-        self._marks[unique] = CHANGED
+        self._items.mark(unique)
         fresh = unique[np.argsort(first)]
-        fresh = fresh[np.isinf(self._first_s[fresh])]
-        np.minimum.at(self._first_s, items, now_s)
-        np.add.at(self._shown, items, happenings.shown)
+        fresh = fresh[np.isinf(first_s[fresh])]
+        np.minimum.at(first_s, items, now_s)
+        np.add.at(shown, items, happenings.shown)
         self._now_s = max(self._now_s, float(now_s.max()))
         rows = np.concatenate([self._rows, fresh])
-        new = self._now_s - self._first_s[rows] <= self._rules.age_s
-        new &= self._shown[rows] < self._rules.impressions
+        new = self._now_s - first_s[rows] <= self._rules.age_s
+        new &= shown[rows] < self._rules.impressions
         self._rows = rows[new][-_MOST:]
 
     def draw(self, sequences: int, count: int, rng: np.random.Generator) -> IntArray:
@@ -85,16 +83,13 @@ class Newcomers:
 
     def forget(self, rows: IntArray) -> None:
         """Items that are gone: their rows will be used for others."""
-        rows = rows[rows < len(self._first_s)]
-        self._first_s[rows], self._shown[rows] = np.inf, 0
-        self._marks[rows] = CHANGED
+        self._items.forget(rows)
         self._rows = self._rows[~np.isin(self._rows, rows)]
 
     def live_state(self) -> LiveState:
         """When items came, how often they were shown, and which are new."""
         return {
-            "first_s": Table(self._first_s, self._marks, np.inf),
-            "shown": Table(self._shown, self._marks),
+            **self._items.live_state(),
             "rows": self._rows.copy(),
             "now_s": np.array([self._now_s]),
         }
@@ -105,6 +100,5 @@ class Newcomers:
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The inverse of `state_dict`."""
-        self._first_s, self._shown = arrays["first_s"], arrays["shown"]
+        self._items.load_state_dict(arrays)
         self._rows, self._now_s = arrays["rows"].copy(), float(arrays["now_s"][0])
-        self._marks = np.zeros(len(self._shown), np.uint8)

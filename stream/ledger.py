@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learners.event_batch import IntArray
-from learners.state_arrays import Arrays, grown
-from learners.state_changes import CHANGED, LiveState, Marks, Table, whole
+from learners.row_table import RowTable
+from learners.state_arrays import Arrays
+from learners.state_changes import LiveState, whole
 from learners.task import Task
 from learners.task_axes import COUNTED, TaskAxes, carried_over
 from learners.task_map import TaskMap, named
@@ -34,9 +35,7 @@ class Ledger:
 
     def __init__(self, tasks: Sequence[Task]) -> None:
         self._tasks = tuple(tasks)
-        self.items: IntArray = np.zeros(16, np.int64)
-        """(at least I,) applied events of each item row, of whatever type."""
-        self._marks: Marks = np.zeros(16, np.uint8)
+        self._items = RowTable(items=np.int64(0))
         self.labels: IntArray = np.zeros((len(tasks), len(LABELS)), np.int64)
         """(K, 3) labels of each task."""
         self.first: dict[int, int] = {}
@@ -48,12 +47,16 @@ class Ledger:
         self.refused: dict[tuple[int, int], int] = {}
         """Partition and offset of records that the learner could not take, and when that was, UTC milliseconds."""
 
+    @property
+    def items(self) -> IntArray:
+        """(at least I,) applied events of each item row, of whatever type."""
+        return self._items["items"]
+
     def count(self, items: IntArray, labels: LabelRows) -> None:
         """Count (B,) the item rows of a step's events, and the labels that became known in it."""
         if len(items):
-            rows = int(items.max()) + 1
-            self.items, self._marks = grown(self.items, rows), grown(self._marks, rows)
-            self._marks[items] = CHANGED
+            self._items.ensure(int(items.max()) + 1)
+            self._items.mark(items)
             np.add.at(self.items, items, 1)
         yes = labels.mask & (labels.labels > 0.0)
         late = yes & labels.late
@@ -81,13 +84,12 @@ class Ledger:
 
     def forget_items(self, rows: IntArray) -> None:
         """These rows will be other items'."""
-        rows = rows[rows < len(self.items)]
-        self.items[rows], self._marks[rows] = 0, CHANGED
+        self._items.forget(rows)
 
     def live_state(self) -> LiveState:
         """All counts."""
         return {
-            "items": Table(self.items, self._marks),
+            **self._items.live_state(),
             "labels": self.labels.copy(),
             "first": np.array(sorted(self.first.items()), np.int64).reshape(-1, 2),
             **named(self._tasks),
@@ -115,8 +117,7 @@ class Ledger:
         arrays = carried_over(arrays, {}, self.task_axes, tasks)
         if len(arrays["labels"]) != len(self.labels):
             raise ValueError(f"saved with {len(arrays['labels'])} tasks, configured are {len(self.labels)}")
-        self.items = arrays["items"].astype(np.int64)
-        self._marks = np.zeros(len(self.items), np.uint8)
+        self._items.load_state_dict(arrays)
         self.labels = arrays["labels"].astype(np.int64)
         self.first = {int(partition): int(offset) for partition, offset in arrays["first"]}
         self.inherited = bool(arrays["inherited"][0])

@@ -59,7 +59,7 @@ PIECES = {
     ),
     "users who choose alike, habits": (
         "pipeline.learner._counts.companions",
-        "pipeline.learner._counts._habits",
+        "pipeline.learner._counts._users",
     ),
     "label rates": ("pipeline.learner._pairs",),
     "item vectors with Adagrad": (

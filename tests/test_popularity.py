@@ -52,6 +52,16 @@ def learned(steps: list[tuple[int, float]], cut: int | None = None, leaders: int
     return popularity
 
 
+def test_what_is_chosen_all_the_time_is_forgotten_all_the_same() -> None:
+    """A second takes less of a large count than its floats can tell, so it must not be taken second by second."""
+    count, every_s = 400_000, 5.0
+    popularity = learned([(0, every_s)] * count)
+    moments = every_s * np.arange(count)
+    wanted = np.exp2(-moments / HALF_LIVES_S[:, None]).sum(axis=1)
+    found = popularity.scores(np.array([0]), np.array([START_S + every_s * count]))[:TIMED, 0]
+    assert found == pytest.approx(wanted, rel=2e-3)
+
+
 @given(choices)
 @law(80)
 def test_scores_and_ages_are_those_of_a_list_of_choices(steps: list[tuple[int, float]]) -> None:

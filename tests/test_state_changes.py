@@ -12,6 +12,7 @@ from builders import NOW_MS
 from hypothesis import given
 from hypothesis import strategies as st
 from laws import law
+from links import merged
 from models import learner
 from numpy.typing import NDArray
 from test_statistics import SAME, made_up_steps
@@ -43,7 +44,6 @@ from learners.state_changes import (
     marked_rows,
     whole,
 )
-from learners.state_deltas import Link, merged_part
 from learners.task_map import TaskMap
 from monitoring.slate_answers import SlateAnswers
 from monitoring.spread import RecentEvents, RecentPlaces
@@ -53,18 +53,6 @@ from stream.statistics import DriftRules, Statistics
 from stream.user_states import UserStates
 
 Arrays = dict[str, NDArray[Any]]
-
-
-def in_memory(arrays: Arrays) -> Link:
-    return Link(arrays.keys(), lambda names: {name: arrays[name].copy() for name in names})
-
-
-def merged(base: Arrays, changes: list[Arrays]) -> Arrays:
-    links = [in_memory(arrays) for arrays in (base, *changes)]
-    result: Arrays = {}
-    for part in links[-1].parts():
-        result |= merged_part(part, links)
-    return result
 
 
 def different(one: Arrays, other: Arrays) -> list[str]:

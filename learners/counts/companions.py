@@ -12,8 +12,9 @@ from learners.compiled import compiled
 from learners.counts.neighbours import Neighbours, NeighbourTable, has_room, strengthen
 from learners.event_batch import FloatArray, IntArray
 from learners.row_index import ABSENT
+from learners.row_table import RowTable
 from learners.state_arrays import Arrays, grown, nest, unnest
-from learners.state_changes import CHANGED, LiveState, Marks, Table, whole
+from learners.state_changes import CHANGED, LiveState, Marks, whole
 
 HALF_LIVES_S = np.array([168.0, 87_600.0]) * 3_600.0
 """A week and ten years."""
@@ -46,46 +47,35 @@ class Companions:
 
     def __init__(self) -> None:
         self.of_users = NeighbourTable(_COMPANIONS, HALF_LIVES_S)
-        self._choosers: NDArray[np.int32] = np.full((16, CHOOSERS), ABSENT, np.int32)
-        self._chosen: IntArray = np.zeros(16, np.int64)
-        self._marks: Marks = np.zeros(16, np.uint8)
+        self._items = RowTable(choosers=np.full(CHOOSERS, ABSENT, np.int32), chosen=np.int64(0))
         self._closeness: FloatArray = np.zeros((16, len(HALF_LIVES_S)), np.float32)
 
     @property
     def arrays(self) -> CompanionArrays:
         """For compiled loops."""
-        return CompanionArrays(
-            self.of_users.arrays, self._choosers, self._chosen, self._marks, self._closeness
-        )
+        of = self._items
+        return CompanionArrays(self.of_users.arrays, of["choosers"], of["chosen"], of.marks, self._closeness)
 
     def ensure(self, users: int, items: int, choices: int = 0) -> None:
         """Make room for user rows and item rows below these, and for so many calls of `follow`."""
         self.of_users.ensure(users, CHOOSERS * choices)
         self._closeness = grown(self._closeness, len(self.of_users))
-        self._choosers = grown(self._choosers, items, fill=ABSENT)
-        self._chosen = grown(self._chosen, items)
-        self._marks = grown(self._marks, items)
+        self._items.ensure(items)
 
     def forget(self, users: IntArray | None = None, items: IntArray | None = None) -> None:
         """Give up users or items that are gone."""
         if users is not None:
             self.of_users.forget(users)
-            gone = np.isin(self._choosers, users)
-            self._choosers[gone] = ABSENT
-            self._marks[gone.any(axis=1)] = CHANGED
+            choosers = self._items["choosers"]
+            gone = np.isin(choosers, users)
+            choosers[gone] = ABSENT
+            self._items.mark(np.flatnonzero(gone.any(axis=1)))
         if items is not None:
-            items = items[items < len(self._chosen)]
-            self._choosers[items] = ABSENT
-            self._chosen[items] = 0
-            self._marks[items] = CHANGED
+            self._items.forget(items)
 
     def live_state(self) -> LiveState:
         """Everything."""
-        return {
-            **nest("users", self.of_users.live_state()),
-            "choosers": Table(self._choosers, self._marks, ABSENT),
-            "chosen": Table(self._chosen, self._marks),
-        }
+        return {**nest("users", self.of_users.live_state()), **self._items.live_state()}
 
     def state_dict(self) -> Arrays:
         """Everything as arrays."""
@@ -95,9 +85,7 @@ class Companions:
         """The inverse of `state_dict`."""
         self.of_users.load_state_dict(unnest("users", arrays))
         self._closeness = np.zeros((len(self.of_users), len(HALF_LIVES_S)), np.float32)
-        self._choosers = arrays["choosers"]
-        self._chosen = arrays["chosen"]
-        self._marks = np.zeros(len(self._chosen), np.uint8)
+        self._items.load_state_dict(arrays)
 
 
 @compiled

@@ -17,9 +17,10 @@ from learners.counts.own_items import OwnItems, Pairs, find_pair, remember_pair
 from learners.counts.popularity import TIMED, Popularity, PopularityArrays, popularity_of
 from learners.event_batch import FloatArray, IntArray
 from learners.row_index import ABSENT
+from learners.row_table import RowTable
 from learners.stamps import Stamps
-from learners.state_arrays import Arrays, grown, nest, unnest
-from learners.state_changes import CHANGED, LiveState, Marks, Table, whole
+from learners.state_arrays import Arrays, nest, unnest
+from learners.state_changes import CHANGED, LiveState, Marks, whole
 
 TRANSITION_HALF_LIVES_S = np.array([1.0, 24.0, 1_440.0, 87_600.0]) * 3_600.0
 """An hour, a day, two months, ten years."""
@@ -80,8 +81,7 @@ class Counts:
         self.own = OwnItems(max_pairs)
         self.expectations = Expectations()
         self._stamps = Stamps()
-        self._habits = empty_habits(16)
-        self._habits_marks: Marks = np.zeros(16, np.uint8)
+        self._users = RowTable(habits=empty_habits(1)[0])
 
     @property
     def arrays(self) -> CountArrays:
@@ -92,8 +92,8 @@ class Counts:
             self.together.arrays,
             self.companions.arrays,
             self.own.arrays,
-            self._habits,
-            self._habits_marks,
+            self._users["habits"],
+            self._users.marks,
             self.expectations.arrays,
         )
 
@@ -104,8 +104,7 @@ class Counts:
         self.together.ensure(items, 2 * ACCOMPANIED * choices)
         self.companions.ensure(users, items, choices)
         self.expectations.ensure(items)
-        self._habits = grown(self._habits, users)
-        self._habits_marks = grown(self._habits_marks, users)
+        self._users.ensure(users)
 
     def stamps(self, needed: int) -> tuple[IntArray, IntArray, int]:
         """See `Stamps.take`, for all items that there is room for."""
@@ -148,9 +147,7 @@ class Counts:
         """Give up user rows whose users are gone."""
         self.companions.forget(users=rows)
         self.own.forget(users=rows)
-        rows = rows[rows < len(self._habits)]
-        self._habits[rows] = 0.0
-        self._habits_marks[rows] = CHANGED
+        self._users.forget(rows)
 
     def live_state(self) -> LiveState:
         """Everything."""
@@ -161,7 +158,7 @@ class Counts:
             **nest("companions", self.companions.live_state()),
             **nest("own", self.own.live_state()),
             **nest("expectations", self.expectations.live_state()),
-            "habits": Table(self._habits, self._habits_marks),
+            **self._users.live_state(),
         }
 
     def state_dict(self) -> Arrays:
@@ -180,8 +177,7 @@ class Counts:
         self.companions.load_state_dict(unnest("companions", arrays))
         self.own.load_state_dict(unnest("own", arrays))
         self.expectations.load_state_dict(unnest("expectations", arrays))
-        self._habits = arrays["habits"]
-        self._habits_marks = np.zeros(len(self._habits), np.uint8)
+        self._users.load_state_dict(arrays)
 
 
 @compiled

@@ -14,6 +14,10 @@ MAX_HALVINGS = 120.0
 """A float32 reaches zero there; beyond, exp2 would only underflow."""
 
 
+AS_OF_S = 3_600.0
+"""Within so long of a moment, counts are kept as of that moment, and what is added weighs more the later it comes."""
+
+
 @compiled
 def left(elapsed: float, half_life: float) -> float:
     """What is left of one after `elapsed`: 2^(-elapsed / half-life).

@@ -17,8 +17,9 @@ from learners.counts.decay import left, left_of
 from learners.event_batch import FloatArray, IntArray
 from learners.log_shares import log_shares
 from learners.row_index import ABSENT
-from learners.state_arrays import Arrays, grown
-from learners.state_changes import CHANGED, LiveState, Marks, Table, whole
+from learners.row_table import RowTable
+from learners.state_arrays import Arrays
+from learners.state_changes import CHANGED, LiveState, Marks, whole
 
 HALF_LIVES_CHOICES = np.array([300.0, 3_000.0])
 """Memory, in ranked choices of anything."""
@@ -47,14 +48,15 @@ class Expectations:
     """Compares what the ranker expected with what was chosen."""
 
     def __init__(self) -> None:
-        H = len(HALF_LIVES_CHOICES)
-        self.arrays = ExpectationArrays(
-            np.zeros((16, H), np.float32),
-            np.zeros((16, H), np.float32),
-            np.zeros(16, np.int64),
-            np.zeros(16, np.uint8),
-        )
+        nothing = np.zeros(len(HALF_LIVES_CHOICES), np.float32)
+        self._items = RowTable(expected=nothing, chosen=nothing, touched_n=np.int64(0))
         self.ranked = 0
+
+    @property
+    def arrays(self) -> ExpectationArrays:
+        """For compiled loops; valid until the next call that makes room."""
+        of = self._items
+        return ExpectationArrays(of["expected"], of["chosen"], of["touched_n"], of.marks)
 
     def learn_many(self, rows: IntArray, scores: FloatArray, chosen: IntArray) -> None:
         """Compare.
@@ -79,25 +81,15 @@ class Expectations:
 
     def ensure(self, rows: int) -> None:
         """Make room for item rows 0 .. rows - 1."""
-        if rows > len(self.arrays.touched_n):
-            self.arrays = ExpectationArrays(*(grown(array, rows) for array in self.arrays))
+        self._items.ensure(rows)
 
     def forget(self, rows: IntArray) -> None:
         """Give up rows whose items are gone."""
-        of = self.arrays
-        rows = rows[rows < len(of.touched_n)]
-        of.expected[rows], of.chosen[rows], of.touched_n[rows] = 0.0, 0.0, 0
-        of.marks[rows] = CHANGED
+        self._items.forget(rows)
 
     def live_state(self) -> LiveState:
         """Everything."""
-        of = self.arrays
-        return {
-            "expected": Table(of.expected, of.marks),
-            "chosen": Table(of.chosen, of.marks),
-            "touched_n": Table(of.touched_n, of.marks),
-            "ranked": np.array([self.ranked]),
-        }
+        return {**self._items.live_state(), "ranked": np.array([self.ranked])}
 
     def state_dict(self) -> Arrays:
         """Everything as arrays."""
@@ -105,12 +97,7 @@ class Expectations:
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The inverse of `state_dict`."""
-        self.arrays = ExpectationArrays(
-            expected=arrays["expected"],
-            chosen=arrays["chosen"],
-            touched_n=arrays["touched_n"],
-            marks=np.zeros(len(arrays["touched_n"]), np.uint8),
-        )
+        self._items.load_state_dict(arrays)
         self.ranked = int(arrays["ranked"][0])
 
 

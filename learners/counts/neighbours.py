@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learners.compiled import compiled
-from learners.counts.decay import MAX_HALVINGS, left
+from learners.counts.decay import AS_OF_S, MAX_HALVINGS, left
 from learners.event_batch import FloatArray, IntArray
 from learners.row_index import ABSENT
 from learners.state_arrays import Arrays, grown
@@ -22,7 +22,6 @@ PRIOR = 0.5
 _BLOCK = 4  # places that are marked together, and the smallest list
 _NO_LIST = 0
 _GROWTH = 1.25
-_AS_OF_S = 3_600.0  # the shortest half-life: what is added meanwhile counts twice as much at most
 
 
 class Neighbours(NamedTuple):
@@ -291,12 +290,12 @@ def strengthen(table: Neighbours, row: int, neighbour: int, amount: float, now_s
         if rows[m] == neighbour:
             slot = m
     ahead = now_s - table.as_of_s[row]
-    for j in range(0 if ahead > _AS_OF_S else T, J):
+    for j in range(0 if ahead > AS_OF_S else T, J):
         kept = left(ahead, table.half_lives_s[j]) if j < T else table.kept_per_touch[j - T]
         table.totals[row, j] *= kept
         for m in range(len(rows)):
             weights[m, j] *= kept
-    if ahead > _AS_OF_S:
+    if ahead > AS_OF_S:
         table.as_of_s[row], ahead = now_s, 0.0
     if slot < 0:
         if len(rows) < table.most[0]:

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learners.compiled import compiled
-from learners.counts.decay import left, left_of
+from learners.counts.decay import AS_OF_S, MAX_HALVINGS, left, left_of
 from learners.counts.leaders import Leaders, lead
 from learners.event_batch import BoolArray, FloatArray, IntArray
+from learners.row_table import RowTable
 from learners.state_arrays import Arrays, grown, nest, unnest
 from learners.state_changes import CHANGED, LiveState, Marks, Table, whole
 
@@ -32,11 +33,12 @@ class PopularityArrays(NamedTuple):
     """The counts of N items; what compiled loops take.
 
     Attributes:
-        weights: (N, DECAYS) decayed choices as of the item's last one.
+        weights: (N, DECAYS) decayed choices: those by time as of `as_of_s`, the others as of the item's last one.
         first_s: (N,) event time of the first choice, infinite where there was none.
         last_s: (N,) of the latest one, -infinite where there was none.
         first_n: (N,) the number of the first choice, counted over all items.
         last_n: (N,) of the latest one.
+        as_of_s: (N,) event time, at most an hour before the item's last choice.
         marks: (N,) which rows changed since they were saved.
         leaders: By each timed half-life, by last choice, and by first choice.
     """
@@ -46,6 +48,7 @@ class PopularityArrays(NamedTuple):
     last_s: NDArray[np.float64]
     first_n: IntArray
     last_n: IntArray
+    as_of_s: NDArray[np.float64]
     marks: Marks
     leaders: Leaders
 
@@ -58,19 +61,34 @@ class Popularity:
     """
 
     def __init__(self, leaders: int = 64) -> None:
-        self.arrays = PopularityArrays(
-            weights=np.zeros((16, DECAYS), np.float32),
-            first_s=np.full(16, np.inf),
-            last_s=np.full(16, -np.inf),
-            first_n=np.zeros(16, np.int64),
-            last_n=np.zeros(16, np.int64),
-            marks=np.zeros(16, np.uint8),
-            leaders=Leaders.empty(_NEWEST + 1, leaders),
+        self._items = RowTable(
+            weights=np.zeros(DECAYS, np.float32),
+            first_s=np.float64(np.inf),
+            last_s=np.float64(-np.inf),
+            first_n=np.int64(0),
+            last_n=np.int64(0),
+            as_of_s=np.float64(-np.inf),
         )
+        self._leaders = Leaders.empty(_NEWEST + 1, leaders)
         self.events = 0
         self._known: IntArray = np.zeros(16, np.int64)
         self._known_marks: Marks = np.zeros(16, np.uint8)
         self._known_count = 0
+
+    @property
+    def arrays(self) -> PopularityArrays:
+        """For compiled loops; valid until the next call that makes room."""
+        of = self._items
+        return PopularityArrays(
+            weights=of["weights"],
+            first_s=of["first_s"],
+            last_s=of["last_s"],
+            first_n=of["first_n"],
+            last_n=of["last_n"],
+            as_of_s=of["as_of_s"],
+            marks=of.marks,
+            leaders=self._leaders,
+        )
 
     @property
     def known_rows(self) -> IntArray:
@@ -87,7 +105,7 @@ class Popularity:
         if not len(rows):
             return
         self.ensure(int(rows.max()) + 1)
-        fresh = rows[np.isinf(self.arrays.last_s[rows])]
+        fresh = rows[np.isinf(self._items["last_s"][rows])]
         _learn_many(self.arrays, rows, now_s, self.events)
         self.events += len(rows)
         if len(fresh):
@@ -104,7 +122,7 @@ class Popularity:
         of = self.arrays
         scores = np.concatenate(
             [
-                left_of(now_s - of.last_s[rows], HALF_LIVES_S),
+                left_of(np.maximum(now_s, of.last_s[rows]) - of.as_of_s[rows], HALF_LIVES_S),
                 left_of(self.events - 1 - of.last_n[rows], HALF_LIVES_EVENTS),
             ]
         )
@@ -131,12 +149,12 @@ class Popularity:
 
     def leaders(self) -> IntArray:
         """Item rows worth considering for anybody: most chosen at any half-life, last chosen, newest."""
-        return self.arrays.leaders.all_rows()
+        return self._leaders.all_rows()
 
     def is_known(self, rows: IntArray) -> BoolArray:
         """Which rows (N,) were ever chosen and not forgotten."""
-        inside = rows < len(self.arrays.last_s)
-        known: BoolArray = inside & np.isfinite(self.arrays.last_s[np.where(inside, rows, 0)])
+        inside = rows < len(self._items)
+        known: BoolArray = inside & np.isfinite(self._items["last_s"][np.where(inside, rows, 0)])
         return known
 
     def forget(self, rows: IntArray) -> None:
@@ -145,47 +163,26 @@ class Popularity:
         self._known[: len(kept)] = kept
         self._known_marks[: self._known_count] = CHANGED
         self._known_count = len(kept)
-        rows = rows[rows < len(self.arrays.last_s)]
-        self.arrays.weights[rows] = 0.0
-        self.arrays.first_s[rows] = np.inf
-        self.arrays.last_s[rows] = -np.inf
-        self.arrays.first_n[rows] = 0
-        self.arrays.last_n[rows] = 0
-        self.arrays.marks[rows] = CHANGED
-        self.arrays.leaders.reset(kept, self._keys(kept))
+        self._items.forget(rows)
+        self._leaders.reset(kept, self._keys(kept))
 
     def _keys(self, rows: IntArray) -> NDArray[np.float64]:
         """(N, G) keys that order items at any later moment; see `_learn_many`."""
         of = self.arrays
         counts = (
-            np.log2(of.weights[rows, :TIMED].astype(np.float64)) + of.last_s[rows][:, None] / HALF_LIVES_S
+            np.log2(of.weights[rows, :TIMED].astype(np.float64)) + of.as_of_s[rows][:, None] / HALF_LIVES_S
         )
         return np.concatenate([counts, of.last_n[rows][:, None], of.first_n[rows][:, None]], axis=1)
 
     def ensure(self, rows: int) -> None:
         """Make room for item rows 0 .. rows - 1."""
-        of = self.arrays
-        if rows > len(of.weights):
-            self.arrays = PopularityArrays(
-                weights=grown(of.weights, rows),
-                first_s=grown(of.first_s, rows, fill=np.inf),
-                last_s=grown(of.last_s, rows, fill=-np.inf),
-                first_n=grown(of.first_n, rows),
-                last_n=grown(of.last_n, rows),
-                marks=grown(of.marks, rows),
-                leaders=of.leaders,
-            )
+        self._items.ensure(rows)
 
     def live_state(self) -> LiveState:
         """All counts."""
-        of = self.arrays
         return {
-            "weights": Table(of.weights, of.marks),
-            "first_s": Table(of.first_s, of.marks, np.inf),
-            "last_s": Table(of.last_s, of.marks, -np.inf),
-            "first_n": Table(of.first_n, of.marks),
-            "last_n": Table(of.last_n, of.marks),
-            **nest("leaders", of.leaders.state_dict()),
+            **self._items.live_state(),
+            **nest("leaders", self._leaders.state_dict()),
             "known_rows": Table(self.known_rows, self._known_marks),
             "events": np.array([self.events]),
         }
@@ -196,14 +193,10 @@ class Popularity:
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The inverse of `state_dict`."""
-        leaders = self.arrays.leaders
-        leaders.load_state_dict(unnest("leaders", arrays))
-        columns = ("weights", "first_s", "last_s", "first_n", "last_n")
-        self.arrays = PopularityArrays(
-            **{name: arrays[name] for name in columns},
-            marks=np.zeros(len(arrays["weights"]), np.uint8),
-            leaders=leaders,
-        )
+        self._leaders.load_state_dict(unnest("leaders", arrays))
+        self._items.load_state_dict(
+            {"as_of_s": arrays["last_s"].copy(), **arrays}
+        )  # earlier versions had no other
         self._known = grown(arrays["known_rows"], 16)
         self._known_marks = np.zeros(len(self._known), np.uint8)
         self._known_count = len(arrays["known_rows"])
@@ -214,7 +207,8 @@ class Popularity:
 def popularity_of(counts: PopularityArrays, row: int, decay: int, now_s: float, events: int) -> float:
     """A decayed count of one item at a moment, by the half-life number `decay`."""
     if decay < TIMED:
-        return float(counts.weights[row, decay] * left(now_s - counts.last_s[row], HALF_LIVES_S[decay]))
+        elapsed_s = max(now_s, counts.last_s[row]) - counts.as_of_s[row]
+        return float(counts.weights[row, decay] * left(elapsed_s, HALF_LIVES_S[decay]))
     elapsed = float(events - 1 - counts.last_n[row])
     return float(counts.weights[row, decay] * left(elapsed, HALF_LIVES_EVENTS[decay - TIMED]))
 
@@ -223,24 +217,32 @@ def popularity_of(counts: PopularityArrays, row: int, decay: int, now_s: float, 
 def _learn_many(counts: PopularityArrays, rows: IntArray, now_s: NDArray[np.float64], events: int) -> None:
     """Count choices one after the other.
 
-    A count c that was last touched at t and decays by h orders items at any later moment as log2(c) + t / h
-    does, so leaders are found without looking at the others.
+    A choice counts more the later it comes, as of a moment at most an hour before (forward decay: Cormode et al., ICDE
+    2009): what a second takes of a busy item's count is less than a float of 32 bits can tell.
+
+    A count c as of t that decays by h orders items at any later moment as log2(c) + t / h does, so leaders are found
+    without looking at the others.
     """
     for n in range(len(rows)):
         row, now, number = rows[n], now_s[n], events + n
         counts.marks[row] = CHANGED
         if counts.last_s[row] == -np.inf:
             counts.first_s[row], counts.first_n[row] = now, number
-            counts.last_s[row], counts.last_n[row] = now, number
-        late = max(counts.last_s[row] - now, 0.0)  # an event out of order counts as much as is left of it
-        for decay in range(DECAYS):
-            kept = popularity_of(counts, row, decay, now, number + 1)
-            added = left(late, HALF_LIVES_S[decay]) if decay < TIMED else 1.0
-            counts.weights[row, decay] = kept + added
+            counts.last_s[row], counts.last_n[row], counts.as_of_s[row] = now, number, now
+        ahead = now - counts.as_of_s[row]
+        if ahead > AS_OF_S:
+            for decay in range(TIMED):
+                counts.weights[row, decay] *= left(ahead, HALF_LIVES_S[decay])
+            counts.as_of_s[row], ahead = now, 0.0
+        for decay in range(TIMED):
+            counts.weights[row, decay] += math.exp2(max(ahead / HALF_LIVES_S[decay], -MAX_HALVINGS))
+        for decay in range(TIMED, DECAYS):
+            counts.weights[row, decay] *= left(number - counts.last_n[row], HALF_LIVES_EVENTS[decay - TIMED])
+            counts.weights[row, decay] += 1.0
         counts.last_s[row] = max(counts.last_s[row], now)
         counts.last_n[row] = number
         for decay in range(TIMED):
-            key = math.log2(counts.weights[row, decay]) + counts.last_s[row] / HALF_LIVES_S[decay]
+            key = math.log2(counts.weights[row, decay]) + counts.as_of_s[row] / HALF_LIVES_S[decay]
             lead(counts.leaders, decay, row, key)
         lead(counts.leaders, _RECENT, row, float(number))
         lead(counts.leaders, _NEWEST, row, float(counts.first_n[row]))
