@@ -85,7 +85,13 @@ class Batcher:
         return self._numbers[event_type]
 
     def arrivals(
-        self, events: Sequence[Event], states: UserStates, items: RowIndex, *, simultaneous: bool = False
+        self,
+        events: Sequence[Event],
+        states: UserStates,
+        items: RowIndex,
+        *,
+        partitions: Sequence[int] | None = None,
+        simultaneous: bool = False,
     ) -> Arrivals:
         """Columns of events in their order; users and items that are new get their rows here.
 
@@ -93,10 +99,11 @@ class Batcher:
             events: Of one step.
             states: The users.
             items: The items.
+            partitions: Where each event comes from; None where nobody asks.
             simultaneous: The events happened at one moment, later than all before: no event has another one of
                 the step in its history.
         """
-        users = states.admit([event.user_id for event in events])
+        users = states.admit([event.user_id for event in events], partitions)
         item_rows = items.admit([event.item_id for event in events])
         types = np.array([self._numbers[event.event_type] for event in events], np.int64)
         times_ms = np.array([event.occurred_at_ms for event in events], np.int64)

@@ -174,6 +174,7 @@ class Pipeline:
         *,
         slates: bool = True,
         simultaneous: bool = False,
+        partitions: Sequence[int] | None = None,
         share: Share | None = None,
     ) -> Step:
         """Predict before learning, learn, apply to the states, and recommend from the newest state.
@@ -185,12 +186,15 @@ class Pipeline:
             slates: Whether to recommend; who only measures the predictions does without.
             simultaneous: The events happened at one moment, so that none may know of another, not even from
                 its user's history.
+            partitions: Where each event comes from; None where nobody asks.
             share: What is this worker's; everything where it is None.
 
         Raises:
             FloatingPointError: The learner's scores are not numbers.
         """
-        arrivals = self.batcher.arrivals(events, states, self.items, simultaneous=simultaneous)
+        arrivals = self.batcher.arrivals(
+            events, states, self.items, partitions=partitions, simultaneous=simultaneous
+        )
         evicted = self.items.take_evicted()
         if len(evicted):
             states.forget_items(evicted)

@@ -186,8 +186,9 @@ class Processor:
         decoded = time.perf_counter()
         step = None
         if read.events:
-            self.states.admit([event.user_id for event in read.events], read.partitions)
-            step = self.pipeline.step(read.events, self.states, now_ms, share=read.share)
+            step = self.pipeline.step(
+                read.events, self.states, now_ms, partitions=read.partitions, share=read.share
+            )
         self.states.applied.update(read.applied)
         self.answers.catch_up(assignment, read.reached)
         waiting: list[Event] = []

@@ -69,8 +69,9 @@ class Remembered(Nothing):
         read = self._read(records, now_ms, refused, assignment)
         pipeline, states = self.pipeline, self.states
         if read.events:
-            states.admit([event.user_id for event in read.events], read.partitions)
-            arrivals = pipeline.batcher.arrivals(read.events, states, pipeline.items)
+            arrivals = pipeline.batcher.arrivals(
+                read.events, states, pipeline.items, partitions=read.partitions
+            )
             states.make_room(arrivals.columns)
             pipeline._attribution.observe(arrivals.columns, arrivals.position, arrivals.values, states)
             states.apply(arrivals.columns)

@@ -99,8 +99,7 @@ class Recount:
             self._item_events[event.item_id] += 1
             if self._homes.setdefault(event.user_id, partition) != partition:
                 self.scattered.add(event.user_id)
-        states.admit([event.user_id for event in events], partitions)
-        arrivals = self._batcher.arrivals(events, states, self._items)
+        arrivals = self._batcher.arrivals(events, states, self._items, partitions=partitions)
         columns = arrivals.columns
         states.make_room(columns)
         self._count(self._attribution.observe(columns, arrivals.position, arrivals.values, states))
