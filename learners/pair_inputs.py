@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from learners.candidates import CandidateRetrieval
 from learners.counts.counts import Counts
 from learners.event_batch import EventBatch, FloatArray, Histories, IntArray
-from learners.features import NAMES, PAIR_FEATURES, ranking_features
+from learners.features import PAIR_FEATURES, ranking_features
 from learners.item_facts import ItemFacts
 from learners.label_rates import RATES, LabelRates
 from learners.standardiser import Standardiser
@@ -69,7 +69,7 @@ class PairInputs:
 
     def scaled(self, known: FloatArray) -> FloatArray:
         """(N, R) as the heads take in what is known (N, R)."""
-        features = self._standardiser.transform(_padded(known))[:, :PAIR_FEATURES]
+        features = self._standardiser.transform(known[:, :PAIR_FEATURES])
         return np.concatenate([features, known[:, PAIR_FEATURES:]], axis=1)
 
     def learn_scale(self, known: FloatArray) -> None:
@@ -111,10 +111,3 @@ class PairInputs:
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The inverse of `state_dict`."""
         self._rates.load_state_dict(arrays)
-
-
-def _padded(known: FloatArray) -> FloatArray:
-    """(N, F) a pair's features among the ranker's, whose others stay empty."""
-    features = np.zeros((len(known), len(NAMES)), np.float32)
-    features[:, :PAIR_FEATURES] = known[:, :PAIR_FEATURES]
-    return features

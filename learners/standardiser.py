@@ -46,11 +46,12 @@ class Standardiser:
         self._variance[:n] += rate * (rows.var(axis=0) + (1.0 - rate) * ahead * ahead - self._variance[:n])
 
     def transform(self, features: FloatArray) -> FloatArray:
-        """(..., F) to (..., F)."""
-        scale = (1.0 / (np.sqrt(self._variance) + _LEAST_DEVIATION)).astype(np.float32)
+        """(..., n) of the first n <= F features to (..., n)."""
+        n = features.shape[-1]
+        scale = (1.0 / (np.sqrt(self._variance[:n]) + _LEAST_DEVIATION)).astype(np.float32)
         scaled: FloatArray = np.empty(features.shape, np.float32)
-        F = len(scale)
-        _transform(np.ascontiguousarray(features).reshape(-1, F), self._mean, scale, scaled.reshape(-1, F))
+        rows = np.ascontiguousarray(features).reshape(-1, n)
+        _transform(rows, self._mean[:n], scale, scaled.reshape(-1, n))
         return scaled
 
     def state_dict(self) -> Arrays:

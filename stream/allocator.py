@@ -10,6 +10,7 @@ _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 _LARGEST_MMAP_THRESHOLD = 32 * 1024 * 1024  # glibc refuses more
 _TRIM_THRESHOLD = 512 * 1024 * 1024
+_SEARCH_EVERY = 20_000  # objects more than have gone; slates and their places are more than 700 in each step
 
 
 def keep_temporaries() -> bool:
@@ -35,3 +36,4 @@ def leave_alone() -> None:
     """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(_SEARCH_EVERY)
