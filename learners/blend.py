@@ -104,6 +104,7 @@ class Blend:
         position: IntArray,
         labels: FloatArray,
         mask: BoolArray,
+        late: BoolArray,
         evidence: NDArray[np.float64],
     ) -> None:
         """Take in labels, and take a step as soon as there are enough of them.
@@ -114,22 +115,26 @@ class Blend:
             position: (L,) where the item was shown; rows without a position say nothing of places.
             labels: (L, K).
             mask: (L, K) which are known.
+            late: (L, K) which are positives whose negative was taken in before, and is taken back now.
             evidence: (K,) how much each task has to go by.
         """
-        row, task = np.nonzero(mask & self._takes_part & (position >= 0)[:, None])
+        counts = mask & self._takes_part & (position >= 0)[:, None]
+        # What is taken back counts once more, as it did, and less than nothing.
+        row, task, taken_back = np.nonzero(np.stack([counts, counts & late], axis=2))
+        y = np.where(taken_back, 0.0, labels[row, task])
+        value = np.where(taken_back, -1.0, 1.0) * self._values[task]
         I, K = self._inputs, self._tasks  # noqa: E741
         x = np.zeros((len(row), len(self._weights)), np.float32)
         x[:, :I] = inputs[row]
         x[:, I : I + K] = _log_odds(np.clip(foreseen[row], _LEAST, 1.0)) * (evidence > 0.0)
         x[np.arange(len(row)), I + K + task] = 1.0
         x[:, -1] = np.log1p(position[row])
-        y = labels[row, task]
         begin = 0
         while begin < len(row):
             end = min(begin + _LABELS_PER_STEP - self._waiting, len(row))
             there = slice(self._waiting, self._waiting + end - begin)
             self._waiting_x[there], self._waiting_y[there] = x[begin:end], y[begin:end]
-            self._waiting_value[there] = self._values[task[begin:end]]
+            self._waiting_value[there] = value[begin:end]
             self._waiting += end - begin
             begin = end
             if self._waiting == _LABELS_PER_STEP:

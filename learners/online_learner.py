@@ -397,6 +397,7 @@ class OnlineLearner:
                 batch.position[rows],
                 batch.labels[rows],
                 batch.label_mask[rows],
+                batch.late_labels(rows),
                 self._evidence(),
             )
 

@@ -37,6 +37,7 @@ def places(
         "position": position,
         "labels": labels,
         "mask": mask,
+        "late": np.zeros((count, 3), np.bool_),
     }
 
 
@@ -65,6 +66,24 @@ def test_shown_places_teach_what_is_taken() -> None:
     blend = taught()
     assert blend.trust > 0.9
     assert blend.weights[:4] == pytest.approx([1.0, -0.5, 0.0, 0.0], abs=0.08)
+
+
+def test_a_no_that_becomes_a_yes_counts_as_a_yes() -> None:
+    shown, delay = places(20_000), 500
+    known, blend = taught(), Blend(TASKS, 4)
+    late = np.flatnonzero((shown["labels"][:, 0] > 0.0) & (np.arange(20_000) % 2 == 0))
+    early = {**shown, "labels": shown["labels"].copy()}
+    early["labels"][late] = 0.0
+    for begin in range(0, 20_000 + delay, 100):
+        blend.learn_many(
+            **{name: array[begin : begin + 100] for name, array in early.items()}, evidence=EVIDENCE
+        )
+        due = late[(late >= begin - delay) & (late < begin - delay + 100)]
+        again = {name: array[due] for name, array in shown.items()}
+        blend.learn_many(**{**again, "late": again["mask"]}, evidence=EVIDENCE)
+    assert blend.weights[:2] == pytest.approx(known.weights[:2], abs=0.05)
+    intercept = 4 + len(TASKS)
+    assert blend._weights[intercept] == pytest.approx(known._weights[intercept], abs=0.1)
 
 
 def test_it_follows_when_what_is_taken_changes() -> None:
