@@ -58,9 +58,11 @@ class RowTable:
         self.mark(rows)
         return rows
 
-    def live_state(self) -> LiveState:
-        """All columns."""
-        return {name: Table(column, self.marks, self._fill[name]) for name, column in self._columns.items()}
+    def live_state(self, rows: int | None = None) -> LiveState:
+        """All columns; where not all rows are in use, the first so many of them."""
+        return {
+            name: Table(column[:rows], self.marks, self._fill[name]) for name, column in self._columns.items()
+        }
 
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Columns as they were saved; other arrays are of no account."""

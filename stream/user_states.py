@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from learners.context_fields import NO_CONTEXT, ContextFields
 from learners.event_batch import BoolArray, Histories, IntArray
 from learners.row_index import ABSENT, RowIndex
-from learners.state_arrays import Arrays, grown, nest, unnest
-from learners.state_changes import CHANGED, LiveState, Marks, Table, whole
+from learners.row_table import RowTable
+from learners.state_arrays import Arrays, nest, unnest
+from learners.state_changes import CHANGED, LiveState, whole
 from learners.task_axes import Axis, TaskAxes
 from stream.arrangement import Placement, grouped, ordinals, place
 from stream.event_columns import EventColumns
@@ -25,16 +26,6 @@ from stream.pending import PendingImpressions
 
 NOWHERE = -1
 """Partition of users who came without one (tests, evaluation)."""
-
-_EMPTY = {
-    "events": 0,
-    "partition": NOWHERE,
-    "slate": ABSENT,
-    "slate_id": 0,
-    "slate_at_ms": 0,
-    "newest_ms": 0,
-}
-"""The columns beside the histories, and what an unknown user has there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,13 +87,14 @@ class UserStates:
         self._forgotten: list[IntArray] = []
         self._pending: dict[int, PendingImpressions] = {}
         self._rings = HistoryRings(history_length, context)
-        self._events: IntArray = np.zeros(16, np.int64)
-        self._partition: NDArray[np.int32] = np.full(16, NOWHERE, np.int32)
-        self._slate: NDArray[np.int32] = np.full((16, slate_size), ABSENT, np.int32)
-        self._slate_id: NDArray[np.uint64] = np.zeros(16, np.uint64)
-        self._slate_at_ms: IntArray = np.zeros(16, np.int64)
-        self._newest_ms: IntArray = np.zeros(16, np.int64)
-        self._marks: Marks = np.zeros(16, np.uint8)
+        self._rows = RowTable(
+            events=np.int64(0),
+            partition=np.int32(NOWHERE),
+            slate=np.full(slate_size, ABSENT, np.int32),
+            slate_id=np.uint64(0),
+            slate_at_ms=np.int64(0),
+            newest_ms=np.int64(0),
+        )
 
     def __len__(self) -> int:
         return len(self.index)
@@ -122,13 +114,14 @@ class UserStates:
             self._forget_users(evicted)
         self._grow(self.index.size)
         if partitions is not None:
-            self._partition[rows] = np.asarray(partitions, np.int32)
-            self._marks[rows] = CHANGED
+            self._rows["partition"][rows] = np.asarray(partitions, np.int32)
+            self._rows.mark(rows)
         return rows
 
     def partition_of(self, users: IntArray) -> NDArray[np.int32]:
         """(N,) the partitions of user rows."""
-        return self._partition[users]
+        partitions: NDArray[np.int32] = self._rows["partition"][users]
+        return partitions
 
     def pending_of(self, partition: int) -> PendingImpressions:
         """The partition's pending impressions."""
@@ -157,8 +150,8 @@ class UserStates:
         if row == ABSENT:
             return None
         item_rows, types, times_ms = self.history(row)
-        slate = self._slate[row]
-        partition = int(self._partition[row])
+        slate = self._rows["slate"][row]
+        partition = int(self._rows["partition"][row])
         return UserState(
             user_id=user_id,
             partition=partition,
@@ -168,13 +161,13 @@ class UserStates:
             times_ms=times_ms,
             pending=self.pending_of(partition).of_user(row),
             slate_rows=slate[slate != ABSENT].tolist(),
-            slate_id=int(self._slate_id[row]),
-            slate_at_ms=int(self._slate_at_ms[row]),
+            slate_id=int(self._rows["slate_id"][row]),
+            slate_at_ms=int(self._rows["slate_at_ms"][row]),
         )
 
     def events(self, row: int) -> int:
         """How many events of a user row were applied."""
-        return int(self._events[row])
+        return int(self._rows["events"][row])
 
     # --- histories
 
@@ -199,7 +192,7 @@ class UserStates:
             times_ms,
             remembered,
             lengths=self._rings.remembered(users),
-            newest_ms=self._newest_ms[users],
+            newest_ms=self._rows["newest_ms"][users],
             kept=self._rings.kept,
             lateness_ms=self._lateness_ms,
         )
@@ -208,7 +201,7 @@ class UserStates:
         """Waiting impressions learn of history events before them that have come only now: before labels are found."""
         by_partition: dict[int, list[int]] = {}
         for user in batch.rearranged:
-            by_partition.setdefault(int(self._partition[user]), []).append(user)
+            by_partition.setdefault(int(self._rows["partition"][user]), []).append(user)
         for partition, users in by_partition.items():
             self.pending_of(partition).make_room({user: batch.rearranged[user].entering_ms for user in users})
 
@@ -220,10 +213,10 @@ class UserStates:
 
     def apply(self, batch: EventColumns) -> None:
         """Count the batch's events and remember those that enter the history."""
-        np.add.at(self._events, batch.users, 1)
-        np.maximum.at(self._newest_ms, batch.users, batch.times_ms)
+        np.add.at(self._rows["events"], batch.users, 1)
+        np.maximum.at(self._rows["newest_ms"], batch.users, batch.times_ms)
         self._rings.apply(batch)
-        self._marks[batch.users] = CHANGED
+        self._rows.mark(batch.users)
 
     def remembered(self, users: IntArray) -> IntArray:
         """(N,) length of the users' whole histories."""
@@ -237,24 +230,27 @@ class UserStates:
         self, users: IntArray, item_rows: IntArray, ids: NDArray[np.uint64], now_ms: int
     ) -> None:
         """Keep the latest slates: (N,) users, (N, places) item rows, (N,) ids."""
-        width = min(item_rows.shape[1], self._slate.shape[1])
-        self._slate[users] = ABSENT
-        self._slate[users, :width] = item_rows[:, :width]
-        self._slate_id[users] = ids
-        self._slate_at_ms[users] = now_ms
-        self._marks[users] = CHANGED
+        slate = self._rows["slate"]
+        width = min(item_rows.shape[1], slate.shape[1])
+        slate[users] = ABSENT
+        slate[users, :width] = item_rows[:, :width]
+        self._rows["slate_id"][users] = ids
+        self._rows["slate_at_ms"][users] = now_ms
+        self._rows.mark(users)
 
     def slates(self, users: IntArray) -> NDArray[np.int32]:
         """(N, places) item rows of the users' latest slates, `ABSENT` where there are fewer."""
-        return self._slate[users]
+        slates: NDArray[np.int32] = self._rows["slate"][users]
+        return slates
 
     # --- forgetting
 
     def forget_items(self, rows: IntArray) -> None:
         """Empty the slots of items that are gone, so that a reused row is not mistaken for them."""
-        in_slate = np.isin(self._slate, rows)
-        self._slate[in_slate] = ABSENT
-        self._marks[in_slate.any(axis=1) | self._rings.forget_items(rows)] = CHANGED
+        slate = self._rows["slate"]
+        in_slate = np.isin(slate, rows)
+        slate[in_slate] = ABSENT
+        self._rows.mark(np.flatnonzero(in_slate.any(axis=1) | self._rings.forget_items(rows)))
         for pending in self._pending.values():
             pending.forget(items=rows)
 
@@ -266,29 +262,20 @@ class UserStates:
     def _forget_users(self, rows: IntArray) -> None:
         self._forgotten.append(rows)
         self._rings.forget_users(rows)
-        rows = rows[rows < len(self._events)]
-        for name, empty in _EMPTY.items():
-            getattr(self, f"_{name}")[rows] = empty
-        self._marks[rows] = CHANGED
+        self._rows.forget(rows)
         for pending in self._pending.values():
             pending.forget(users=rows)
 
     def _grow(self, rows: int) -> None:
-        self._marks = grown(self._marks, rows)
+        self._rows.ensure(rows)
         self._rings.ensure(rows)
-        for name, empty in _EMPTY.items():
-            setattr(self, f"_{name}", grown(getattr(self, f"_{name}"), rows, fill=empty))
 
     # --- state
 
     def live_state(self) -> LiveState:
         """All users, their pending impressions and the applied offsets."""
         size = self.index.size
-        state: LiveState = {
-            name: Table(getattr(self, f"_{name}")[:size], self._marks, empty)
-            for name, empty in _EMPTY.items()
-        }
-        state |= self._rings.live_state(size, self._marks)
+        state = self._rows.live_state(size) | self._rings.live_state(size, self._rows.marks)
         state |= nest("index", self.index.live_state())
         state["applied"] = np.array(sorted(self.applied.items()), np.int64).reshape(-1, 2)
         state["pending_partitions"] = np.array(sorted(self._pending), np.int64)
@@ -320,10 +307,11 @@ class UserStates:
         self._grow(size)
         same = self._rings.load_state_dict(arrays)
         for name in ("events", "partition", "slate_id", "slate_at_ms", "newest_ms"):
-            getattr(self, f"_{name}")[:size] = arrays[name]
-        width = min(self._slate.shape[1], arrays["slate"].shape[1])
-        self._slate[:size, :width] = arrays["slate"][:, :width]
-        self._marks[:] = 0 if same else CHANGED
+            self._rows[name][:size] = arrays[name]
+        slate = self._rows["slate"]
+        width = min(slate.shape[1], arrays["slate"].shape[1])
+        slate[:size, :width] = arrays["slate"][:, :width]
+        self._rows.marks[:] = 0 if same else CHANGED
         self.applied = {int(partition): int(offset) for partition, offset in arrays["applied"]}
         self._pending = {}
         for partition in arrays["pending_partitions"].tolist():

@@ -439,7 +439,7 @@ def test_forgotten_users_and_items_are_told_and_the_rest_is_compared() -> None:
     found = compared(settings, some, working)
     assert found.differences == []
     assert len(found.not_compared) == 2
-    working.states._events[working.states.index.row("u7")] += 1
+    working.states._rows["events"][working.states.index.row("u7")] += 1
     assert [one.of for one in compared(settings, some, working).differences] == ["u7"]
 
 
