@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
 from connectors.dead_letter import DeadLetter
@@ -147,6 +147,7 @@ class _Waiting:
     records: Sequence[RawRecord]
     ack: Ack
     since: float
+    followed: bool = False
     taken: int = 0
 
 
@@ -210,6 +211,10 @@ class Engine:
     _due: int = 0  # slates that are made without waiting for records
     _owing: bool = False
     _left: int = 0  # how often what had come was left unacknowledged
+    _shares: int = 0  # how often partitions were shared anew
+    _handed: dict[int, int] = field(
+        default_factory=dict
+    )  # the last offset of each partition that a step was given
     _stopping: bool = False
     _finished: bool = False
     _unsaved: bool = False
@@ -217,21 +222,35 @@ class Engine:
 
     async def offer(self, records: Sequence[RawRecord], ack: Ack) -> None:
         """Hand over records of one partition, in order; waits while too many are waiting."""
-        room = _BUFFERED_BATCHES * self.config.batch_max_events
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._buffered < room or self._stopping)
-            if self._stopping:
-                return  # nobody takes them any more; they are not acknowledged, and will be read again
-            if not self.busy:
-                self.progressed_at = time.monotonic()  # it was idle, not stuck
-            self._waiting.append(_Waiting(records, ack, time.monotonic()))
-            self._buffered += len(records)
-            self._offered += len(records)
-            self._changed.notify_all()
+        await self._enter(records, ack)
 
     async def follow(self, records: Sequence[RawRecord]) -> None:
-        """Hand over records of a partition that is another worker's: there is nothing to acknowledge."""
-        await self.offer(records, _no_ack)
+        """Hand over records of a partition that is another worker's: there is nothing to acknowledge.
+
+        Where the partition is this worker's by now, whoever reads it for this worker brings them again.
+        """
+        await self._enter(records, _no_ack, followed=True)
+
+    def share(self, assignment: Assignment) -> None:
+        """Work on these partitions from now on.
+
+        A step has the assignment of when it began. So what was taken over and given to steps before is owed, whatever
+        end its partition had by then, and what waits and was followed is brought again by who reads it as its owner.
+        """
+        self._shares += 1
+        self.assignment = replace(
+            assignment,
+            taken={
+                partition: replace(taken, until=max(taken.until, self._handed.get(partition, -1) + 1))
+                for partition, taken in assignment.taken.items()
+            },
+        )
+        for waiting in self._waiting:
+            rest = len(waiting.records) - waiting.taken
+            if waiting.followed and rest and assignment.owns(waiting.records[0].partition):
+                waiting.records = waiting.records[: waiting.taken]
+                self._buffered -= rest
+                self._offered -= rest
 
     async def look_again(self) -> None:
         """Make a step though no record has come: more may be due by now."""
@@ -245,6 +264,10 @@ class Engine:
     def leave_unacknowledged(self) -> None:
         """Acknowledge nothing of what came so far: not all of it is answered, and it may be another worker's by now."""
         self._consumed.clear()
+        self.leave_waiting()
+
+    def leave_waiting(self) -> None:
+        """Acknowledge nothing of what is not stepped yet: it may be another worker's when it is."""
         for waiting in self._waiting:
             waiting.ack = _no_ack
         self._left += 1
@@ -357,6 +380,32 @@ class Engine:
         self._finished = True
         self._thread.shutdown()
 
+    async def _enter(self, records: Sequence[RawRecord], ack: Ack, *, followed: bool = False) -> None:
+        """Let records in, once there is room. They count as offered from the beginning on: who settles waits for them.
+
+        What waited for room while all else was left unacknowledged is no better known to be answered, nor is what comes
+        when its partition is not this worker's any more. What was followed while partitions were shared anew is brought
+        again, by the follower or by who reads it as its owner.
+        """
+        room = _BUFFERED_BATCHES * self.config.batch_max_events
+        left, shares = self._left, self._shares
+        self._offered += len(records)
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._buffered < room or self._stopping)
+            owned = not records or self.assignment.owns(records[0].partition)
+            former = followed and (shares != self._shares or owned)
+            if self._stopping or former:
+                self._offered -= len(
+                    records
+                )  # nobody takes them; they are not acknowledged, and will be read again
+                return
+            if not self.busy:
+                self.progressed_at = time.monotonic()  # it was idle, not stuck
+            acknowledge = ack if owned and left == self._left else _no_ack
+            self._waiting.append(_Waiting(records, acknowledge, time.monotonic(), followed))
+            self._buffered += len(records)
+            self._changed.notify_all()
+
     @property
     def _stepping(self) -> bool:
         """Whether a step is under way."""
@@ -413,6 +462,7 @@ class Engine:
             while head.taken < len(head.records) and room > 0:
                 record = head.records[head.taken]
                 records.append(record)
+                self._handed[record.partition] = max(record.offset, self._handed.get(record.partition, -1))
                 room -= entries(record.value)
                 head.taken += 1
             if head.taken == len(head.records):
@@ -537,9 +587,13 @@ class Engine:
     # --- telling the others
 
     async def _tell(self) -> None:
-        """Publish what was learned since the last time, where there is anybody else."""
+        """Publish what was learned since the last time, where there is anybody else.
+
+        What is in a checkpoint is told. So where nothing happened since there is nothing to tell, nor to keep in the
+        journal, which would else fill up while nobody does anything.
+        """
         self._telling_due = time.monotonic() + self.config.tell_every_s
-        if self.assignment.share < 1.0:
+        if self.assignment.share < 1.0 and self._unsaved:
             telling = self._next_telling()
             self._publish_update(await self.read(lambda processor: self._cut(processor, telling)))
 

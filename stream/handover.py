@@ -42,6 +42,7 @@ class Handover:
         self._on_share = on_share
         self.owned: int | None = None
         """How many partitions are this worker's; None before the first share."""
+        self._ends: dict[int, int] = {}
         self._turn = 0  # of shares that began: the latest one counts, whichever ends last
         engine.assignment = NOTHING
 
@@ -50,6 +51,8 @@ class Handover:
         self._turn += 1
         if not await self._engine.settle(self._patience_s) or self._engine.owing:
             self._engine.leave_unacknowledged()
+        else:
+            self._engine.leave_waiting()  # what came meanwhile is the next owner's to answer
         self._engine.assignment = NOTHING
 
     async def take_over(
@@ -88,6 +91,7 @@ class Handover:
         if turn == self._turn:
             if taken:
                 logger.info("taking over", extra={"partitions": sorted(taken)})
+            self._ends = dict(ends)
             await self.own(committed, taken)
         return {partition: start.offset for partition, start in starts.items()}
 
@@ -97,11 +101,11 @@ class Handover:
         Args:
             partition: Which.
             after: The offset behind its last record. What lies between it and the end was no record, so nobody is
-                told by one that the end is reached.
+                told by one that the end is reached; unless more had been followed than was there when it was asked.
         """
         assignment = self._engine.assignment
         taken = assignment.taken.get(partition)
-        if taken is not None and after < taken.until:
+        if taken is not None and after < taken.until <= self._ends.get(partition, 0):
             ended = {**assignment.taken, partition: replace(taken, until=after)}
             self._engine.assignment = replace(assignment, taken=ended)
             await self._engine.look_again()
@@ -112,7 +116,7 @@ class Handover:
         owned = frozenset(partitions)
         self.owned = len(owned)
         self._on_share(self.owned)
-        self._engine.assignment = Assignment(owned, taken, len(owned) / len(self._partitions))
+        self._engine.share(Assignment(owned, taken, len(owned) / len(self._partitions)))
         applied = await self._engine.read(lambda processor: dict(processor.states.applied))
         self._follower.follow(
             {

@@ -942,6 +942,7 @@ async def test_settling_waits_for_what_is_at_hand_and_not_for_ever() -> None:
 
 async def test_settling_does_not_wait_for_what_others_send_meanwhile() -> None:
     async with Stage(batch_max_events=1).run() as stage:
+        stage.engine.assignment = Assignment(frozenset({0}))
         stage.permits = threading.Semaphore(0)
         await stage.offer(*some(1))
         settling = asyncio.create_task(stage.engine.settle(SOON_S))
@@ -959,13 +960,14 @@ async def test_settling_waits_for_a_step_that_no_record_began(monkeypatch: pytes
     monkeypatch.setattr("stream.processor.ANSWERED_A_STEP", 1)
     async with Stage(batch_max_events=2).run() as stage:
         learner, held, gate = stage.engine.processor.pipeline.learner, threading.Event(), threading.Event()
-        recommend = learner.recommend
+        recommend, made = learner.recommend, []
 
         def waiting(*given: Any) -> Any:
-            if stage.publisher.recommendations:
+            if made:
                 held.set()
                 assert gate.wait(SOON_S)
-            return recommend(*given)
+            made.append(recommend(*given))
+            return made[-1]
 
         monkeypatch.setattr(learner, "recommend", waiting)
         stage.engine.assignment = Assignment(frozenset({0}), {0: TakenOver(0, 2)})
@@ -1027,8 +1029,88 @@ async def test_what_was_owed_when_the_partition_was_given_up_is_never_acknowledg
         stage.engine.leave_unacknowledged()
         stage.engine.assignment = NOTHING
         await stage.offer(*some(1, first=4), name="another's by now")
+        assert await stage.engine.settle(SOON_S)
+        stage.engine.share(Assignment(frozenset({0})))
+        await stage.offer(*some(1, first=5), name="this worker's again")
         await stage.acks.wait_for(1)
-    assert stage.acks.given == ["another's by now"]
+    assert stage.acks.given == ["this worker's again"]
+
+
+async def test_what_waits_for_room_is_settled_too_and_else_not_acknowledged(tmp_path: Path) -> None:
+    """The list that a backlog's reader has in hand is no less this worker's than those that were let in."""
+    stage = Stage(CheckpointStore(tmp_path), batch_max_events=1, checkpoint_every_s=0.02)
+    stage.permits = threading.Semaphore(0)
+    async with stage.run():
+        for n in range(5):  # one is stepped, and there is room for four
+            await stage.offer(*some(1, first=n), name=f"waiting {n}")
+            await asyncio.sleep(0.02)
+        outside = asyncio.create_task(stage.offer(*some(2, first=5), name="outside"))
+        await asyncio.sleep(0.02)
+        assert not outside.done()
+        settling = asyncio.create_task(stage.engine.settle(SOON_S))
+        stage.permits.release(6)
+        await outside
+        await asyncio.sleep(0.05)
+        assert not settling.done()
+        stage.permits.release(1)
+        assert await settling
+        for n in range(5):
+            await stage.offer(*some(1, first=7 + n))
+            await asyncio.sleep(0.02)
+        outside = asyncio.create_task(stage.offer(*some(1, first=12), name="left outside"))
+        await asyncio.sleep(0.02)
+        stage.engine.leave_unacknowledged()
+        stage.permits.release(100)
+        await outside
+        await stage.offer(*some(1, first=13), name="later")
+        await stage.acks.wait_for(7)
+    assert [name for name in stage.acks.given if name in ("outside", "left outside", "later")] == [
+        "outside",
+        "later",
+    ]
+
+
+async def test_what_was_followed_beyond_the_end_that_was_asked_for_is_answered() -> None:
+    """It was read as another worker's after this one had asked where the partition ends."""
+    users = records(numbered([event(user=f"u{n}") for n in range(13)]))
+    async with Stage().run() as stage:
+        stage.engine.assignment = NOTHING
+        await stage.engine.follow(users[:10])
+        assert await stage.engine.settle(SOON_S)
+        stage.engine.share(Assignment(frozenset({0}), {0: TakenOver(5, 8)}))
+        await stage.offer(*users[5:])
+        await until(lambda: len(stage.publisher.recommendations) == 8)
+    assert sorted(slate.user_id for slate in stage.publisher.recommendations) == sorted(
+        f"u{n}" for n in range(5, 13)
+    )
+
+
+async def test_what_waits_and_was_followed_is_left_to_who_reads_it_as_its_owner() -> None:
+    """Stepped before what this worker reads again, it would count as answered up to there."""
+    users = records(numbered([event(user=f"u{n}") for n in range(12)]))
+    stage = Stage(batch_max_events=2)
+    async with stage.run():
+        stage.engine.assignment = NOTHING
+        await stage.engine.follow(users[:6])
+        assert await stage.engine.settle(SOON_S)
+        stage.permits = threading.Semaphore(0)
+        await stage.engine.follow(users[6:8])
+        async with asyncio.timeout(SOON_S):
+            while not stage.engine._stepping:
+                await asyncio.sleep(0.001)
+        await stage.engine.follow(users[8:10])
+        stage.engine.share(Assignment(frozenset({0}), {0: TakenOver(4, 10)}))
+        await stage.engine.follow(users[10:])
+        stage.permits.release(100)
+        assert await stage.engine.settle(SOON_S)
+        assert stage.publisher.recommendations == []
+        answers = await stage.engine.read(lambda worked: dict(worked.answers.reached))
+        assert answers.get(0, -1) < 4
+        await stage.offer(*users[4:])
+        await until(lambda: len(stage.publisher.recommendations) == 8)
+    assert sorted(slate.user_id for slate in stage.publisher.recommendations) == sorted(
+        f"u{n}" for n in range(4, 12)
+    )
 
 
 async def test_what_waits_or_is_stepped_when_nothing_is_to_be_acknowledged_is_not(tmp_path: Path) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 from fakes import processor
 
 from stream.handover import Handover
-from stream.ownership import NOTHING, Assignment
+from stream.ownership import NOTHING, Assignment, TakenOver
 
 
 @dataclass
@@ -22,6 +22,7 @@ class Engine:
     owing: bool = False
     assignment: Assignment = NOTHING
     left: int = 0
+    left_waiting: int = 0
     looks: int = 0
 
     async def settle(self, patience_s: float) -> bool:
@@ -30,6 +31,12 @@ class Engine:
 
     def leave_unacknowledged(self) -> None:
         self.left += 1
+
+    def leave_waiting(self) -> None:
+        self.left_waiting += 1
+
+    def share(self, assignment: Assignment) -> None:
+        self.assignment = assignment
 
     async def look_again(self) -> None:
         self.looks += 1
@@ -93,6 +100,17 @@ async def test_where_the_last_records_were_none_the_end_is_before_them() -> None
     assert stage.engine.looks == 1, "it is another worker's by now"
 
 
+async def test_where_more_was_followed_a_record_tells_that_the_end_is_reached() -> None:
+    stage = Stage()
+    stage.heard.set()
+    await stage.handover.take_over({0: 5}, {0: 8})
+    beyond = {0: TakenOver(5, 10)}  # as an engine has it that had followed the partition as far as that
+    stage.engine.assignment = replace(stage.engine.assignment, taken=beyond)
+    await stage.handover.reached_end(0, 8)
+    assert stage.engine.looks == 0
+    assert stage.engine.assignment.owes(0, 9)
+
+
 async def test_a_share_that_is_another_one_by_now_changes_nothing() -> None:
     """Faust asks where to read on while partitions are being revoked as well."""
     stage = Stage()
@@ -123,5 +141,7 @@ async def test_only_what_is_answered_may_be_acknowledged_after_it_was_given_up(
 ) -> None:
     stage = Stage(Engine(settles, owing, Assignment(frozenset({0}))))
     await stage.handover.give_up()
-    assert stage.engine.left == left
+    assert (stage.engine.left, stage.engine.left_waiting) == (left, 1 - left), (
+        "what came meanwhile is left anyway"
+    )
     assert stage.engine.assignment is NOTHING

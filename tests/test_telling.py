@@ -65,6 +65,32 @@ async def test_who_is_alone_tells_with_its_checkpoints(tmp_path: Path) -> None:
     assert updates(here) == [{0: 8}]
 
 
+async def test_who_did_nothing_since_the_checkpoint_is_not_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The journal keeps each question: they would fill it while nothing happens."""
+    asked: list[float] = []
+    tell = Processor.tell
+
+    def counted(of: Processor, share: float, *, beginning: bool = False) -> Any:
+        asked.append(share)
+        return tell(of, share, beginning=beginning)
+
+    monkeypatch.setattr(Processor, "tell", counted)
+    here = stage(CheckpointStore(tmp_path), tell_every_s=0.001, checkpoint_every_s=0.01)
+    async with here.run():
+        here.engine.assignment = _HALF
+        await here.offer(*clicks(0, 8))
+        await here.acks.wait_for(1)
+        before = len(asked)
+        assert before
+        await asyncio.sleep(0.3)
+        assert len(asked) <= before + 1
+        await here.offer(*clicks(0, 8, 8))
+        await until(lambda: len(asked) > before + 1)
+    assert {0: 16} in updates(here)
+
+
 async def test_a_checkpoint_is_written_when_all_that_it_holds_is_told(tmp_path: Path) -> None:
     store = CheckpointStore(tmp_path)
     here = stage(store, checkpoint_every_s=0.02)
