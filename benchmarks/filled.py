@@ -141,7 +141,7 @@ def _lists(filled: np.ndarray[Any, Any], others: int, table: Arrays) -> Arrays:
     (_, block, J), lists = table["place_weights"].shape, laid_out(filled, int(table["most"][0]))
     rng, taken = np.random.default_rng(0), int(lists["vacant"][-1])
     weights = np.resize(rng.random((_WEIGHTS, J), np.float32), (taken, J))
-    totals = np.zeros((len(filled), J), np.float32)
+    totals = np.zeros((len(filled), J))
     totals[filled > 0] = np.add.reduceat(weights, lists["first"][filled > 0], axis=0)
     return {
         **lists,

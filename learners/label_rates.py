@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from learners.counts.decay import AS_OF_S
 from learners.event_batch import BoolArray, FloatArray, IntArray
 from learners.row_table import RowTable
 from learners.state_arrays import Arrays, nest, unnest
@@ -17,6 +18,7 @@ from learners.task_axes import BY_TASK, COUNTED, Axis, Each, Rest, TaskAxes, wid
 _SHRINKAGE = 10.0  # labels of the common rate that a user or an item begins with
 _POOLED = 1.0  # positives of all tasks together that a user or an item begins with
 _MOST_LIFT = 4.0
+_MOST_LABELS = 1 << 20
 _PRIOR = (0.5, 1.0)  # positives and labels of a task that everybody begins with
 
 RATES: Axis = (Each(fill=0.0), Each(fill=0.0), Rest(4))
@@ -150,7 +152,11 @@ def rates_width(tasks: int) -> int:
 
 
 class _Counts:
-    """Positives and labels of each row, decayed when they are touched."""
+    """Positives and labels of each row, as of at most an hour before its latest label.
+
+    What comes meanwhile weighs more (forward decay, see `counts.popularity`). Where there are too many labels for floats
+    to count on, both are halved: it is their ratio that matters.
+    """
 
     def __init__(self, tasks: int, half_life_s: float) -> None:
         self._half_life_s = half_life_s
@@ -158,7 +164,7 @@ class _Counts:
 
     @property
     def newest_s(self) -> float:
-        """When anything was counted last."""
+        """When anything was counted last, or up to an hour before."""
         return float(self._rows["at_s"].max())
 
     def at(self, rows: IntArray, now_s: NDArray[np.float64]) -> tuple[FloatArray, FloatArray]:
@@ -181,16 +187,18 @@ class _Counts:
         self._rows.mark(unique)
         latest = at_s[unique]
         np.maximum.at(latest, inverse, now_s)
-        counts[unique] *= (0.5 ** ((latest - at_s[unique]) / self._half_life_s))[:, None, None].astype(
-            np.float32
-        )
-        at_s[unique] = latest
-        fading = 0.5 ** ((latest[inverse] - now_s) / self._half_life_s)
+        ahead = latest - at_s[unique]
+        stale = ahead > AS_OF_S
+        kept = 0.5 ** (ahead[stale] / self._half_life_s)
+        counts[unique[stale]] *= kept[:, None, None].astype(np.float32)
+        at_s[unique[stale]] = latest[stale]
+        weight = 2.0 ** ((now_s - at_s[rows]) / self._half_life_s)
         np.add.at(
             counts,
             rows,
-            np.stack([positives, known], axis=1) * fading[:, None, None].astype(np.float32),
+            np.stack([positives, known], axis=1) * weight[:, None, None].astype(np.float32),
         )
+        counts[unique] *= np.where(counts[unique, 1:] > _MOST_LABELS, np.float32(0.5), np.float32(1.0))
 
     def forget(self, rows: IntArray) -> None:
         self._rows.forget(rows)

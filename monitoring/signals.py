@@ -18,6 +18,7 @@ _DECAY = 3.0
 _KEEP_LATELY = 0.5 ** (1 / 3)
 _LEAST = 1e-6  # of what a logarithm is taken
 _FARTHEST = 4.0  # deviations that a group may count
+_ANOTHER = 100.0  # deviations from what was usual: whatever scattered so little was another signal
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +176,12 @@ class Signals:
 
     def begin_anew(self, s: int, groups: int) -> None:
         """What was usual is no more; what the latest so many groups were is."""
+        present = self.present(s, groups)
+        if abs(present - self._mean[s]) > _ANOTHER * math.sqrt(self._variance[s]):
+            self._learned[s] = 0  # it hardly scattered, so nobody knows yet how it does
+            self._variance[s] = 0.0
         self._learned[s] = min(self._learned[s], _WARM)
-        self._mean[s], self._lately[s] = self.present(s, groups), 0.0
+        self._mean[s], self._lately[s] = present, 0.0
         self._anchors[s] = 0.0, 0.0
         for seasons in self._seasons.values():
             seasons.pass_over(s)

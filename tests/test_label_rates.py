@@ -39,6 +39,33 @@ def test_many_items_of_a_user_are_as_each_alone() -> None:
     assert found == pytest.approx(np.array(alone), rel=1e-6)
 
 
+def test_a_busy_row_forgets_as_any_other() -> None:
+    """What a moment takes of a large count is less than a float of 32 bits can tell."""
+    rates, half_life_s, count, every_s = LabelRates(1), 60 * DAY_S, 3_000, 0.2
+    taught(rates, [0], [0], [[1.0]], at_s=0.0)
+    rates._items._rows["counts"][0] = [[5e4], [1e6]]
+    for n in range(count):
+        taught(rates, [0], [0], [[0.0]], at_s=n * every_s)
+    later_s = 40 * DAY_S
+    _, known = rates._items.at(np.array([0]), np.array([later_s]))
+    came_s = np.arange(count) * every_s
+    wanted = 1e6 * 0.5 ** (later_s / half_life_s) + (0.5 ** ((later_s - came_s) / half_life_s)).sum()
+    assert known[0, 0] == pytest.approx(wanted, rel=2e-5)
+
+
+def test_a_row_with_more_labels_than_floats_can_count_keeps_its_rate() -> None:
+    rates = LabelRates(1)
+    taught(rates, [0, 1], [0, 1], [[1.0], [0.0]])
+    rates._items._rows["counts"][0] = [[0.05 * (1 << 24)], [1 << 24]]
+    for n in range(40):
+        yes = [[1.0]] * 100 + [[0.0]] * 100
+        taught(rates, [1] * 200, [0] * 200, yes, at_s=float(n))
+    positives, known = rates._items.at(np.array([0]), np.array([40.0]))
+    before = 0.05 * (1 << 24), float(1 << 24)
+    assert known[0, 0] < 1 << 21
+    assert positives[0, 0] / known[0, 0] > before[0] / before[1], "half of the new labels were answered"
+
+
 def test_strangers_have_no_lift() -> None:
     rates = LabelRates(2)
     taught(rates, [0] * 5, [0] * 5, [[1.0, 0.0]] * 5)

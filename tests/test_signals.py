@@ -91,6 +91,19 @@ def test_where_a_signal_leans_is_told_and_forgotten_when_it_begins_anew() -> Non
     assert None not in fed(signals, [2.0]), "it is watched on at once"
 
 
+def test_how_a_signal_scatters_that_never_did_is_learned_anew() -> None:
+    """Such as clicks where nobody sent any: chance would count four deviations for ever, a finding every few groups."""
+    signals = Signals([Signal("a", 1)])
+    fed(signals, np.zeros(40))
+    clicks = np.random.default_rng(0).binomial(128, 0.01, 200) / 128
+    fed(signals, clicks[:8])
+    signals.begin_anew(0, 8)
+    found = fed(signals, clicks[8:])
+    assert found[:20] == [None] * 20
+    later = np.array([deviation for deviation in found if deviation is not None])
+    assert np.abs(later).mean() < 1.5
+
+
 def left_by(seasons: Seasons, values: np.ndarray) -> np.ndarray:
     """What was not expected of values, four an hour from the first hour on; (days, 96)."""
     expected = [seasons.expect(0, value, n * HOUR_MS // 4) for n, value in enumerate(values.tolist())]

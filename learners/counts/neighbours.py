@@ -45,7 +45,8 @@ class Neighbours(NamedTuple):
         first: (N,) where each row's list begins.
         size: (N,) number of its size.
         filled: (N,) how many neighbours it has.
-        totals: (N, J) the same as the weights, summed over all that ever went with the row.
+        totals: (N, J) the same as the weights, summed over all that ever went with the row: of more than a million
+            additions floats of 32 bits would lose the small ones.
         as_of_s: (N,) event time, at most an hour before the latest addition.
         marks: (N,) which rows changed since they were saved.
         vacant: (S + 1,) the first list of each size that is nobody's, or `ABSENT`; and how many places have been taken.
@@ -61,7 +62,7 @@ class Neighbours(NamedTuple):
     first: NDArray[np.int32]
     size: NDArray[np.uint8]
     filled: NDArray[np.int32]
-    totals: FloatArray
+    totals: NDArray[np.float64]
     as_of_s: NDArray[np.float64]
     marks: Marks
     vacant: IntArray
@@ -92,7 +93,7 @@ class NeighbourTable:
             first=np.zeros(16, np.int32),
             size=np.full(16, _NO_LIST, np.uint8),
             filled=np.zeros(16, np.int32),
-            totals=np.zeros((16, J), np.float32),
+            totals=np.zeros((16, J)),
             as_of_s=np.full(16, -np.inf),
             marks=np.zeros(16, np.uint8),
             vacant=np.append(np.full(len(sizes), ABSENT, np.int64), 0),
@@ -208,7 +209,8 @@ class NeighbourTable:
                 f"(and {have[1]})"
             )
         self.arrays = of._replace(
-            **{name: arrays[name] for name in ("first", "size", "filled", "totals", "vacant")},
+            **{name: arrays[name] for name in ("first", "size", "filled", "vacant")},
+            totals=arrays["totals"].astype(np.float64, copy=False),  # earlier versions had 32 bits
             as_of_s=arrays["touched_s"],
             rows=arrays["places"].reshape(-1),
             weights=arrays["place_weights"].reshape(-1, have[1]),
