@@ -282,8 +282,9 @@ class Attribution:
         for number, task in enumerate(tasks):
             for event_type in sources[task.name].event_types:
                 self._answers[event_type] = (*self._answers.get(event_type, ()), number)
-        self._longest_ms = int(self._windows_ms.max(initial=0))
-        self._kept_ms = max((self._longest_ms, *self._latest_ms))
+        # A value that is waited for all day keeps nobody from coming again in the evening.
+        self._visit_ms = int(self._windows_ms[self._closes].max(initial=0))
+        self._kept_ms = max((*self._windows_ms.tolist(), *self._latest_ms), default=0)
         self._moments_ms = sorted({*self._waits_ms.tolist(), *self._windows_ms.tolist(), self._kept_ms})
         self._silent = sum(1 << number for number, value in enumerate(self._value) if value)
         self._standing = self._silent | sum(
@@ -390,7 +391,7 @@ class Attribution:
     def _belongs(
         self, pending: PendingImpressions, slot: int, answered: tuple[int, ...], at_ms: int, before_ms: int
     ) -> bool:
-        """Whether an event is about this impression: inside the longest window, or a late answer to it.
+        """Whether an event is about this impression: while it waits for a yes or no, or an answer that still counts.
 
         `before_ms` is the watermark before the event. What that has closed is closed, although it is noticed only
         at the end of the step: labels must not depend on how the stream is cut into steps.
@@ -401,8 +402,9 @@ class Attribution:
         no = int(pending.negative[slot]) | ~int(
             pending.resolved[slot]
         )  # what waits still will be closed as no
-        return age_ms <= self._longest_ms or any(
-            age_ms <= self._latest_ms[task] and no >> task & 1 for task in answered
+        return age_ms <= self._visit_ms or any(
+            age_ms <= self._windows_ms[task] or (age_ms <= self._latest_ms[task] and no >> task & 1)
+            for task in answered
         )
 
     def _answer(

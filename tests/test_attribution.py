@@ -38,9 +38,9 @@ OTHER_TASKS = (
     Task(name="click", window_s=10.0, late_s=15.0, negative="impression"),
     Task(name="cart", window_s=20.0, kind="ranking"),
     Task(name="buy", window_s=30.0, late_s=25.0),
-    Task(name="rating", kind="regression", window_s=20.0, negative="none"),
+    Task(name="rating", kind="regression", window_s=60.0, negative="none"),
 )
-"""The same with late answers, a ranking, and negatives from impressions alone."""
+"""The same with late answers, a ranking, negatives from impressions alone, and a value that is waited for longest."""
 IMPATIENT_TASKS = (
     Task(name="click", window_s=10.0, wait_s=4.0, negative="impression"),
     Task(name="cart", window_s=30.0, wait_s=0.0),
@@ -170,6 +170,14 @@ def test_a_second_click_is_no_second_label() -> None:
 def test_a_label_belongs_to_the_latest_impression() -> None:
     acts = Act(IMPRESSION), Act(IMPRESSION, at_s=3.0), Act(CLICK, at_s=5.0)
     assert Stage().labels(*acts) == [label("click", 1.0, shown_s=3.0)]
+
+
+def test_who_comes_again_begins_anew_though_a_value_is_still_waited_for() -> None:
+    tasks = (*TASKS[:3], Task(name="rating", kind="regression", window_s=500.0))
+    acts = Act(OTHER), Act(OTHER, at_s=100.0), Act(BUY, at_s=105.0), Act(RATE, at_s=400.0, value=5.0)
+    found = Stage(tasks).labels(*acts)
+    assert label("buy", 1.0, shown_s=100.0) in found
+    assert label("rating", 1.0, shown_s=100.0) in found
 
 
 def test_what_happened_before_an_impression_does_not_answer_it() -> None:
@@ -384,7 +392,11 @@ class Reference:
                     found.append(self._label(latest, task, 1.0, late=True))
 
     def _belongs(self, shown: Shown, answered: Sequence[Task], act: Act) -> bool:
-        return act.at_s - shown.act.at_s <= 30.0 or any(self._is_late(shown, task, act) for task in answered)
+        age_s = act.at_s - shown.act.at_s
+        waiting = [task.window_s for task in self.tasks if task.kind != "regression"]
+        return age_s <= max(waiting) or any(
+            age_s <= task.window_s or self._is_late(shown, task, act) for task in answered
+        )
 
     def _is_late(self, shown: Shown, task: Task, act: Act) -> bool:
         no = task.name in shown.no or task.name not in shown.done
