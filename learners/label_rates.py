@@ -154,8 +154,8 @@ def rates_width(tasks: int) -> int:
 class _Counts:
     """Positives and labels of each row, as of at most an hour before its latest label.
 
-    What comes meanwhile weighs more (forward decay, see `counts.popularity`). Where there are too many labels for floats
-    to count on, both are halved: it is their ratio that matters.
+    What comes meanwhile weighs more (forward decay, see `counts.popularity`). Where there are too many labels for
+    floats to count on, both are halved: it is their ratio that matters.
     """
 
     def __init__(self, tasks: int, half_life_s: float) -> None:

@@ -96,6 +96,25 @@ def test_a_log_has_no_name_before_it_is_whole(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_log_of_which_something_is_missing_gets_no_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "log.jsonl"
+    write(path, [an_event(1), an_event(2)])
+    sink = FileSink(path)
+    asyncio.run(sink.write([an_event(3)]))
+
+    def full(events: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(sink._writer, "write", full)
+    with pytest.raises(LogError, match="No space left"):
+        asyncio.run(sink.write([an_event(4)]))
+    asyncio.run(sink.close())
+    assert len(list(FileSource(path))) == 2, "the former log is still there"
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def a_folder(path: Path, events_csv: str, context_csv: str | None = None) -> Path:
     path.mkdir()
     with gzip.open(path / "events.csv.gz", "wt") as file:

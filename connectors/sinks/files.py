@@ -54,7 +54,7 @@ class FileSink:
             raise LogError(f"{path} must end in one of {', '.join(SUFFIXES)}.")
         self._path = path
         self._part = path.with_name(path.name + ".part")
-        self._closed = False
+        self._closed = self._failed = False
         try:
             self._writer: _Writer = _writer(self._part, suffix)
         except OSError as error:
@@ -69,10 +69,11 @@ class FileSink:
         try:
             self._writer.write(events)
         except OSError as error:
+            self._failed = True
             raise LogError(f"{self._path} cannot be written: {error.strerror}.") from error
 
     async def close(self) -> None:
-        """Finish the log and give it its name.
+        """Finish the log and give it its name; where something of it could not be written there is none.
 
         Raises:
             LogError: The disk refuses.
@@ -82,7 +83,10 @@ class FileSink:
         self._closed = True
         try:
             self._writer.close()
-            self._part.replace(self._path)
+            if self._failed:
+                self._part.unlink()
+            else:
+                self._part.replace(self._path)
         except OSError as error:
             raise LogError(f"{self._path} cannot be written: {error.strerror}.") from error
 
