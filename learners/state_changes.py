@@ -174,8 +174,8 @@ class Table:
         return changed_rows(rows, self.array.take(rows, axis=0), len(self.array), self.fill)
 
     def load_marks(self, saved: NDArray[Any] | None) -> None:
-        """See `Tracked`: rows are where they were unless the table has another shape now."""
-        if saved is None or saved.shape != self.array.shape:
+        """See `Tracked`: rows are where they were unless the table has another shape or type now."""
+        if saved is None or (saved.shape, saved.dtype) != (self.array.shape, self.array.dtype):
             self.marks[:] = CHANGED
 
 

@@ -76,12 +76,15 @@ def _kind(part: str, names: Collection[str]) -> str:
 
 
 def merge_rows(base: Named | None, changes: Iterable[Named]) -> Arrays:
-    """A table: rows are replaced, the table is as long as the last change says, new rows hold what fills it."""
+    """A table: rows are replaced, the table is as long as the last change says, new rows hold what fills it.
+
+    A change of another shape or type has all rows.
+    """
     array = None if base is None else base[""]
     length = 0 if array is None else len(array)
     for change in changes:
         values, fill, longer = change["values"], change["fill"].item(), int(change["length"])
-        if array is None or array.shape[1:] != values.shape[1:]:
+        if array is None or (array.shape[1:], array.dtype) != (values.shape[1:], values.dtype):
             array, length = np.full((longer, *values.shape[1:]), fill, values.dtype), longer
         array = grown(array, longer, fill)
         array[longer:length] = fill

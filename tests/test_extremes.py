@@ -29,6 +29,7 @@ NEVER = {
     "first_s": np.inf,
     "last_s": -np.inf,
     "touched_s": -np.inf,
+    "as_of_s": -np.inf,
     "said_s": -np.inf,
     "keys": -np.inf,
 }

@@ -156,7 +156,7 @@ def with_answers(model: OnlineLearner) -> OnlineLearner:
     foreseen = rng.uniform(0.05, 0.6, size=(600, K)).astype(np.float32)
     labels = (rng.random((600, K)) < foreseen).astype(np.float32)
     mask = np.ones((600, K), np.bool_)
-    blend.learn_many(inputs, foreseen, rng.integers(0, 5, 600), labels, mask, np.full(K, 100.0))
+    blend.learn_many(inputs, foreseen, rng.integers(0, 5, 600), labels, mask, ~mask, np.full(K, 100.0))
     return model
 
 
