@@ -42,6 +42,8 @@ class RowTable:
 
     def ensure(self, rows: int) -> None:
         """Make room for rows 0 .. rows - 1, doubling."""
+        if rows <= len(self):
+            return
         for name, column in self._columns.items():
             self._columns[name] = grown(column, rows, fill=self._fill[name])
         self.marks = grown(self.marks, rows)

@@ -21,8 +21,9 @@ from stream.user_states import UserStates
 _NO_CHOICE = frozenset({"impression", "remove_from_cart", "dislike", "return", "dwell"})
 """Standard types by which nobody chooses an item."""
 
-_NO_HISTORY = frozenset({"impression", "dwell"})
-"""Standard types that enter no history. A dwell says how long what stands there took, maybe every few seconds."""
+_NO_HISTORY = frozenset({"dwell"})
+"""Standard types that enter no history, beside impressions, which never do: a dwell says how long what stands there
+took, maybe every few seconds."""
 
 
 def build_decoder(settings: Settings) -> EventDecoder:
@@ -232,8 +233,7 @@ def choice_types(settings: Settings) -> frozenset[str]:
 
 
 def silent_types(settings: Settings) -> frozenset[str]:
-    """Event types that enter no history."""
+    """Event types that enter no history though they might."""
     declared = settings.events.types
-    silent = {name for name in _NO_HISTORY if name not in declared}
-    silent |= {name for name, of in declared.items() if not of.history}
-    return frozenset(silent | {*settings.events.catalogue})
+    own = {name for name, of in declared.items() if not of.history}
+    return frozenset(own | (_NO_HISTORY - declared.keys()))

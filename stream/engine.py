@@ -211,10 +211,8 @@ class Engine:
     _due: int = 0  # slates that are made without waiting for records
     _owing: bool = False
     _left: int = 0  # how often what had come was left unacknowledged
-    _shares: int = 0  # how often partitions were shared anew
-    _handed: dict[int, int] = field(
-        default_factory=dict
-    )  # the last offset of each partition that a step was given
+    _assigned: int = 0  # how often partitions were shared anew
+    _handed: dict[int, int] = field(default_factory=dict)  # the last offset of each that a step was given
     _stopping: bool = False
     _finished: bool = False
     _unsaved: bool = False
@@ -231,13 +229,13 @@ class Engine:
         """
         await self._enter(records, _no_ack, followed=True)
 
-    def share(self, assignment: Assignment) -> None:
+    def assign(self, assignment: Assignment) -> None:
         """Work on these partitions from now on.
 
         A step has the assignment of when it began. So what was taken over and given to steps before is owed, whatever
         end its partition had by then, and what waits and was followed is brought again by who reads it as its owner.
         """
-        self._shares += 1
+        self._assigned += 1
         self.assignment = replace(
             assignment,
             taken={
@@ -388,16 +386,15 @@ class Engine:
         again, by the follower or by who reads it as its owner.
         """
         room = _BUFFERED_BATCHES * self.config.batch_max_events
-        left, shares = self._left, self._shares
+        left, assigned = self._left, self._assigned
         self._offered += len(records)
         async with self._changed:
             await self._changed.wait_for(lambda: self._buffered < room or self._stopping)
             owned = not records or self.assignment.owns(records[0].partition)
-            former = followed and (shares != self._shares or owned)
+            former = followed and (assigned != self._assigned or owned)
             if self._stopping or former:
-                self._offered -= len(
-                    records
-                )  # nobody takes them; they are not acknowledged, and will be read again
+                # Nobody takes them; they are not acknowledged, and will be read again.
+                self._offered -= len(records)
                 return
             if not self.busy:
                 self.progressed_at = time.monotonic()  # it was idle, not stuck

@@ -116,7 +116,7 @@ class Handover:
         owned = frozenset(partitions)
         self.owned = len(owned)
         self._on_share(self.owned)
-        self._engine.share(Assignment(owned, taken, len(owned) / len(self._partitions)))
+        self._engine.assign(Assignment(owned, taken, len(owned) / len(self._partitions)))
         applied = await self._engine.read(lambda processor: dict(processor.states.applied))
         self._follower.follow(
             {

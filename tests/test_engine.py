@@ -1030,7 +1030,7 @@ async def test_what_was_owed_when_the_partition_was_given_up_is_never_acknowledg
         stage.engine.assignment = NOTHING
         await stage.offer(*some(1, first=4), name="another's by now")
         assert await stage.engine.settle(SOON_S)
-        stage.engine.share(Assignment(frozenset({0})))
+        stage.engine.assign(Assignment(frozenset({0})))
         await stage.offer(*some(1, first=5), name="this worker's again")
         await stage.acks.wait_for(1)
     assert stage.acks.given == ["this worker's again"]
@@ -1077,7 +1077,7 @@ async def test_what_was_followed_beyond_the_end_that_was_asked_for_is_answered()
         stage.engine.assignment = NOTHING
         await stage.engine.follow(users[:10])
         assert await stage.engine.settle(SOON_S)
-        stage.engine.share(Assignment(frozenset({0}), {0: TakenOver(5, 8)}))
+        stage.engine.assign(Assignment(frozenset({0}), {0: TakenOver(5, 8)}))
         await stage.offer(*users[5:])
         await until(lambda: len(stage.publisher.recommendations) == 8)
     assert sorted(slate.user_id for slate in stage.publisher.recommendations) == sorted(
@@ -1099,7 +1099,7 @@ async def test_what_waits_and_was_followed_is_left_to_who_reads_it_as_its_owner(
             while not stage.engine._stepping:
                 await asyncio.sleep(0.001)
         await stage.engine.follow(users[8:10])
-        stage.engine.share(Assignment(frozenset({0}), {0: TakenOver(4, 10)}))
+        stage.engine.assign(Assignment(frozenset({0}), {0: TakenOver(4, 10)}))
         await stage.engine.follow(users[10:])
         stage.permits.release(100)
         assert await stage.engine.settle(SOON_S)

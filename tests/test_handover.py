@@ -35,7 +35,7 @@ class Engine:
     def leave_waiting(self) -> None:
         self.left_waiting += 1
 
-    def share(self, assignment: Assignment) -> None:
+    def assign(self, assignment: Assignment) -> None:
         self.assignment = assignment
 
     async def look_again(self) -> None:

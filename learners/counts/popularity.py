@@ -194,9 +194,8 @@ class Popularity:
     def load_state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The inverse of `state_dict`."""
         self._leaders.load_state_dict(unnest("leaders", arrays))
-        self._items.load_state_dict(
-            {"as_of_s": arrays["last_s"].copy(), **arrays}
-        )  # earlier versions had no other
+        # Earlier versions counted as of the last choice.
+        self._items.load_state_dict({"as_of_s": arrays["last_s"].copy(), **arrays})
         self._known = grown(arrays["known_rows"], 16)
         self._known_marks = np.zeros(len(self._known), np.uint8)
         self._known_count = len(arrays["known_rows"])
