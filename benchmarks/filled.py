@@ -84,7 +84,10 @@ def fill(processor: Processor, stream: Stream, users: int, items: int) -> None:
     learned = pieces["learner"]
     by_user = ("counts.habits", "pairs.users.")
     by_item = (
-        *(f"counts.popularity.{name}" for name in ("weights", "first_s", "last_s", "first_n", "last_n")),
+        *(
+            f"counts.popularity.{name}"
+            for name in ("weights", "first_s", "last_s", "first_n", "last_n", "as_of_s")
+        ),
         "counts.expectations.",
         *(f"counts.companions.{name}" for name in ("choosers", "chosen")),
         *(f"neural.{name}." for name in ("inputs", "outputs")),
