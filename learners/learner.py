@@ -70,14 +70,17 @@ class Lesson:
     """What one learning step did.
 
     Attributes:
-        task_losses: (K,) mean loss of each task over its known labels, before the step; NaN where none was
-            known.
+        task_losses: (K,) mean loss of each task over the labels that were learned, before the step; NaN where there
+            was none: labels wait until there are enough for a gradient step.
+        task_labels: (K,) how many labels these are.
         task_weights: (K,) present weights.
         relatedness: (K, K) cosines of the tasks' gradients; None where no labels were known.
         related: How the tasks go together so far; whoever looks works it out.
         gates: (K, E) how much of each expert each task took; None where no labels were known.
-        retrieval_loss: Sampled softmax of the neural model; NaN where there was no choice.
-        ranking_loss: Softmax over served candidates; NaN where there was none.
+        retrieval_loss: Sampled softmax of the neural model, the mean over its choices; NaN where there are none.
+        retrieved: How many choices it learned.
+        ranking_loss: Softmax over served candidates, the mean over its choices; NaN where there are none.
+        ranked: How many choices the ranker learned, reminders left aside.
         skipped: Parts that were left out because a loss was not finite.
         gradient_norms: (K,) of the tasks' gradients where they meet, NaN where a task had no label; None where no
             labels were known.
@@ -88,10 +91,13 @@ class Lesson:
     """
 
     task_losses: FloatArray
+    task_labels: IntArray
     task_weights: FloatArray
     relatedness: FloatArray | None
-    retrieval_loss: float
-    ranking_loss: float
+    retrieval_loss: float = float("nan")
+    retrieved: int = 0
+    ranking_loss: float = float("nan")
+    ranked: int = 0
     skipped: tuple[str, ...] = ()
     related: Relatedness | None = None
     gates: FloatArray | None = None

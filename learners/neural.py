@@ -44,10 +44,12 @@ class NeuralLesson:
     """What one step did; see `learners.learner.Lesson`."""
 
     task_losses: FloatArray
+    task_labels: IntArray
     relatedness: FloatArray | None
     gates: FloatArray | None
     affinity: FloatArray | None
     retrieval_loss: float
+    retrieved: int
     skipped: tuple[str, ...]
     gradient_norms: FloatArray | None = None
     vector_norm: float = float("nan")
@@ -250,12 +252,15 @@ class NeuralModel:
         if not self._step(batch.histories.take(sequences), slots, mask, item_rows, items):
             skipped.append("tasks" if len(labelled) else "retrieval")
         self._sampler.learn_many(targets)
+        task_losses = lesson.losses if lesson else np.full(len(self.tasks), np.nan, np.float32)
         return NeuralLesson(
-            task_losses=lesson.losses if lesson else np.full(len(self.tasks), np.nan, np.float32),
+            task_losses=task_losses,
+            task_labels=np.where(np.isnan(task_losses), 0, batch.label_mask[labelled].sum(axis=0)),
             relatedness=lesson.cosines if lesson else None,
             gates=lesson.gates if lesson else None,
             affinity=lesson.affinity if lesson else None,
             retrieval_loss=retrieval_loss,
+            retrieved=T if retrieval_loss == retrieval_loss else 0,
             skipped=tuple(skipped),
             gradient_norms=lesson.norms if lesson else None,
             compared_losses=(lesson.plain_losses, beside.plain_losses) if lesson and beside else None,

@@ -27,12 +27,14 @@ from learners.event_batch import (
     Settled,
     described_only,
 )
+from learners.evidence import Evidence
 from learners.features import NAMES, PRIOR
 from learners.filters import Filters
 from learners.knobs import Piece, Turn
 from learners.known_item import KnownItem, known_item
 from learners.learner import Lesson, Predictions, Slates
 from learners.learner_config import LearnerConfig
+from learners.lessons import compared_losses, lesson_of
 from learners.neural import NeuralLesson, NeuralModel
 from learners.newcomers import Newcomers
 from learners.pace import share_of, spread
@@ -49,7 +51,7 @@ from learners.standardiser import Standardiser
 from learners.state_arrays import Arrays, nest, pack_strings, unnest, unpack_strings
 from learners.state_changes import LiveState, whole
 from learners.task import Task
-from learners.task_axes import COUNTED, Axis, Each, TaskAxes, carried_over
+from learners.task_axes import Axis, Each, TaskAxes, carried_over
 from learners.task_map import TaskMap, named
 from learners.top_list import pessimistic_ranks
 from learners.turned import Turned
@@ -142,17 +144,15 @@ class OnlineLearner:
             labels_per_step=config.labels_per_step,
             context=config.context,
         )
-        self._positives, self._negatives = np.zeros((2, len(self.tasks)))
+        self._evidence = Evidence(self.tasks)
         self._turned = Turned(self._neural, self._ranker)
         self._dense: DenseChanges | None = None  # of what is told,
         self._beside = DenseChanges({})  # and of shadows, of which nothing is
-        self._binary = np.array([task.kind != "regression" for task in self.tasks])
 
     @property
     def answered(self) -> BoolArray:
         """See `Learner`."""
-        answered: BoolArray = np.asarray(self._positives > 0.0)
-        return answered
+        return self._evidence.answered
 
     # --- predicting
 
@@ -230,7 +230,7 @@ class OnlineLearner:
 
     def _slates(self, histories: Histories, size: int, rng: np.random.Generator) -> Slates:
         seen = self._turned.histories.served.of(histories)
-        return self._slate_maker.make(histories, seen, size, self._evidence(), rng)
+        return self._slate_maker.make(histories, seen, size, self._evidence.amounts, rng)
 
     def describe(
         self, histories: Histories, sequence: IntArray, items: IntArray, position: IntArray
@@ -260,7 +260,9 @@ class OnlineLearner:
         logits = self._neural.task_logits(users, items, position, self._pairs.scaled(known))
         foreseen = self._neural.multitask.calibrated(logits)
         # To calibrate heads by what they said before they were taught would shift what they have learned since.
-        return np.concatenate([known, np.where(self._evidence() > 0.0, logits, np.nan), foreseen], axis=1)
+        return np.concatenate(
+            [known, np.where(self._evidence.amounts > 0.0, logits, np.nan), foreseen], axis=1
+        )
 
     def _shown(self, batch: EventBatch, rows: IntArray) -> FloatArray:
         """(L, R) what was said of rows when they were shown; what there is to say now where nobody kept it."""
@@ -283,22 +285,18 @@ class OnlineLearner:
         )
         return targets[spread(len(targets), share, self._counts.popularity.events)]
 
-    def _evidence(self) -> NDArray[np.float64]:
-        """(K,) how much each task has to go by: a binary one as many labels as it has of the rarer kind."""
-        return np.where(self._binary, np.minimum(self._positives, self._negatives), self._positives)
-
     # --- learning
 
     def learn_many(self, batch: EventBatch, predictions: Predictions) -> Lesson:
         """See `Learner`."""
         choices = np.flatnonzero(batch.target)
-        self._positives += (batch.labels * batch.label_mask > 0.0).sum(axis=0)
-        self._negatives += ((batch.labels == 0.0) & batch.label_mask).sum(axis=0)
+        self._evidence.learn_many(batch)
         # A task whose positives nobody ever sent teaches nothing, however many windows close without one.
         known = batch.label_mask & self.answered
-        self._pairs.learn_many(replace(batch, label_mask=known), np.flatnonzero(known.any(axis=1)))
+        batch = replace(batch, label_mask=known, late=self._evidence.late(batch))
+        self._pairs.learn_many(batch, np.flatnonzero(known.any(axis=1)))
         # Nor are heads taught by answers of one kind alone: at first a task has its positives, and no negative yet.
-        batch = replace(batch, label_mask=batch.label_mask & (self._evidence() > 0.0))
+        batch = replace(batch, label_mask=known & (self._evidence.amounts > 0.0))
         kept = np.flatnonzero(batch.label_mask[predictions.labelled].any(axis=1))
         labelled = predictions.labelled[kept]
         shown = np.zeros((len(batch), predictions.shown.shape[1]), np.float32)
@@ -318,28 +316,16 @@ class OnlineLearner:
         )
         self.step += 1
         self._relate(batch, predictions, lessons, kept)
-        related = [lesson.relatedness for lesson in lessons if lesson.relatedness is not None]
-        gates = [lesson.gates for lesson in lessons if lesson.gates is not None]
-        norms = [lesson.gradient_norms for lesson in lessons if lesson.gradient_norms is not None]
-        return Lesson(
-            task_losses=_present_mean(np.array([lesson.task_losses for lesson in lessons]), len(self.tasks)),
-            task_weights=self._neural.multitask.weighting.weights.astype(np.float32),
-            relatedness=np.mean(related, axis=0) if related else None,
-            retrieval_loss=_finite_mean([lesson.retrieval_loss for lesson in lessons]),
-            ranking_loss=_finite_mean([lesson.loss for lesson in ranked if lesson is not None]),
-            skipped=(
-                *(part for lesson in lessons for part in lesson.skipped),
-                *("ranker" for lesson in ranked if lesson is None),
-            ),
+        return lesson_of(
+            lessons,
+            ranked,
+            task_weights=self._neural.multitask.weighting.weights,
             related=copy(self._related),  # whose sums are replaced, never changed
-            gates=np.mean(gates, axis=0) if gates else None,
-            gradient_norms=_present_mean(np.array(norms), len(self.tasks)) if norms else None,
             learning_rates={
                 **self._neural.learning_rates,
                 "ranker": self._turned.ranker.served_rate * max(self.config.ranker_learning_rates),
             },
-            vector_norm=_finite_mean([lesson.vector_norm for lesson in lessons]),
-            compared={**predictions.compared, **_compared_losses(lessons, self._turned.heads.serves)},
+            compared={**predictions.compared, **compared_losses(lessons, self._turned.heads.serves)},
         )
 
     def explain(self) -> list[Explanation]:
@@ -398,7 +384,7 @@ class OnlineLearner:
                 batch.labels[rows],
                 batch.label_mask[rows],
                 batch.late_labels(rows),
-                self._evidence(),
+                self._evidence.amounts,
             )
 
     def _learn_ranker(self, batch: EventBatch, predictions: Predictions) -> list[RankerLesson | None]:
@@ -491,8 +477,7 @@ class OnlineLearner:
             **nest("ranker", self._ranker.beginning()),
             **nest("standardiser", self._standardiser.state_dict()),
             **nest("blend", self._blend.state_dict()),
-            "positives": self._positives.copy(),
-            "negatives": self._negatives.copy(),
+            **self._evidence.state_dict(),
         }
 
     def begin_from(self, beginning: Mapping[str, NDArray[Any]]) -> None:
@@ -502,8 +487,7 @@ class OnlineLearner:
         self._ranker.begin_from(unnest("ranker", beginning))
         self._standardiser.load_state_dict(unnest("standardiser", beginning))
         self._blend.load_state_dict(unnest("blend", beginning))
-        self._positives = beginning["positives"].copy()
-        self._negatives = beginning["negatives"].copy()
+        self._evidence.load_state_dict(beginning)
         self._begin_telling()
 
     def _begin_telling(self) -> None:
@@ -567,8 +551,7 @@ class OnlineLearner:
             **nest("version", pack_strings([VERSION])),
             **named(self.tasks, self.config.multitask.chain),
             **nest("knobs", self._turned.state_dict()),
-            "positives": self._positives.copy(),
-            "negatives": self._negatives.copy(),
+            **self._evidence.state_dict(),
             "step": np.array([self.step]),
             "ranker_rng": generator_array(self._ranker_rng),
             "explore_rng": generator_array(self._explore_rng),
@@ -593,8 +576,7 @@ class OnlineLearner:
             **nest("related", self._related.task_axes),
             **nest("blend", self._blend.task_axes(INPUTS)),
             "knobs.adjusted": {1: (Each(fill=1.0),)},
-            "positives": {0: COUNTED},
-            "negatives": {0: COUNTED},
+            **self._evidence.task_axes,
         }
 
     def tasks_saved(self, arrays: Mapping[str, NDArray[Any]]) -> TaskMap:
@@ -630,8 +612,7 @@ class OnlineLearner:
         self._make_room(0, self._newcomers.rows)  # earlier versions saved new items that had none yet
         self._backlog.load_state_dict(unnest("backlog", arrays))
         self._turned.load_state_dict({} if tasks.changed else unnest("knobs", arrays))
-        self._positives = arrays["positives"].copy()
-        self._negatives = arrays["negatives"].copy()
+        self._evidence.load_state_dict(arrays)
         self.step = int(arrays["step"][0])
         restore_generator(self._ranker_rng, arrays["ranker_rng"])
         restore_generator(self._explore_rng, arrays["explore_rng"])
@@ -642,29 +623,3 @@ def _pairs(turned: IntArray, others: IntArray) -> FloatArray:
     both = np.stack([turned, others], axis=1)
     found = (both >= 0) & (both < _COMPARED)
     return np.where(found, 1.0 / np.log2(np.maximum(both, 0) + 2.0), 0.0).astype(np.float32)
-
-
-def _compared_losses(lessons: Sequence[NeuralLesson], turned_serve: bool) -> dict[str, FloatArray]:
-    """(N, 2 K) losses of turned heads and of those as they were, of N steps, with their signs turned."""
-    compared = [
-        -np.concatenate(both if turned_serve else both[::-1])
-        for lesson in lessons
-        if (both := lesson.compared_losses) is not None
-    ]
-    return {"heads": np.stack(compared)} if compared else {}
-
-
-def _present_mean(losses: NDArray[np.float32], tasks: int) -> FloatArray:
-    """(K,) means over steps, NaN where a task had no label in any of them."""
-    if not len(losses):
-        return np.full(tasks, np.nan, np.float32)
-    present = ~np.isnan(losses)
-    total = np.where(present, losses, 0.0).sum(axis=0)
-    return np.where(present.any(axis=0), total / np.maximum(present.sum(axis=0), 1), np.nan).astype(
-        np.float32
-    )
-
-
-def _finite_mean(values: list[float]) -> float:
-    finite = [value for value in values if np.isfinite(value)]
-    return float(np.mean(finite)) if finite else float("nan")

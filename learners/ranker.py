@@ -29,8 +29,9 @@ _LARGEST = 60_000.0  # of a half-precision float
 
 
 class RankerLesson(NamedTuple):
-    """What one gradient step did: the mixture's loss, and each expert's own (E,)."""
+    """What one gradient step did: over how many choices, the mixture's loss, and each expert's own (E,)."""
 
+    choices: int
     loss: float
     expert_losses: FloatArray
 
@@ -264,7 +265,7 @@ class Ranker:
         if not torch.isfinite(nn.utils.get_total_norm(gradients)):
             return None
         self._optimiser.step()
-        return RankerLesson(float(loss.detach()), own.detach().numpy())
+        return RankerLesson(len(compared), float(loss.detach()), own.detach().numpy())
 
     def _remind(self, features: FloatArray, weights: FloatArray) -> None:
         """Learn again from choices of the past, and keep these for later.

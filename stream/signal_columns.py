@@ -131,8 +131,8 @@ class SignalColumns:
         told = (
             answers,
             (_gains(step.ranks), ranked),
-            _weighted(lesson.retrieval_loss, ranked),
-            _weighted(lesson.ranking_loss, ranked),
+            _weighted(lesson.retrieval_loss, lesson.retrieved),
+            _weighted(lesson.ranking_loss, lesson.ranked),
             (float(np.log1p(step.label_delay_s).sum()) if delays else 0.0, delays),
             (0.0, 0) if popularity_bits is None else (popularity_bits, events),
             (ranked - int(np.count_nonzero(step.known)), ranked),

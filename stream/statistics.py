@@ -156,9 +156,8 @@ class Statistics:
             popularity_bits = self._look_at_items(step)
             novelty_bits = self._count_slates(step)
             labels = self._count_forecasts(step.forecasts)
-            taught = step.label_mask.sum(axis=0)
-            self.labels += taught
-            self._count_lesson(step.lesson, taught)
+            self.labels += step.label_mask.sum(axis=0)
+            self._count_lesson(step.lesson)
             answers = self.answers.count(feedback(step.answering)) if step.answering else None
             told = (0, 0) if answers is None else (int(answers[CLICKED].sum()), self.answers.seen)
             findings = self._look_for_drift(step, labels, told, popularity_bits, now_ms)
@@ -199,14 +198,14 @@ class Statistics:
         self.windows.update(forecasts.foreseen, forecasts.came, forecasts.mask)
         return sums
 
-    def _count_lesson(self, lesson: Lesson, counts: NDArray[np.int64]) -> None:
+    def _count_lesson(self, lesson: Lesson) -> None:
         self.weights = lesson.task_weights.astype(np.float64)
         if lesson.gradient_norms is not None:
             self.gradients.update(lesson.gradient_norms)
         if np.isfinite(lesson.task_losses).any():
-            self.losses.update(lesson.task_losses, counts)
+            self.losses.update(lesson.task_losses, lesson.task_labels)
         if lesson.relatedness is not None:
-            both = np.outer(counts > 0, counts > 0)
+            both = np.outer(lesson.task_labels > 0, lesson.task_labels > 0)
             self.related.update(np.where(both, lesson.relatedness, np.nan).ravel())
 
     def _look_at_items(self, step: Step) -> float | None:

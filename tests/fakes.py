@@ -117,10 +117,9 @@ class CountingLearner:
         K = len(self.tasks)
         return Lesson(
             task_losses=np.full(K, np.nan, np.float32),
+            task_labels=np.zeros(K, np.int64),
             task_weights=np.ones(K, np.float32),
             relatedness=None,
-            retrieval_loss=float("nan"),
-            ranking_loss=float("nan"),
         )
 
     def recommend(self, histories: Histories, size: int) -> Slates:

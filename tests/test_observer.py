@@ -129,7 +129,13 @@ def test_labels_losses_and_calibration_are_shown_by_task() -> None:
     told = Told()
     watching = told.watching
     told(
-        step(lesson={"task_losses": np.array([0.7, NAN], np.float32), "task_weights": np.array([2.0, 3.0])}),
+        step(
+            lesson={
+                "task_losses": np.array([0.7, NAN], np.float32),
+                "task_labels": np.array([2, 0]),
+                "task_weights": np.array([2.0, 3.0]),
+            }
+        ),
     )
     assert shown(watching, "labels_total", task="click", positive="yes") == 1.0
     assert shown(watching, "labels_total", task="click", positive="no") == 1.0
@@ -147,10 +153,11 @@ def test_labels_losses_and_calibration_are_shown_by_task() -> None:
 def test_relatedness_is_shown_where_both_tasks_had_labels() -> None:
     told = Told()
     watching = told.watching
-    both = np.ones((2, 2), np.bool_)
     related = np.array([[1.0, -0.5], [-0.5, 1.0]], np.float32)
-    told(step(label_mask=both, lesson={"relatedness": related}))
-    told(step(lesson={"relatedness": np.zeros((2, 2), np.float32)}))  # clicks only: no news of the pair
+    both = np.ones((2, 2), np.bool_)
+    told(step(label_mask=both, lesson={"relatedness": related, "task_labels": np.array([3, 1])}))
+    clicks_only = {"relatedness": np.zeros((2, 2), np.float32), "task_labels": np.array([3, 0])}
+    told(step(lesson=clicks_only))  # no news of the pair
     assert shown(watching, "task_relatedness", task="click", other="purchase") == -0.5
     assert watching.summary()["relatedness"] == {"click": {"purchase": -0.5}, "purchase": {"click": -0.5}}
 

@@ -90,6 +90,29 @@ def test_tasks_come_to_their_base_rates() -> None:
     assert np.mean(foreseen[-15:]) == pytest.approx(0.2, abs=0.06)
 
 
+@pytest.mark.parametrize("at_once", [2, 5, 40])
+def test_a_lesson_says_of_how_many_examples_it_is(at_once: int) -> None:
+    """However the stream is cut: what waited for a gradient step counts when it is learned."""
+    model = learner(choices_per_step=8, labels_per_step=8)
+    counted = {"retrieved": 0, "ranked": 0, "clicks": 0}
+    rng = np.random.default_rng(0)
+    for _ in range(240 // at_once):
+        batch = choices(rng.integers(0, 10, (at_once, 3)).tolist(), rng.integers(0, 10, at_once))
+        batch.label_mask[:, 0] = True
+        batch.labels[:, 0] = np.arange(at_once) % 2
+        lesson = model.learn_many(batch, model.predict_many(batch))
+        assert np.isnan(lesson.retrieval_loss) == (lesson.retrieved == 0)
+        assert np.isnan(lesson.ranking_loss) == (lesson.ranked == 0)
+        assert np.isnan(lesson.task_losses).tolist() == (lesson.task_labels == 0).tolist()
+        counted["retrieved"] += lesson.retrieved
+        counted["ranked"] += lesson.ranked
+        counted["clicks"] += int(lesson.task_labels[0])
+    waiting, unfound, untaught_or_alone = 8, 20, 40
+    assert 240 - waiting - unfound <= counted["retrieved"] <= 240
+    assert 240 - 2 * waiting - at_once - unfound <= counted["ranked"] <= 240
+    assert 240 - waiting - untaught_or_alone <= counted["clicks"] <= 240
+
+
 def test_a_task_that_nobody_ever_answered_is_not_learned() -> None:
     """Negatives without a single positive mean that nobody sends such events."""
     model = learner(choices_per_step=2, labels_per_step=2)

@@ -63,6 +63,16 @@ def test_choices_are_worth_their_discounted_gain() -> None:
     assert told["new_items"] == (1.0, 3.0)
 
 
+def test_a_loss_counts_for_the_examples_that_it_was_learned_of() -> None:
+    """They waited for a gradient step, and most came with steps before this one."""
+    lesson = replace(STEP.lesson, retrieval_loss=2.0, retrieved=32, ranking_loss=0.5, ranked=16)
+    told = read(SignalColumns(TASKS), a_step(lesson=lesson))
+    assert told["retrieval_loss"] == (64.0, 32.0)
+    assert told["ranking_loss"] == (8.0, 16.0)
+    nothing = read(SignalColumns(TASKS), a_step())
+    assert nothing["retrieval_loss"] == nothing["ranking_loss"] == (0.0, 0.0)
+
+
 def test_a_task_is_watched_once_four_of_its_windows_have_passed() -> None:
     columns = SignalColumns(TASKS)
     labels = np.array([[1.0, 0.0], [0.0, 0.0]], np.float32)

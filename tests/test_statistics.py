@@ -69,8 +69,10 @@ def made_up_steps(seed: int) -> Iterator[Step]:
         lesson = replace(
             STEP.lesson,
             task_losses=np.where(there, level + 0.05 * rng.normal(size=K), np.nan).astype(np.float32),
+            task_labels=np.where(there, rng.integers(1, 50, K), 0),
             task_weights=rng.random(K).astype(np.float32),
             retrieval_loss=float(rng.choice([rng.random(), np.nan])),
+            retrieved=int(rng.integers(1, 50)),
             gradient_norms=rng.random(K).astype(np.float32),
             relatedness=rng.normal(size=(K, K)).astype(np.float32) if rng.random() < 0.5 else None,
         )
