@@ -19,6 +19,7 @@ from stream.transport import BatchedApp, BatchSchema, OnLoss, ReachedEnd, TakeOv
 _QUEUED_LISTS = 8  # between fetcher and agent; a small bound is the back-pressure
 _COMMIT_EVERY_S = 1.0
 _HEARTBEATS = 4  # to a session timeout
+_REQUEST_TIMEOUT_S, _REBALANCE_TIMEOUT_S = 90.0, 60.0  # Faust's own
 _METADATA_AGE_MS = 30_000  # after which partitions that were added are found
 
 
@@ -78,6 +79,10 @@ def create_app(
         consumer_metadata_max_age_ms=_METADATA_AGE_MS,
         consumer_group_instance_id=f"{group}-{_fingerprint(folder, shape)}",
         broker_session_timeout=session_timeout_s,
+        broker_request_timeout=max(_REQUEST_TIMEOUT_S, session_timeout_s),  # Faust wants it no shorter
+        broker_rebalance_timeout=max(
+            _REBALANCE_TIMEOUT_S, session_timeout_s
+        ),  # half of it goes to what is at hand
         broker_heartbeat_interval=session_timeout_s / _HEARTBEATS,
         broker_max_poll_records=_poll_records(engine),
         broker_commit_interval=_COMMIT_EVERY_S,

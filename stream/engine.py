@@ -411,7 +411,8 @@ class Engine:
     @property
     def busy(self) -> bool:
         """Whether something that was offered is not stepped or not published yet."""
-        return bool(self._buffered or self._stepping or self._publishing)
+        published = all(task.done() for task in self._publishing)  # a task that is done may not be reaped yet
+        return bool(self._buffered) or self._stepping or not published
 
     @property
     def undelivered_s(self) -> float:

@@ -88,8 +88,7 @@ class HttpServer:
         except OSError as error:
             await self._runner.cleanup()
             raise _refused(host, port, error) from error
-        address = self._runner.addresses[0]
-        return f"{address[0]}:{address[1]}"
+        return _joined(*self._runner.addresses[0][:2])
 
     async def stop(self) -> None:
         """Close the connections."""
@@ -120,9 +119,13 @@ class HttpServer:
 
 
 def split_address(address: str) -> tuple[str, int]:
-    """`host:port` apart; loopback where there is no host."""
+    """`host:port` apart, an IPv6 host in brackets or not; loopback where there is no host."""
     host, _, port = address.rpartition(":")
-    return host or "127.0.0.1", int(port)
+    return host.removeprefix("[").removesuffix("]") or "127.0.0.1", int(port)
+
+
+def _joined(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def require_free(host: str, port: int) -> None:
@@ -140,7 +143,7 @@ def require_free(host: str, port: int) -> None:
 
 def _refused(host: str, port: int, error: OSError) -> AddressError:
     return AddressError(
-        f"Cannot listen on {host}:{port} ({error.strerror or error}). Choose another address with --http "
+        f"Cannot listen on {_joined(host, port)} ({error.strerror or error}). Choose another address with --http "
         f"or FRESHET_WORKER__HTTP; port 0 takes a free one."
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -104,7 +105,7 @@ class Telling:
 
 
 class Journal:
-    """Remembers what was done until a checkpoint holds them.
+    """Remembers what was done until a checkpoint holds them. Any thread may tell it of a step or of a checkpoint.
 
     Args:
         max_bytes: Beyond, all of them are given up, and nothing leads from the checkpoint to now until there is a
@@ -117,27 +118,31 @@ class Journal:
         self._first = 0  # number of the oldest that is remembered
         self._held = 0  # of them, how many the newest checkpoint holds
         self._bytes = 0
+        self._lock = threading.Lock()
 
     def note(self, done: Done) -> None:
         """Something was done."""
         size = done.size
-        self._steps.append((done, size))
-        self._bytes += size
-        if self._bytes > self.max_bytes:
-            self._first += len(self._steps)
-            self._steps.clear()
-            self._bytes = 0
+        with self._lock:
+            self._steps.append((done, size))
+            self._bytes += size
+            if self._bytes > self.max_bytes:
+                self._first += len(self._steps)
+                self._steps.clear()
+                self._bytes = 0
 
     def mark(self) -> int:
         """The present moment, for `forget`."""
-        return self._first + len(self._steps)
+        with self._lock:
+            return self._first + len(self._steps)
 
     def forget(self, mark: int) -> None:
         """A checkpoint of the moment `mark` is on disk."""
-        self._held = mark
-        while self._steps and self._first < mark:
-            self._bytes -= self._steps.popleft()[1]
-            self._first += 1
+        with self._lock:
+            self._held = mark
+            while self._steps and self._first < mark:
+                self._bytes -= self._steps.popleft()[1]
+                self._first += 1
 
     @property
     def whole(self) -> bool:
@@ -152,4 +157,5 @@ class Journal:
     @property
     def steps(self) -> list[Done]:
         """What is remembered, oldest first."""
-        return [step for step, _ in self._steps]
+        with self._lock:
+            return [step for step, _ in self._steps]

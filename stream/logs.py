@@ -39,7 +39,7 @@ def set_up_logs(level: str, log_format: LogFormat = "text", worker: str = "") ->
     logging.getLogger(_WRITES_PASSWORDS).setLevel(logging.INFO)
     if level != "DEBUG":
         for name in _QUIET:
-            logging.getLogger(name).setLevel(logging.WARNING)
+            logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level]))
         handler.addFilter(OneOfAKind())
 
 

@@ -516,13 +516,18 @@ def load(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -
 
 def _refuse_unknown_variables() -> None:
     """A misspelt `FRESHET_...` must not be ignored."""
-    known = {name.upper() for name in Settings.model_fields}
+    known = {name.upper(): field.annotation for name, field in Settings.model_fields.items()}
     for variable in os.environ:
         if variable.startswith(_PREFIX):
-            name = variable.removeprefix(_PREFIX).split("__")[0]
+            name, inside, _ = variable.removeprefix(_PREFIX).partition("__")
             if name not in known:
                 raise SettingsError(
-                    f"Unknown setting {variable} in the environment.{_suggestion(name, known, _PREFIX)}"
+                    f"Unknown setting {variable} in the environment.{_suggestion(name, set(known), _PREFIX)}"
+                )
+            section = known[name]
+            if inside and not (isinstance(section, type) and issubclass(section, _Section)):
+                raise SettingsError(
+                    f"Unknown setting {variable} in the environment: {_PREFIX}{name} has no parts."
                 )
 
 

@@ -92,29 +92,15 @@ def task_weights(settings: Settings) -> dict[str, Any] | None:
     return None if asked is None else asked[1]
 
 
-def running_worker(settings: Settings) -> WorkerCard | None:
-    """The worker that runs in this state folder, None where none does."""
-    card = read_card(settings.state_dir)
-    if card is None or not psutil.pid_exists(card.pid):
-        return None
-    try:
-        _ask(card, "/readyz")
-    except urllib.error.HTTPError:
-        return card  # it answers, if only to say what it waits for
-    except OSError:
-        return None
-    return card
-
-
 def _ask_running(settings: Settings, path: str) -> tuple[WorkerCard, dict[str, Any]] | None:
-    """The running worker and what it answers; None where none runs, or is stopping when it is asked.
+    """The worker that runs in this state folder and what it answers; None where none does, or is stopping.
 
     Raises:
         urllib.error.HTTPError: It answers with an error.
         WorkerBusyError: It does not answer.
     """
-    card = running_worker(settings)
-    if card is None:
+    card = read_card(settings.state_dir)
+    if card is None or not psutil.pid_exists(card.pid):
         return None
     try:
         return card, _ask(card, path)

@@ -38,10 +38,19 @@ class WorkerProcess:
         state_dir: Its state folder; its log goes there too.
         environment: `FRESHET_...` variables beside those of this process.
         http: Where it serves metrics and status.
+        config: Its settings file; as with `freshet worker` where none is given.
     """
 
-    def __init__(self, state_dir: Path, environment: Mapping[str, str], *, http: str = ANY_PORT) -> None:
+    def __init__(
+        self,
+        state_dir: Path,
+        environment: Mapping[str, str],
+        *,
+        http: str = ANY_PORT,
+        config: Path | None = None,
+    ) -> None:
         self._state_dir = state_dir
+        self._options = [] if config is None else ["--config", str(config)]
         self._address = http
         self.log = state_dir / "worker.log"
         self._environment = {
@@ -57,7 +66,7 @@ class WorkerProcess:
         self._state_dir.mkdir(parents=True, exist_ok=True)
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "stream.cli.main", "worker", "--http", self._address],
+                [sys.executable, "-m", "stream.cli.main", *self._options, "worker", "--http", self._address],
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -106,3 +106,33 @@ def test_the_settings_say_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert url() == str(tmp_path / "state" / "checkpoints")
     assert url(checkpoints="elsewhere") == str(tmp_path / "elsewhere")
     assert url(checkpoints="memory://bucket/shop") == "memory://bucket/shop"
+
+
+class _Particular(MemoryFileSystem):
+    """Passes what it is given on to a client that knows nothing of lists that are kept, as for `sftp`."""
+
+    protocol = "particular"
+    cachable = False
+
+    def __init__(self, host: str = "", **more: Any) -> None:
+        if more:
+            raise TypeError(f"unexpected keyword arguments {sorted(more)}")
+        if host == "nowhere":
+            raise OSError("Name or service not known")
+        super().__init__()
+
+    @staticmethod
+    def _get_kwargs_from_urls(url: str) -> dict[str, str]:
+        return {"host": url.removeprefix("particular://").split("/")[0]}
+
+
+def test_any_store_of_fsspec_s_may_be_one_and_says_what_is_wrong() -> None:
+    fsspec.register_implementation("particular", _Particular, clobber=True)
+    try:
+        assert Place("particular://somewhere/place").folders() == []
+        with pytest.raises(
+            PlaceError, match=r"Checkpoints cannot stand at particular://nowhere/place: Name or"
+        ):
+            Place("particular://nowhere/place")
+    finally:
+        _registry.pop("particular")

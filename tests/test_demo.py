@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -92,3 +93,30 @@ def test_a_summary_can_be_drawn_and_told_at_every_moment() -> None:
         console.print(drawn(empty, 10.0))
     assert "freshet" in console.export_text()
     assert "0 of 0 events learned" in in_words(empty)[0]
+
+
+class _RefusedError(Exception):
+    """The worker is not to start."""
+
+
+def test_its_worker_keeps_out_of_the_way_of_those_that_share_the_broker(
+    broker: KafkaClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A group of its own, checkpoints of its own, and the settings of the file that was named."""
+    told: dict[str, Any] = {}
+
+    def refuse(command: list[str], *, env: dict[str, str], **_: Any) -> None:
+        told.update(command=command, env=env)
+        raise _RefusedError
+
+    config = tmp_path / "shop.toml"
+    config.write_text(
+        f'broker = "{broker.bootstrap}"\n[worker]\ngroup = "shop"\ncheckpoints = "{tmp_path}/kept"\n'
+    )
+    monkeypatch.setattr("stream.worker_process.subprocess.Popen", refuse)
+    result = CliRunner().invoke(cli, ["--config", str(config), "demo", "--duration", "5"], obj={})
+    assert isinstance(result.exception, _RefusedError)
+    name = told["env"]["FRESHET_TOPICS__EVENTS"].removesuffix(".events")
+    assert told["env"]["FRESHET_WORKER__GROUP"] == name
+    assert told["env"]["FRESHET_WORKER__CHECKPOINTS"].startswith(told["env"]["FRESHET_STATE_DIR"])
+    assert told["command"][3:6] == ["--config", str(config), "worker"]

@@ -736,7 +736,8 @@ async def test_it_is_busy_until_everything_has_arrived() -> None:
         await stage.publisher.wait_for(1)
         assert stage.engine.busy
         stage.publisher.held[0].set_result(None)
-    assert not stage.engine.busy
+        await until(lambda: not stage.engine.undelivered_s)
+        assert not stage.engine.busy, "with nothing to come, nobody looks after what has arrived"
 
 
 async def test_it_is_busy_and_not_settled_while_a_step_is_under_way() -> None:

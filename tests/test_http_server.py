@@ -176,3 +176,9 @@ def test_an_address_of_either_family_can_be_looked_at() -> None:
 def test_an_address_without_a_host_is_the_loopback() -> None:
     assert split_address(":8321") == ("127.0.0.1", 8321)
     assert split_address("0.0.0.0:80") == ("0.0.0.0", 80)
+
+
+async def test_an_ipv6_address_stands_in_brackets(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert split_address("[::1]:8321") == ("::1", 8321)
+    with pytest.raises(AddressError, match=r"Cannot listen on \[2001:db8::1\]:80 "):
+        require_free("2001:db8::1", 80)

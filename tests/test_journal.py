@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+from collections import deque
+
 from builders import NOW_MS, event, records
 
-from stream.journal import Journal, Stepped
+from stream.journal import Done, Journal, Stepped
 
 
 def step(count: int = 1) -> Stepped:
@@ -44,3 +47,24 @@ def test_a_record_counts_with_its_key_and_value() -> None:
     small, large = Stepped(records([b"x"]), NOW_MS), Stepped(records([b"x" * 1_000]), NOW_MS)
     assert large.size - small.size == 999
     assert Stepped(records([b""]), NOW_MS).size > 0
+
+
+def test_what_is_noted_while_something_is_forgotten_counts() -> None:
+    """Steps are noted in their own thread, checkpoints are reported in the loop's."""
+    journal = Journal(max_bytes=step(10).size)
+    beside: list[threading.Thread] = []
+
+    class Interrupted(deque[tuple[Done, int]]):
+        def popleft(self) -> tuple[Done, int]:
+            if not beside:
+                beside.append(threading.Thread(target=journal.note, args=(step(6),)))
+                beside[0].start()
+                beside[0].join(0.05)
+            return super().popleft()
+
+    journal.note(step(6))
+    journal._steps = Interrupted(journal._steps)
+    journal.forget(1)
+    beside[0].join()
+    assert len(journal.steps) == 1
+    assert journal.crowded, "six of ten"

@@ -166,3 +166,13 @@ def test_what_is_remembered_is_bounded() -> None:
     words = ["".join(chr(97 + n // 26**place % 26) for place in range(3)) for n in range(5_000)]
     assert all(kinds.filter(line("aiokafka", word)) for word in words)
     assert len(kinds._told) <= 1_000
+
+
+def test_who_wants_errors_alone_hears_no_library_s_warnings(
+    untouched: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    set_up_logs("ERROR")
+    for name in ("aiokafka.cluster", "stream.engine"):
+        logging.getLogger(name).warning("slow")
+        logging.getLogger(name).error("gone")
+    assert [line.split()[-1] for line in capsys.readouterr().err.splitlines()] == ["gone", "gone"]

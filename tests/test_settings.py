@@ -335,3 +335,10 @@ def test_a_type_is_not_called_like_a_standard_one_elsewhere(events: dict[str, An
 )
 def test_a_number_is_finite(overrides: dict[str, Any]) -> None:
     assert "finite number" in mistake(overrides=overrides)
+
+
+@pytest.mark.parametrize("variable", ["FRESHET_BROKER__X", "FRESHET_STATE_DIR__X", "FRESHET_TASKS__X"])
+def test_a_part_of_what_has_none_is_refused(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable, "1")
+    with pytest.raises(SettingsError, match=f"Unknown setting {variable} .* has no parts"):
+        load()

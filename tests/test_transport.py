@@ -301,3 +301,22 @@ async def test_a_position_of_before_a_seek_says_nothing_of_what_is_to_be_read_ag
     await consumer._look_at_positions()
     assert ended == []
     assert consumer._readings[TP0].awaited == 9
+
+
+@pytest.mark.parametrize("session_timeout_s", [6.0, 300.0])
+def test_any_session_timeout_is_one_that_faust_takes(session_timeout_s: float, tmp_path: Path) -> None:
+    """It wants the time for a request to be no shorter."""
+    engine = StubEngine({})
+    app = create_app(
+        KafkaClient(bootstrap="127.0.0.1:1"),
+        engine,  # type: ignore[arg-type]
+        group="group",
+        topic="events",
+        shape=TopicShape("", 1),
+        session_timeout_s=session_timeout_s,
+        folder=tmp_path,
+        take_over=engine.take_over,
+    )
+    assert app.conf.broker_session_timeout == session_timeout_s
+    assert app.conf.broker_request_timeout >= session_timeout_s
+    assert app.conf.broker_rebalance_timeout >= session_timeout_s

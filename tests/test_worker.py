@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -167,7 +169,7 @@ def test_a_worker_that_stops_between_two_questions_is_no_longer_running(
 ) -> None:
     """It was there when it was looked for, and is not when it is asked."""
     gone = WorkerCard(pid=1, http="127.0.0.1:1", started_at_ms=0)
-    monkeypatch.setattr("stream.status.running_worker", lambda _: gone)
+    monkeypatch.setattr("stream.status.read_card", lambda _: gone)
     assert task_weights(settings) is None
     assert user_state(settings, "ann") is None
 
@@ -175,16 +177,13 @@ def test_a_worker_that_stops_between_two_questions_is_no_longer_running(
 def test_a_worker_that_does_not_answer_is_said_to_be_busy(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As during a recovery: health is served, and what needs the state waits for it."""
-
-    def busy(card: WorkerCard, path: str) -> dict[str, object]:
-        raise TimeoutError
-
-    card = WorkerCard(pid=17, http="127.0.0.1:1", started_at_ms=0)
-    monkeypatch.setattr("stream.status.running_worker", lambda _: card)
-    monkeypatch.setattr("stream.status._ask", busy)
-    told = CliRunner().invoke(cli, ["explain", "weights"])
-    assert told.exit_code == 1
-    assert "The worker (pid 17) did not answer within 10 s" in told.stderr
-    with pytest.raises(WorkerBusyError):
-        user_state(settings, "ann")
+    """As during a recovery, when what needs the state waits for it, or where the process stands still."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        card = WorkerCard(pid=os.getpid(), http=f"127.0.0.1:{silent.getsockname()[1]}", started_at_ms=0)
+        monkeypatch.setattr("stream.status.read_card", lambda _: card)
+        monkeypatch.setattr("stream.status._PATIENCE_S", 0.1)
+        told = CliRunner().invoke(cli, ["explain", "weights"])
+        assert told.exit_code == 1
+        assert f"The worker (pid {card.pid}) did not answer within 0 s" in told.stderr
+        with pytest.raises(WorkerBusyError):
+            user_state(settings, "ann")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
 from typing import Literal, NamedTuple, Self
 
@@ -44,11 +44,16 @@ class KafkaSource:
     Args:
         client: The broker.
         topic: The topic; it is never created here.
-        start: `latest`: records published after `async with` was entered; `earliest`: everything kept.
+        start: `latest`: records published after `async with` was entered; `earliest`: everything kept; or for each
+            partition the offset of the first record, or of what is left behind it.
     """
 
     def __init__(
-        self, client: KafkaClient, topic: str, *, start: Literal["earliest", "latest"] = "latest"
+        self,
+        client: KafkaClient,
+        topic: str,
+        *,
+        start: Literal["earliest", "latest"] | Mapping[int, int] = "latest",
     ) -> None:
         self._client = client
         self._topic = topic
@@ -62,14 +67,14 @@ class KafkaSource:
             BrokerUnreachableError: No broker answers.
             TopicError: There is no such topic.
         """
-        offsets_of = end_offsets if self._start == "latest" else beginning_offsets
-        offsets = await asyncio.to_thread(offsets_of, self._client, self._topic)
+        offsets = await asyncio.to_thread(self._offsets)
         consumer = AIOKafkaConsumer(
             **self._client.options(),
             **READ,
             group_id=None,
             enable_auto_commit=False,
-            auto_offset_reset=self._start,  # where retention has deleted what we were about to read
+            # where retention has deleted what we were about to read
+            auto_offset_reset="latest" if self._start == "latest" else "earliest",
         )
         try:
             await consumer.start()
@@ -84,6 +89,12 @@ class KafkaSource:
             raise
         self._consumer = consumer
         return self
+
+    def _offsets(self) -> Mapping[int, int]:
+        if not isinstance(self._start, str):
+            return self._start
+        offsets_of = end_offsets if self._start == "latest" else beginning_offsets
+        return offsets_of(self._client, self._topic)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

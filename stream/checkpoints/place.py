@@ -40,9 +40,8 @@ class Place:
         self.url = str(url)
         protocol = self.url.partition("://")[0] if "://" in self.url else "file"
         try:
-            # lists are read anew each time: somebody else may have removed what is in them
             self._files, root = (
-                fsspec.core.url_to_fs(self.url, use_listings_cache=False)
+                fsspec.core.url_to_fs(self.url)
                 if "://" in self.url
                 else (LocalFileSystem(), os.path.abspath(self.url))
             )
@@ -51,7 +50,7 @@ class Place:
             raise PlaceError(
                 f"Checkpoints at {self.url} need a package that is not installed ({error}). Install {how}."
             ) from error
-        except ValueError as error:
+        except Exception as error:  # whatever a store's client raises that asks for it at once
             raise PlaceError(f"Checkpoints cannot stand at {self.url}: {error}.") from error
         self._root = str(root).rstrip("/")
         self._is_local = isinstance(self._files, LocalFileSystem)
@@ -108,11 +107,13 @@ class Place:
     def remove(self, folder: str) -> None:
         """A folder with all its files, where it is there; what cannot be removed stays."""
         with suppress(OSError), _os_errors(folder):
+            self._files.invalidate_cache()
             self._files.rm(f"{self._root}/{folder}", recursive=True)
 
     def _sizes(self, path: str) -> dict[str, int]:
         try:
             with _os_errors(path):
+                self._files.invalidate_cache()  # somebody else may have removed what is in a list
                 found: Sequence[dict[str, Any]] = self._files.ls(path, detail=True)
         except FileNotFoundError:
             return {}

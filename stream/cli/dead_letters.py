@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
@@ -11,6 +14,9 @@ import msgspec
 from connectors.dead_letter import DeadLetter, Reason, decode_dead_letter
 from connectors.kafka_client import KafkaClient
 from stream.cli.context import broker_errors, effective_settings, json_option, kafka_client, print_json, say
+
+if TYPE_CHECKING:
+    from connectors.sources.kafka import Record
 
 _PREVIEW = 100
 
@@ -61,47 +67,79 @@ def dead_letters(
                     f"{counts['left']} were left where they are."
                 )
             return
-        letters = asyncio.run(_existing(client, topics.dead_letters, frozenset(reasons)))
-        shown = letters[-limit:] if limit is not None else letters
+        wanted = frozenset(reasons)
+        found = asyncio.run(_existing(client, topics.dead_letters, wanted, limit))
         if as_json and not follow:
-            counted = Counter(letter.reason.value for letter in letters)
-            print_json({"count": len(letters), "reasons": dict(counted), "dead_letters": shown})
+            count = found.reasons.total()
+            print_json({"count": count, "reasons": dict(found.reasons), "dead_letters": found.newest})
             return
-        for letter in shown:
+        for letter in found.newest:
             _show(letter, as_json)
         if follow:
-            asyncio.run(_follow(client, topics.dead_letters, frozenset(reasons), as_json))
+            asyncio.run(_follow(client, topics.dead_letters, found.ends, wanted, as_json))
 
 
-async def _existing(client: KafkaClient, topic: str, reasons: frozenset[str]) -> list[DeadLetter]:
-    """All that the topic holds now, oldest first."""
+class _Found:
+    """What of a topic was asked for.
+
+    Args:
+        ends: Where each partition ended when it was asked.
+        most: How many are kept, the newest; all of them where None.
+    """
+
+    def __init__(self, ends: Mapping[int, int], most: int | None) -> None:
+        self.ends, self._most = ends, most
+        self.reasons: Counter[str] = Counter()
+        self._kept: list[tuple[tuple[int, ...], DeadLetter]] = []
+
+    def add(self, record: Record, letter: DeadLetter) -> None:
+        """Count it, and keep it where it is new enough; the place on the topic keeps two from being equal."""
+        self.reasons[letter.reason.value] += 1
+        age = (letter.received_at_ms, letter.partition, letter.offset, record.partition, record.offset)
+        full = self._most is not None and len(self._kept) >= self._most
+        (heapq.heappushpop if full else heapq.heappush)(self._kept, (age, letter))
+
+    @property
+    def newest(self) -> list[DeadLetter]:
+        """What is kept, oldest first."""
+        return [letter for _, letter in sorted(self._kept)]
+
+
+async def _existing(client: KafkaClient, topic: str, reasons: frozenset[str], limit: int | None) -> _Found:
+    """What the topic holds now."""
     from connectors.sources.kafka import KafkaSource
     from connectors.topics import beginning_offsets, end_offsets
 
     first = await asyncio.to_thread(beginning_offsets, client, topic)
     ends = await asyncio.to_thread(end_offsets, client, topic)
-    missing = {partition: end for partition, end in ends.items() if end > first[partition]}
-    letters = []
+    missing = {partition for partition, end in ends.items() if end > first[partition]}
+    found = _Found(ends, limit)
     async with KafkaSource(client, topic, start="earliest") as source:
         while missing:
             for record in await source.read():
-                if record.offset < ends[record.partition]:
-                    letters.append(_decoded(record.value))
+                if record.offset < ends[record.partition] and (letter := _wanted(record, reasons)):
+                    found.add(record, letter)
                 if record.offset + 1 >= ends[record.partition]:
-                    missing.pop(record.partition, None)
-    kept = [letter for letter in letters if letter is not None and (not reasons or letter.reason in reasons)]
-    return sorted(kept, key=lambda letter: (letter.received_at_ms, letter.partition, letter.offset))
+                    missing.discard(record.partition)
+    return found
 
 
-async def _follow(client: KafkaClient, topic: str, reasons: frozenset[str], as_json: bool) -> None:
+async def _follow(
+    client: KafkaClient, topic: str, begin: Mapping[int, int], reasons: frozenset[str], as_json: bool
+) -> None:
+    """Show what comes from these offsets on."""
     from connectors.sources.kafka import KafkaSource
 
-    async with KafkaSource(client, topic) as source:
+    async with KafkaSource(client, topic, start=begin) as source:
         async for records in source:
             for record in records:
-                letter = _decoded(record.value)
-                if letter is not None and (not reasons or letter.reason in reasons):
+                if letter := _wanted(record, reasons):
                     _show(letter, as_json)
+
+
+def _wanted(record: Record, reasons: frozenset[str]) -> DeadLetter | None:
+    letter = _decoded(record.value)
+    return letter if letter is not None and (not reasons or letter.reason in reasons) else None
 
 
 def _decoded(value: bytes | None) -> DeadLetter | None:

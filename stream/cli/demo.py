@@ -69,13 +69,13 @@ def demo(
 ) -> None:
     """Watch events become recommendations: broker, topics, worker and shoppers, on this machine, for a while.
 
-    Uses the configured broker, if there is one, with topics of its own; otherwise starts an Apache Kafka that
-    is gone afterwards. Ctrl-C ends it early, and cleanly.
+    Uses the configured broker, if there is one, with topics and a group of its own; otherwise starts an Apache Kafka
+    that is gone afterwards. Ctrl-C ends it early, and cleanly.
     """
     settings = effective_settings(ctx)
     hold_back_client_logs(ctx)
     try:
-        summary = _play(settings, lambda: _stage(data, seed, duration), rate, duration, in_process)
+        summary = _play(ctx, settings, lambda: _stage(data, seed, duration), rate, duration, in_process)
     except (WorkerFailedError, LogError) as error:
         raise CommandFailed(str(error)) from error
     for line in in_words(summary):
@@ -88,7 +88,9 @@ def _stage(data: Path | None, seed: int, duration_s: float) -> Scenario:
     return scenarios.log(data) if data is not None else scenarios.shop(seed, duration_s)
 
 
-def _play(settings: Settings, stage: Stage, rate: float, duration_s: float, in_process: bool) -> DemoSummary:
+def _play(
+    ctx: click.Context, settings: Settings, stage: Stage, rate: float, duration_s: float, in_process: bool
+) -> DemoSummary:
     if not in_process:
         try:
             with (
@@ -96,7 +98,10 @@ def _play(settings: Settings, stage: Stage, rate: float, duration_s: float, in_p
                 _broker(settings) as client,
                 tempfile.TemporaryDirectory(prefix="freshet-demo-") as folder,
             ):
-                return asyncio.run(_on_broker(settings, stage, client, rate, duration_s, Path(folder)))
+                config = ctx.find_root().obj["config"]
+                return asyncio.run(
+                    _on_broker(settings, stage, client, rate, duration_s, Path(folder), config)
+                )
         except NoBrokerAvailable as error:
             say(f"{error}\nPlaying the same pipeline in this process instead.")
         except BrokerError as error:
@@ -142,7 +147,13 @@ def _undisturbed() -> Iterator[None]:
 
 
 async def _on_broker(
-    settings: Settings, stage: Stage, client: KafkaClient, rate: float, duration_s: float, folder: Path
+    settings: Settings,
+    stage: Stage,
+    client: KafkaClient,
+    rate: float,
+    duration_s: float,
+    folder: Path,
+    config: Path | None,
 ) -> DemoSummary:
     with stop_on_signals() as stop, _view(duration_s) as on_summary:
         return await play_on_broker(
@@ -152,6 +163,7 @@ async def _on_broker(
             rate=rate,
             duration_s=duration_s,
             state_dir=folder,
+            config=config,
             stop=stop,
             say=say,
             on_summary=on_summary,

@@ -45,21 +45,23 @@ async def play_on_broker(
     rate: float,
     duration_s: float,
     state_dir: Path,
+    config: Path | None,
     stop: asyncio.Event,
     say: Callable[[str], None],
     on_summary: Callable[[DemoSummary], None],
 ) -> DemoSummary:
     """Play the scenario; when it ends or `stop` is set, let the worker catch up, and leave nothing behind.
 
-    The topics have names of this run alone, so a broker that others use is left as it was.
+    Topics, group and checkpoints are of this run alone, so nobody else who uses the broker notices it.
 
     Args:
         stage: Makes what is played, when everything else is ready: the shoppers' time begins then.
-        settings: Of the worker; topics' names and state folder are this run's own.
+        settings: Of the worker, but for what is this run's own.
         client: The broker.
         rate: Events in a real second.
         duration_s: Real seconds.
         state_dir: An empty folder for this run.
+        config: The file that the settings are from, if it is not the usual one.
         stop: Set it to end early.
         say: Takes a line about what is going on.
         on_summary: Takes a summary twice a second.
@@ -69,13 +71,18 @@ async def play_on_broker(
         connectors.topics.TopicError: The topics cannot be created.
         stream.worker_process.WorkerFailedError: The worker stopped.
     """
-    names = _own_names()
+    run_name = f"freshet-demo-{secrets.token_hex(3)}"
+    names = {kind: f"{run_name}.{kind.replace('_', '-')}" for kind in TOPICS}
     own = settings.model_copy(update={"topics": settings.topics.model_copy(update=names)})
-    environment = {f"FRESHET_TOPICS__{name.upper()}": topic for name, topic in names.items()}
-    environment["FRESHET_BROKER"] = client.bootstrap
+    environment = {
+        "FRESHET_BROKER": client.bootstrap,
+        "FRESHET_WORKER__GROUP": run_name,
+        "FRESHET_WORKER__CHECKPOINTS": str(state_dir / "checkpoints"),
+        **{f"FRESHET_TOPICS__{name.upper()}": topic for name, topic in names.items()},
+    }
     async with _topics(client, own):
         say("Starting the worker ...")
-        async with WorkerProcess(state_dir, environment) as worker:
+        async with WorkerProcess(state_dir, environment, config=config) as worker:
             await worker.wait_until_ready()
             scenario = stage()
             watcher = _Watcher(scenario, client, worker, own, state_dir)
@@ -197,11 +204,6 @@ def _pace(played: _Played, rate: float) -> Awaitable[None]:
     assert played.started is not None
     due = played.started + played.produced / rate
     return asyncio.sleep(max(0.0, due - time.monotonic()))
-
-
-def _own_names() -> dict[str, str]:
-    prefix = f"freshet-demo-{secrets.token_hex(3)}"
-    return {kind: f"{prefix}.{kind.replace('_', '-')}" for kind in TOPICS}
 
 
 @asynccontextmanager

@@ -175,7 +175,12 @@ async def _applied_records(
     from connectors.topics import beginning_offsets, end_offsets
 
     ends = await asyncio.to_thread(end_offsets, client, topic)
-    missing = {partition for partition, last in applied.items() if last < ends.get(partition, 0)}
+    first = await asyncio.to_thread(beginning_offsets, client, topic)
+    missing = {
+        partition
+        for partition, last in applied.items()
+        if first.get(partition, 0) <= last < ends.get(partition, 0)
+    }
     async with KafkaSource(client, topic, start="earliest") as source:
         while missing:
             records = await source.read()
@@ -183,7 +188,7 @@ async def _applied_records(
             missing -= {
                 record.partition for record in records if record.offset >= applied.get(record.partition, -1)
             }
-            if not records:  # nothing comes of what is not kept any more
+            if not records:  # nothing comes of what is deleted meanwhile
                 first = await asyncio.to_thread(beginning_offsets, client, topic)
                 missing -= {partition for partition in missing if first[partition] > applied[partition]}
 
