@@ -44,16 +44,22 @@ class Handover:
         """How many partitions are this worker's; None before the first share."""
         self._ends: dict[int, int] = {}
         self._turn = 0  # of shares that began: the latest one counts, whichever ends last
+        self._given_up = False
         engine.assignment = NOTHING
 
     async def give_up(self) -> None:
         """The group is about to share its partitions anew: answer what is at hand, so that nobody else has to."""
+        self._given_up = True
         self._turn += 1
         if not await self._engine.settle(self._patience_s) or self._engine.owing:
             self._engine.leave_unacknowledged()
         else:
             self._engine.leave_waiting()  # what came meanwhile is the next owner's to answer
         self._engine.assignment = NOTHING
+
+    def shared(self) -> None:
+        """The group has shared its partitions: who is asked to take over from now on has the new share."""
+        self._given_up = False
 
     async def take_over(
         self, committed: Mapping[int, int | None], ends: Mapping[int, int]
@@ -67,8 +73,8 @@ class Handover:
         Returns:
             Where to read each from.
 
-        Faust asks for this while partitions are being revoked as well, with those that it had. Such a share is another
-        one by the time that everything is heard.
+        Faust asks for this while partitions are being revoked as well, with those that it had: these are given up, and
+        all that it learns is where to read. And a share may be another one by the time that everything is heard.
         """
         self._turn += 1
         turn = self._turn
@@ -88,7 +94,7 @@ class Handover:
             )
         starts = await self._engine.read(look)
         taken = {partition: start.taken for partition, start in starts.items() if start.taken is not None}
-        if turn == self._turn:
+        if turn == self._turn and not self._given_up:
             if taken:
                 logger.info("taking over", extra={"partitions": sorted(taken)})
             self._ends = dict(ends)

@@ -389,6 +389,7 @@ class _Worker:
         await self._handover.give_up()
 
     async def _on_assigned(self, *args: Any, **kwargs: Any) -> None:
+        self._handover.shared()
         partitions = sorted(tp.partition for tp in self._app.consumer.assignment())
         self._watch.hurry()
         if not partitions:

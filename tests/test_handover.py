@@ -145,3 +145,16 @@ async def test_only_what_is_answered_may_be_acknowledged_after_it_was_given_up(
         "what came meanwhile is left anyway"
     )
     assert stage.engine.assignment is NOTHING
+
+
+async def test_what_was_given_up_is_not_taken_over_before_there_is_a_new_share() -> None:
+    """Faust may ask where to read on, of what it had, between the two."""
+    stage = Stage()
+    stage.heard.set()
+    await stage.handover.take_over({0: 5}, {0: 9})
+    await stage.handover.give_up()
+    assert await stage.handover.take_over({0: 5}, {0: 9}) == {0: 0}
+    assert not stage.engine.assignment.owns(0)
+    stage.handover.shared()
+    await stage.handover.take_over({1: 5}, {1: 9})
+    assert [stage.engine.assignment.owns(partition) for partition in (0, 1)] == [False, True]
