@@ -12,7 +12,6 @@ import asyncio
 import logging
 import math
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -20,11 +19,12 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
 from connectors.dead_letter import DeadLetter
-from connectors.decode import RawRecord, entries
+from connectors.decode import RawRecord
 from connectors.recommendation import Recommendation
 from learners.state_changes import Taken
 from stream.checkpoints.manifest import Manifest
 from stream.checkpoints.store import CheckpointStore
+from stream.intake import Ack, Intake, no_ack
 from stream.journal import Done, FellBehind, Heard, Stepped, Telling
 from stream.ownership import EVERYTHING, Assignment
 from stream.processor import Processed, Processor, Snapshot
@@ -34,7 +34,6 @@ from stream.shared_model import Merged, Told
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-Ack = Callable[[], None]
 _PUBLISHING = 4  # batches on their way to the broker at a time
 _BUFFERED_BATCHES = 4
 _SETTLING_S = 0.01
@@ -141,21 +140,6 @@ class EngineConfig:
 
 
 @dataclass(slots=True)
-class _Waiting:
-    """Records that were offered together and how many of them were taken."""
-
-    records: Sequence[RawRecord]
-    ack: Ack
-    since: float
-    followed: bool = False
-    taken: int = 0
-
-
-def _no_ack() -> None:
-    """Nobody waits for it."""
-
-
-@dataclass(slots=True)
 class Engine:
     """Runs a processor on what is offered.
 
@@ -183,10 +167,8 @@ class Engine:
     started: asyncio.Event = field(default_factory=asyncio.Event)
     last_checkpoint: Manifest | None = None
     progressed_at: float = field(default_factory=time.monotonic)
-    _waiting: deque[_Waiting] = field(default_factory=deque)
-    _buffered: int = 0
-    _offered: int = 0  # records so far,
-    _stepped: int = 0  # and those of them whose results are on their way
+    _intake: Intake = field(default_factory=Intake)
+    _stepped: int = 0  # of the records that were offered, those whose results are on their way
     _between_steps: asyncio.Event = field(default_factory=asyncio.Event)
     _begun: int = 0  # steps so far,
     _ended: int = 0  # and those of them whose results are on their way
@@ -212,7 +194,6 @@ class Engine:
     _owing: bool = False
     _left: int = 0  # how often what had come was left unacknowledged
     _assigned: int = 0  # how often partitions were shared anew
-    _handed: dict[int, int] = field(default_factory=dict)  # the last offset of each that a step was given
     _stopping: bool = False
     _finished: bool = False
     _unsaved: bool = False
@@ -227,7 +208,7 @@ class Engine:
 
         Where the partition is this worker's by now, whoever reads it for this worker brings them again.
         """
-        await self._enter(records, _no_ack, followed=True)
+        await self._enter(records, no_ack, followed=True)
 
     def assign(self, assignment: Assignment) -> None:
         """Work on these partitions from now on.
@@ -239,20 +220,15 @@ class Engine:
         self.assignment = replace(
             assignment,
             taken={
-                partition: replace(taken, until=max(taken.until, self._handed.get(partition, -1) + 1))
+                partition: replace(taken, until=max(taken.until, self._intake.handed(partition)))
                 for partition, taken in assignment.taken.items()
             },
         )
-        for waiting in self._waiting:
-            rest = len(waiting.records) - waiting.taken
-            if waiting.followed and rest and assignment.owns(waiting.records[0].partition):
-                waiting.records = waiting.records[: waiting.taken]
-                self._buffered -= rest
-                self._offered -= rest
+        self._intake.drop_followed(assignment.owns)
 
     async def look_again(self) -> None:
         """Make a step though no record has come: more may be due by now."""
-        await self.offer((), _no_ack)
+        await self.offer((), no_ack)
 
     @property
     def owing(self) -> bool:
@@ -266,8 +242,7 @@ class Engine:
 
     def leave_waiting(self) -> None:
         """Acknowledge nothing of what is not stepped yet: it may be another worker's when it is."""
-        for waiting in self._waiting:
-            waiting.ack = _no_ack
+        self._intake.leave_unacknowledged()
         self._left += 1
 
     async def hear(self, records: Sequence[RawRecord]) -> None:
@@ -308,7 +283,7 @@ class Engine:
             await self._fill()
             self._begun += 1  # what is taken does not wait any more, and is not published yet
             try:
-                records, consumed = self._take()
+                records, consumed = self._intake.take(self.config.batch_max_events)
                 # A list may be empty, and waits for its acknowledgement all the same.
                 if records or consumed or self._due:
                     await self._step(records, consumed)
@@ -361,7 +336,10 @@ class Engine:
                 self._reap()
             return done()
 
-        offered, begun = self._offered, self._begun  # a step that answers what is due may have no records
+        offered, begun = (
+            self._intake.offered,
+            self._begun,
+        )  # a step that answers what is due may have no records
         if not await waited_for(lambda: self._stepped >= offered and self._ended >= begun):
             return False
         published = tuple(self._publishing)
@@ -387,20 +365,18 @@ class Engine:
         """
         room = _BUFFERED_BATCHES * self.config.batch_max_events
         left, assigned = self._left, self._assigned
-        self._offered += len(records)
+        self._intake.offered += len(records)
         async with self._changed:
-            await self._changed.wait_for(lambda: self._buffered < room or self._stopping)
+            await self._changed.wait_for(lambda: self._intake.waiting < room or self._stopping)
             owned = not records or self.assignment.owns(records[0].partition)
             former = followed and (assigned != self._assigned or owned)
             if self._stopping or former:
                 # Nobody takes them; they are not acknowledged, and will be read again.
-                self._offered -= len(records)
+                self._intake.offered -= len(records)
                 return
             if not self.busy:
                 self.progressed_at = time.monotonic()  # it was idle, not stuck
-            acknowledge = ack if owned and left == self._left else _no_ack
-            self._waiting.append(_Waiting(records, acknowledge, time.monotonic(), followed))
-            self._buffered += len(records)
+            self._intake.add(records, ack if owned and left == self._left else no_ack, followed=followed)
             self._changed.notify_all()
 
     @property
@@ -412,7 +388,7 @@ class Engine:
     def busy(self) -> bool:
         """Whether something that was offered is not stepped or not published yet."""
         published = all(task.done() for task in self._publishing)  # a task that is done may not be reaped yet
-        return bool(self._buffered) or self._stepping or not published
+        return bool(self._intake.waiting) or self._stepping or not published
 
     @property
     def undelivered_s(self) -> float:
@@ -423,10 +399,10 @@ class Engine:
     async def _fill(self) -> None:
         """Wait for a full batch, or for the oldest record's patience, or for a due checkpoint."""
         async with self._changed:
-            while not self._stopping and not self._due and self._buffered < self.config.batch_max_events:
-                deadline = self._checkpoint_due
-                if self._waiting:
-                    deadline = min(deadline, self._patient_until)
+            while (
+                not self._stopping and not self._due and self._intake.waiting < self.config.batch_max_events
+            ):
+                deadline = min(self._checkpoint_due, self._patient_until)
                 patience = deadline - time.monotonic()
                 if patience <= 0.0:
                     return
@@ -437,42 +413,22 @@ class Engine:
 
     @property
     def _patient_until(self) -> float:
-        """When a step begins with what there is.
+        """When a step begins with what there is; never where there is nothing.
 
         The oldest record waits for company from when it came, or from when what came during the last step is polled:
         what misses this step waits for two.
         """
-        polled_at = self._polled_at
+        since, polled_at = self._intake.since, self._polled_at
+        if since is None:
+            return math.inf
         if polled_at < self._stepped_at:
             polled_at = self._stepped_at + min(_POLL_SHARE * self._step_s, _POLL_MOST_S)
-        return max(self._waiting[0].since, polled_at) + self.config.batch_max_age_ms / 1000.0
-
-    def _take(self) -> tuple[list[RawRecord], list[Ack]]:
-        """Up to a full batch of records, and the acknowledgements of the lists that it used up.
-
-        A record that is a list of events counts as all of them; the last one of a batch may exceed it.
-        """
-        records: list[RawRecord] = []
-        consumed = []
-        room = self.config.batch_max_events
-        while self._waiting and room > 0:
-            head = self._waiting[0]
-            while head.taken < len(head.records) and room > 0:
-                record = head.records[head.taken]
-                records.append(record)
-                self._handed[record.partition] = max(record.offset, self._handed.get(record.partition, -1))
-                room -= entries(record.value)
-                head.taken += 1
-            if head.taken == len(head.records):
-                consumed.append(head.ack)
-                self._waiting.popleft()
-        self._buffered -= len(records)
-        return records, consumed
+        return max(since, polled_at) + self.config.batch_max_age_ms / 1000.0
 
     async def _step(self, records: list[RawRecord], consumed: list[Ack]) -> None:
         async with self._changed:
             self._changed.notify_all()  # there is room again
-        self.observer.buffered(self._buffered)
+        self.observer.buffered(self._intake.waiting)
         left = self._left
         step = Stepped(records, self.now_ms(), assignment=self.assignment)
         self._between_steps.clear()
