@@ -336,10 +336,8 @@ class Engine:
                 self._reap()
             return done()
 
-        offered, begun = (
-            self._intake.offered,
-            self._begun,
-        )  # a step that answers what is due may have no records
+        # Steps are counted beside records: one that answers what is due may have none.
+        offered, begun = self._intake.offered, self._begun
         if not await waited_for(lambda: self._stepped >= offered and self._ended >= begun):
             return False
         published = tuple(self._publishing)

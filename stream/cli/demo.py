@@ -75,7 +75,8 @@ def demo(
     settings = effective_settings(ctx)
     hold_back_client_logs(ctx)
     try:
-        summary = _play(ctx, settings, lambda: _stage(data, seed, duration), rate, duration, in_process)
+        config = ctx.find_root().obj["config"]
+        summary = _play(settings, config, lambda: _stage(data, seed, duration), rate, duration, in_process)
     except (WorkerFailedError, LogError) as error:
         raise CommandFailed(str(error)) from error
     for line in in_words(summary):
@@ -89,7 +90,7 @@ def _stage(data: Path | None, seed: int, duration_s: float) -> Scenario:
 
 
 def _play(
-    ctx: click.Context, settings: Settings, stage: Stage, rate: float, duration_s: float, in_process: bool
+    settings: Settings, config: Path | None, stage: Stage, rate: float, duration_s: float, in_process: bool
 ) -> DemoSummary:
     if not in_process:
         try:
@@ -98,9 +99,8 @@ def _play(
                 _broker(settings) as client,
                 tempfile.TemporaryDirectory(prefix="freshet-demo-") as folder,
             ):
-                config = ctx.find_root().obj["config"]
                 return asyncio.run(
-                    _on_broker(settings, stage, client, rate, duration_s, Path(folder), config)
+                    _on_broker(settings, config, stage, client, rate, duration_s, Path(folder))
                 )
         except NoBrokerAvailable as error:
             say(f"{error}\nPlaying the same pipeline in this process instead.")
@@ -148,12 +148,12 @@ def _undisturbed() -> Iterator[None]:
 
 async def _on_broker(
     settings: Settings,
+    config: Path | None,
     stage: Stage,
     client: KafkaClient,
     rate: float,
     duration_s: float,
     folder: Path,
-    config: Path | None,
 ) -> DemoSummary:
     with stop_on_signals() as stop, _view(duration_s) as on_summary:
         return await play_on_broker(
