@@ -49,11 +49,10 @@ def publisher(broker: KafkaClient, topics: TopicSettings, **others: str) -> Kafk
 
 
 async def read(broker: KafkaClient, topic: str) -> dict[int, list[Recommendation]]:
-    missing = {partition: end for partition, end in end_offsets(broker, topic).items() if end}
     found: dict[int, list[Recommendation]] = defaultdict(list)
     async with KafkaSource(broker, topic, start="earliest") as source:
-        while any(len(found[partition]) < end for partition, end in missing.items()):
-            for record in await source.read():
+        async for records in source.up_to(end_offsets(broker, topic)):
+            for record in records:
                 found[record.partition].append(decode_recommendation(record.value or b""))
     return found
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import subprocess
 import sys
@@ -23,7 +22,6 @@ from hypothesis import strategies as st
 from laws import law
 
 from connectors.event import Event, encode_event
-from connectors.kafka_client import KafkaClient
 from stream.assembly import (
     build_attribution,
     build_batcher,
@@ -44,7 +42,7 @@ from stream.settings import Settings, load
 from stream.verification.account import Account, Entry, Kept, UserAccount, kept_in
 from stream.verification.comparison import Comparison, compare
 from stream.verification.recount import Recount
-from stream.verification.verify import VerifyError, _applied_records, verify_log
+from stream.verification.verify import VerifyError, verify_log
 
 R = 4
 DECLARED = load().events.declared
@@ -577,34 +575,3 @@ def test_records_that_the_learner_could_not_take_are_left_out_and_a_log_cannot_s
     write(working, settings)
     with pytest.raises(VerifyError, match="could not take 1 records"):
         verify_log(settings, [tmp_path / "log.jsonl"])
-
-
-async def test_a_partition_of_which_nothing_is_kept_is_not_waited_for(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Although others go on for ever."""
-
-    class Busy:
-        """Has always something, of the other partition."""
-
-        def __init__(self, *_: Any, **__: Any) -> None:
-            self._offset = 0
-
-        async def __aenter__(self) -> Busy:
-            return self
-
-        async def __aexit__(self, *_: Any) -> None: ...
-
-        async def read(self) -> list[Record]:
-            await asyncio.sleep(0)
-            self._offset += 1
-            return [Record(value=b"", partition=1, offset=self._offset - 1)]
-
-    monkeypatch.setattr("connectors.topics.beginning_offsets", lambda *_: {0: 50, 1: 0})
-    monkeypatch.setattr("connectors.topics.end_offsets", lambda *_: {0: 50, 1: 1_000})
-    monkeypatch.setattr("connectors.sources.kafka.KafkaSource", Busy)
-    read = 0
-    async with asyncio.timeout(10):
-        async for some in _applied_records(KafkaClient(bootstrap="127.0.0.1:1"), "events", {0: 49, 1: 9}):
-            read += len(some)
-    assert read == 10

@@ -101,13 +101,6 @@ async def publish(client: KafkaClient, topic: str, records: Sequence[tuple[bytes
 
 async def everything(client: KafkaClient, topic: str) -> list[bytes]:
     """The values of all records that a topic holds now."""
-    missing = {partition: end for partition, end in end_offsets(client, topic).items() if end}
-    values = []
+    ends = end_offsets(client, topic)
     async with KafkaSource(client, topic, start="earliest") as source:
-        while missing:
-            for record in await source.read():
-                assert record.value is not None
-                values.append(record.value)
-                if record.offset + 1 >= missing[record.partition]:
-                    del missing[record.partition]
-    return values
+        return [record.value or b"" async for records in source.up_to(ends) for record in records]

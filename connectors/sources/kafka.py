@@ -116,9 +116,7 @@ class KafkaSource:
         Raises:
             aiokafka.errors.KafkaError: The broker refuses; a lost connection is tried again instead.
         """
-        if self._consumer is None:
-            raise RuntimeError("a KafkaSource is used inside `async with`")
-        polled = await self._consumer.getmany(timeout_ms=round(1_000 * timeout_s), max_records=_MAX_RECORDS)
+        polled = await self._opened().getmany(timeout_ms=round(1_000 * timeout_s), max_records=_MAX_RECORDS)
         return [
             Record(
                 record.partition,
@@ -138,3 +136,26 @@ class KafkaSource:
         while True:
             if records := await self.read():
                 yield records
+
+    async def up_to(self, ends: Mapping[int, int]) -> AsyncIterator[list[Record]]:
+        """Lists of those records that stand before an offset of each of the source's partitions; then it is over.
+
+        What retention deletes meanwhile is passed over, and so is what is no record, such as the end of a transaction.
+        """
+        while await self._are_before(ends):
+            records = await self.read()
+            if wanted := [record for record in records if record.offset < ends.get(record.partition, 0)]:
+                yield wanted
+
+    async def _are_before(self, ends: Mapping[int, int]) -> bool:
+        """Whether any partition's next record is before its end."""
+        consumer = self._opened()
+        for partition, end in ends.items():
+            if await consumer.position(TopicPartition(self._topic, partition)) < end:
+                return True
+        return False
+
+    def _opened(self) -> AIOKafkaConsumer:
+        if self._consumer is None:
+            raise RuntimeError("a KafkaSource is used inside `async with`")
+        return self._consumer

@@ -108,19 +108,15 @@ class _Found:
 async def _existing(client: KafkaClient, topic: str, reasons: frozenset[str], limit: int | None) -> _Found:
     """What the topic holds now."""
     from connectors.sources.kafka import KafkaSource
-    from connectors.topics import beginning_offsets, end_offsets
+    from connectors.topics import end_offsets
 
-    first = await asyncio.to_thread(beginning_offsets, client, topic)
     ends = await asyncio.to_thread(end_offsets, client, topic)
-    missing = {partition for partition, end in ends.items() if end > first[partition]}
     found = _Found(ends, limit)
     async with KafkaSource(client, topic, start="earliest") as source:
-        while missing:
-            for record in await source.read():
-                if record.offset < ends[record.partition] and (letter := _wanted(record, reasons)):
+        async for records in source.up_to(ends):
+            for record in records:
+                if letter := _wanted(record, reasons):
                     found.add(record, letter)
-                if record.offset + 1 >= ends[record.partition]:
-                    missing.discard(record.partition)
     return found
 
 

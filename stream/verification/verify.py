@@ -172,25 +172,14 @@ async def _applied_records(
 ) -> AsyncIterator[list[Record]]:
     """What is kept of the records up to the applied offset of each partition."""
     from connectors.sources.kafka import KafkaSource
-    from connectors.topics import beginning_offsets, end_offsets
+    from connectors.topics import end_offsets
 
     ends = await asyncio.to_thread(end_offsets, client, topic)
-    first = await asyncio.to_thread(beginning_offsets, client, topic)
-    missing = {
-        partition
-        for partition, last in applied.items()
-        if first.get(partition, 0) <= last < ends.get(partition, 0)
-    }
     async with KafkaSource(client, topic, start="earliest") as source:
-        while missing:
-            records = await source.read()
-            yield [record for record in records if record.offset <= applied.get(record.partition, -1)]
-            missing -= {
-                record.partition for record in records if record.offset >= applied.get(record.partition, -1)
-            }
-            if not records:  # nothing comes of what is deleted meanwhile
-                first = await asyncio.to_thread(beginning_offsets, client, topic)
-                missing -= {partition for partition in missing if first[partition] > applied[partition]}
+        async for records in source.up_to(
+            {partition: min(end, applied.get(partition, -1) + 1) for partition, end in ends.items()}
+        ):
+            yield records
 
 
 def _verdict(
