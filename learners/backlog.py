@@ -73,10 +73,12 @@ class Backlog:
         if not steps:
             return []
         whole, self._batch = self._batch, None
-        parts = (np.array_split(part, steps) for part in waiting)
+        choices, labelled = waiting
         return [
-            Load(batch=whole, choices=choices, labelled=labelled)
-            for choices, labelled in zip(*parts, strict=True)
+            Load(batch=whole, choices=some, labelled=others)
+            for some, others in zip(
+                np.array_split(choices, steps), _split(labelled, whole.sequence, steps), strict=True
+            )
         ]
 
     def forget_items(self, rows: IntArray) -> None:
@@ -122,6 +124,13 @@ class Backlog:
             sequence=arrays["sequence"].copy(),
             **_columns({name: arrays[name].copy() for name in _OF_ROWS if name in arrays}),
         )
+
+
+def _split(rows: IntArray, sequence: IntArray, parts: int) -> list[IntArray]:
+    """Rows in parts of about the same size; what one user was shown at one moment stays together."""
+    ends = np.append(np.flatnonzero(np.diff(sequence[rows])) + 1, len(rows))
+    wanted = len(rows) * np.arange(1, parts) // parts
+    return np.split(rows, ends[np.searchsorted(ends, wanted)])
 
 
 def _joined(one: EventBatch, other: EventBatch) -> EventBatch:

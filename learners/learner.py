@@ -74,7 +74,8 @@ class Lesson:
             was none: labels wait until there are enough for a gradient step.
         task_labels: (K,) how many labels these are.
         task_weights: (K,) present weights.
-        relatedness: (K, K) cosines of the tasks' gradients; None where no labels were known.
+        relatedness: (K, K) cosines of the tasks' gradients, means over the gradient steps in which both had labels, NaN
+            where there was none; None where no labels were known.
         related: How the tasks go together so far; whoever looks works it out.
         gates: (K, E) how much of each expert each task took; None where no labels were known.
         retrieval_loss: Sampled softmax of the neural model, the mean over its choices; NaN where there are none.

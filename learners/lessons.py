@@ -43,7 +43,8 @@ def lesson_of(
         [lesson.retrieval_loss for lesson in lessons], [lesson.retrieved for lesson in lessons]
     )
     ranking_loss, choices = _means([lesson.loss for lesson in taught], [lesson.choices for lesson in taught])
-    relatedness = [lesson.relatedness for lesson in lessons if lesson.relatedness is not None]
+    met = [lesson for lesson in lessons if lesson.relatedness is not None]
+    both = [np.outer(known, known) for known in (np.isfinite(lesson.task_losses) for lesson in met)]
     gates = [lesson.gates for lesson in lessons if lesson.gates is not None]
     norms = np.array([lesson.gradient_norms for lesson in lessons if lesson.gradient_norms is not None])
     vector_norms = np.array([lesson.vector_norm for lesson in lessons])
@@ -51,7 +52,9 @@ def lesson_of(
         task_losses=task_losses,
         task_labels=task_labels,
         task_weights=task_weights.astype(np.float32),
-        relatedness=np.mean(relatedness, axis=0) if relatedness else None,
+        relatedness=_means([lesson.relatedness for lesson in met], both, K * K)[0].reshape(K, K)
+        if met
+        else None,
         retrieval_loss=float(retrieval_loss[0]),
         retrieved=int(retrieved[0]),
         ranking_loss=float(ranking_loss[0]),

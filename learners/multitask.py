@@ -83,8 +83,8 @@ class TaskLesson:
     Attributes:
         losses: (K,) mean losses over known labels, as they were learned by; NaN where none was known or the step was
             left out.
-        plain_losses: (K,) the same, every label counting alike: what heads are compared by. One that promises too
-            much finds its negatives unimportant, and its other loss small.
+        plain_losses: (K,) the same, every label counting alike, see `TaskLosses.compared`: what heads are compared by.
+            One that promises too much finds its negatives unimportant, and its other loss small.
         cosines: (K, K) between the tasks' gradients; None where the step was left out.
         gates: (K, E) how much of each expert a task took, on average over the rows.
         logits: (B, K) what was foreseen of the rows before they were learned, not calibrated.
@@ -275,7 +275,10 @@ class MultiTask:
         present: BoolArray = counts > 0
         learned_by, plain = (
             np.where(present, losses.detach().cpu().numpy() / np.maximum(counts, 1), np.nan)
-            for losses in (total, each.sum(dim=0))
+            for losses in (
+                total,
+                self._losses.compared(each, outputs, labels, mask, weight_of_positive).sum(dim=0),
+            )
         )
         total.sum().backward()  # type: ignore[no-untyped-call]
         gradient = leaf.grad

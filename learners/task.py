@@ -17,6 +17,8 @@ LOSSES: dict[str, tuple[str, ...]] = {
 }
 """For each kind the losses that fit it, the default first."""
 
+_BENT = ("focal", "weighted")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
@@ -94,3 +96,19 @@ def funnel(tasks: Sequence[Task]) -> tuple[int, ...]:
             )
         before.append(former)
     return tuple(before)
+
+
+def refuse_bent_products(tasks: Sequence[Task]) -> None:
+    """A funnel by products needs probabilities: a loss that is not proper asks for others than there can be.
+
+    Raises:
+        ValueError: A task of a funnel has such a loss.
+    """
+    for task, before in zip(tasks, funnel(tasks), strict=True):
+        for bent in (task, tasks[before]) if before >= 0 else ():
+            if bent.learned_by in _BENT:
+                raise ValueError(
+                    f"task {task.name!r} comes after {task.after!r}, and their probabilities are multiplied; what "
+                    f"{bent.name!r} learns by, {bent.learned_by!r}, gives none: set learner.chain to 'gate', or its "
+                    f"loss to 'cross_entropy'"
+                )

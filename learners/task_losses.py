@@ -15,6 +15,9 @@ from learners.task import Task
 FOCUS = 2.0
 """Gamma of the focal loss."""
 
+_FOCAL_MOST = 12.0
+_HALVINGS = 16
+
 HUBER_AT = 0.2
 """Error in [0, 1] beyond which the Huber loss grows linearly."""
 
@@ -59,13 +62,30 @@ class TaskLosses:
         return losses
 
     def start(self, logits: FloatArray, positive_weight: FloatArray) -> FloatArray:
-        """(K,) where towers start for probabilities of given logits: a weighted loss asks for log w more."""
-        weighted = self._by_name.get("weighted")
-        if weighted is None:
-            return logits
+        """(K,) where towers start for probabilities of given logits: the inverse of `probability_logits`."""
         start = logits.copy()
-        start[weighted.cpu().numpy()] += np.log(positive_weight[weighted.cpu().numpy()])
+        for name, tasks in self._by_name.items():
+            own = tasks.cpu().numpy()
+            if name == "weighted":
+                start[own] += np.log(positive_weight[own])
+            elif name == "focal":
+                start[own] = focal_outputs(logits[own])
         return start
+
+    def compared(
+        self, losses: Tensor, outputs: Tensor, labels: Tensor, mask: Tensor, positive_weight: Tensor
+    ) -> Tensor:
+        """(B, K) what heads are compared by: the losses of `rows`, but positives of the weighted loss count once.
+
+        What a positive counts is each one's own finding, and who finds that it counts less has the smaller loss.
+        """
+        tasks = self._by_name.get("weighted")
+        if tasks is None:
+            return losses
+        plain = losses.clone()
+        straight = outputs[:, tasks] - positive_weight[tasks].log()
+        plain[:, tasks] = torch.where(mask[:, tasks], cross_entropy(straight, labels[:, tasks]), 0.0)
+        return plain
 
     def probability_logits(self, outputs: Tensor, positive_weight: Tensor) -> Tensor:
         """(B, K) logits of probabilities: what a loss that is not proper has bent is bent back.
@@ -157,8 +177,19 @@ def focal_logits(outputs: Tensor, gamma: float = FOCUS) -> Tensor:
         p, q = torch.sigmoid(z), torch.sigmoid(-z)
         return F.logsigmoid(z) - (q**gamma - gamma * q ** (gamma - 1.0) * p * F.logsigmoid(z)).log()
 
-    bounded = outputs.clamp(-12.0, 12.0)  # beyond, the powers run out of digits
+    bounded = outputs.clamp(-_FOCAL_MOST, _FOCAL_MOST)  # beyond, the powers run out of digits
     return log_h(bounded) - log_h(-bounded)
+
+
+def focal_outputs(logits: FloatArray, gamma: float = FOCUS) -> FloatArray:
+    """(N,) the outputs of which `focal_logits` makes these logits, to a thousandth; it only grows, so by halving."""
+    low, high = torch.full((2, len(logits)), _FOCAL_MOST) * torch.tensor([[-1.0], [1.0]])
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2.0
+        below = focal_logits(middle, gamma) < torch.from_numpy(logits)
+        low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+    outputs: FloatArray = ((low + high) / 2.0).numpy()
+    return outputs
 
 
 _PLAIN = {"cross_entropy": cross_entropy, "focal": focal, "squared": squared, "huber": huber}

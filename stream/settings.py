@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -32,11 +33,13 @@ from pydantic_settings import (
 from connectors.decode import MAX_ITEMS
 from connectors.event_types import STANDARD_TYPES, canonical_type
 from connectors.recommendation import OTHER_PARTS
-from learners.task import Task, funnel
+from learners.task import Task, funnel, refuse_bent_products
 
 FILE_NAME = "freshet.toml"
 _PREFIX = "FRESHET_"
 _NAME = r"^[a-z][a-z0-9_]{0,63}$"
+
+_LONGEST_S = 100_000_000_000  # three thousand years, for "never"
 
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -134,6 +137,13 @@ def _refuse_name(event_type: str) -> None:
         )
 
 
+def _at_home(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise ValueError("names the home of a user whom this machine does not know") from error
+
+
 class EventSettings(_Section):
     """What counts as an event."""
 
@@ -142,10 +152,10 @@ class EventSettings(_Section):
     max_context_fields: Positive = 32
     context: Annotated[tuple[FieldName, ...], Field(max_length=8)] = ()
     """Fields of `context` that the model takes in with a history's events."""
-    max_future_s: Positive = 86_400
+    max_future_s: Annotated[int, Field(gt=0, le=_LONGEST_S)] = 86_400
     duplicates_window: Annotated[int, Field(ge=0, le=100_000_000)] = 100_000
     """Events of a partition among which an id counts once; 0 for no looking back."""
-    lateness_s: Annotated[float, Field(ge=0.0)] = 3_600.0
+    lateness_s: Annotated[float, Field(ge=0.0, le=_LONGEST_S)] = 3_600.0
     """How far behind its user's newest event one may lie and still be put where it belongs."""
     types: Annotated[dict[str, EventTypeSettings], Field(max_length=100)] = {}
     withdrawing_types: tuple[str, ...] = ("item_unavailable",)
@@ -213,10 +223,10 @@ class TaskSettings(_Section):
     name: Annotated[str, Field(pattern=_NAME)]
     kind: Literal["binary", "regression", "ranking"] = "binary"
     value: Annotated[float, Field(ge=0.0)] = 1.0
-    window_s: Annotated[float, Field(gt=0.0)] = 1_800.0
+    window_s: Annotated[float, Field(gt=0.0, le=_LONGEST_S)] = 1_800.0
     negative: Literal["window", "impression", "none"] = "window"
-    wait_s: Annotated[float, Field(ge=0.0)] = 60.0
-    late_s: Annotated[float, Field(ge=0.0)] | None = None
+    wait_s: Annotated[float, Field(ge=0.0, le=_LONGEST_S)] = 60.0
+    late_s: Annotated[float, Field(ge=0.0, le=_LONGEST_S)] | None = None
     event_types: Annotated[tuple[str, ...], Field(min_length=1)]
     scale: Annotated[float, Field(gt=0.0)] = 1.0
     after: str | None = None
@@ -295,7 +305,7 @@ class WorkerSettings(_Section):
     def _place(cls, place: str | None) -> str | None:
         if place is None or "://" in place:
             return place
-        return str(Path(place).expanduser().absolute())
+        return str(_at_home(Path(place)).absolute())
 
     @field_validator("http")
     @classmethod
@@ -435,7 +445,7 @@ class Settings(BaseSettings):
     @field_validator("state_dir", "cache_dir")
     @classmethod
     def _absolute(cls, path: Path) -> Path:
-        return path.expanduser().absolute()
+        return _at_home(path).absolute()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -448,7 +458,10 @@ class Settings(BaseSettings):
                     f"a task must not be called {name!r}: so is a part of an item's score that is no task's; "
                     f"choose another name"
                 )
-        funnel([task.task for task in self.tasks])
+        tasks = [task.task for task in self.tasks]
+        funnel(tasks)
+        if self.learner.chain != "gate":
+            refuse_bent_products(tasks)
         declared = set(self.events.declared)
         for task in self.tasks:
             for event_type in task.event_types:
@@ -510,8 +523,19 @@ def load(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -
         raise SettingsError("\n".join(_explain(problem, file, path) for problem in problems)) from error
     except Exception as error:  # pydantic-settings wraps undecodable variables in its own type
         if type(error).__name__ == "SettingsError":
-            raise SettingsError(f"An environment variable cannot be read: {error}.") from error
+            raise SettingsError(_explain_variables(str(error))) from error
         raise
+
+
+def _explain_variables(told: str) -> str:
+    """pydantic-settings names the section only."""
+    found = re.search(r'field "(\w+)"', told)
+    section = _PREFIX + (found[1].upper() if found else "")
+    variables = ", ".join(sorted(name for name in os.environ if name.upper().startswith(section)))
+    return (
+        f"The environment variable {variables} cannot be read: lists and tables are written as JSON, such as "
+        f"FRESHET_EVENTS__CONTEXT='[\"device\"]'."
+    )
 
 
 def _refuse_unknown_variables() -> None:

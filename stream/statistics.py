@@ -205,8 +205,7 @@ class Statistics:
         if np.isfinite(lesson.task_losses).any():
             self.losses.update(lesson.task_losses, lesson.task_labels)
         if lesson.relatedness is not None:
-            both = np.outer(lesson.task_labels > 0, lesson.task_labels > 0)
-            self.related.update(np.where(both, lesson.relatedness, np.nan).ravel())
+            self.related.update(lesson.relatedness.ravel())
 
     def _look_at_items(self, step: Step) -> float | None:
         """How little expected the step's items were; in some of the steps, which is enough."""

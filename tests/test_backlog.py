@@ -140,6 +140,18 @@ def test_rows_of_one_history_share_it_in_the_backlog_too() -> None:
     assert backlog.state_dict()["sequence"].tolist() == [0] * 4 + [1] * 4
 
 
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=30), st.integers(1, 9))
+@law(80)
+def test_what_was_shown_together_is_learned_together(lists: list[int], labels_per_step: int) -> None:
+    batch = stream([False] * sum(lists))
+    batch = replace(batch, sequence=np.repeat(np.arange(len(lists)), lists))
+    loads = added(backlog_of(10**6, labels_per_step), batch)
+    learned = [set(load.batch.sequence[load.labelled].tolist()) for load in loads]
+    assert sum(map(len, learned)) == len(set().union(*learned)), "no list is in two steps"
+    if loads:
+        assert np.concatenate([load.labelled for load in loads]).tolist() == list(range(sum(lists)))
+
+
 def test_a_choice_that_has_labels_is_learned_as_both() -> None:
     batch, both = stream([True, False, True]), np.array([1, 2])
     (load,) = backlog_of(2, 9).add(batch, np.array([0, 2]), both)

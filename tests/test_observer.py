@@ -156,7 +156,8 @@ def test_relatedness_is_shown_where_both_tasks_had_labels() -> None:
     related = np.array([[1.0, -0.5], [-0.5, 1.0]], np.float32)
     both = np.ones((2, 2), np.bool_)
     told(step(label_mask=both, lesson={"relatedness": related, "task_labels": np.array([3, 1])}))
-    clicks_only = {"relatedness": np.zeros((2, 2), np.float32), "task_labels": np.array([3, 0])}
+    unmet = np.array([[1.0, np.nan], [np.nan, np.nan]], np.float32)
+    clicks_only = {"relatedness": unmet, "task_labels": np.array([3, 0])}
     told(step(lesson=clicks_only))  # no news of the pair
     assert shown(watching, "task_relatedness", task="click", other="purchase") == -0.5
     assert watching.summary()["relatedness"] == {"click": {"purchase": -0.5}, "purchase": {"click": -0.5}}

@@ -197,9 +197,46 @@ def test_a_misspelt_variable_is_not_ignored(
     assert mistake().startswith(f"Unknown setting {variable} in the environment. {hint}")
 
 
-def test_a_variable_that_is_no_json_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FRESHET_TASKS", "[{")
-    assert '"tasks"' in mistake()
+@pytest.mark.parametrize("variable", ["FRESHET_TASKS", "FRESHET_EVENTS__CONTEXT"])
+def test_a_variable_that_is_no_json_is_named(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable, "[{")
+    assert mistake().startswith(f"The environment variable {variable} cannot be read: lists and tables are")
+
+
+@pytest.mark.parametrize("where", ["state_dir", "worker.checkpoints"])
+def test_a_home_that_is_nobodys_is_explained(where: str, written: Written) -> None:
+    section, _, name = where.rpartition(".")
+    path = written(f"[{section}]\n{name} = '~nobody-here/x'" if section else f"{name} = '~nobody-here/x'")
+    assert mistake(path).startswith(
+        f"Setting '{where}' in {path} is '~nobody-here/x': names the home of a user"
+    )
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"events": {"lateness_s": 1e16}},
+        {"events": {"max_future_s": 10**16}},
+        *(
+            {"tasks": [{"name": "a", "event_types": ["click"], name: 1e17}]}
+            for name in ("window_s", "wait_s", "late_s")
+        ),
+    ],
+)
+def test_times_fit_into_milliseconds(overrides: dict[str, Any]) -> None:
+    assert "less than or equal to 100000000000" in mistake(overrides=overrides)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [("weighted", "auto"), ("auto", "focal"), ("focal", "weighted")]
+)
+@pytest.mark.parametrize("chain", ["product", "both"])
+def test_a_funnel_by_products_needs_probabilities(first: str, second: str, chain: str) -> None:
+    tasks = [task("a") | {"loss": first}, task("b") | {"loss": second, "after": "a"}]
+    said = mistake(overrides={"tasks": tasks, "learner": {"chain": chain}})
+    assert "task 'b' comes after 'a', and their probabilities are multiplied" in said
+    assert load(overrides={"tasks": tasks, "learner": {"chain": "gate"}}).tasks[1].after == "a"
+    assert load(overrides={"tasks": [task("a") | {"loss": first}, task("b")]}).learner.chain == "product"
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:

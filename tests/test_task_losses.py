@@ -68,11 +68,28 @@ def test_bent_back_the_minimum_of_every_loss_is_the_probability(loss: str, rate:
     assert float(torch.sigmoid(minimum(loss, rate))) == pytest.approx(rate, abs=2e-3)
 
 
-def test_a_weighted_tower_starts_where_its_probability_is_the_base_rate() -> None:
+@pytest.mark.parametrize("logit", [-9.0, -4.25, -3.0, 0.0, 0.5, 4.0])
+def test_a_tower_starts_where_its_probability_is_the_base_rate(logit: float) -> None:
+    losses = TaskLosses([Task(name="a"), Task(name="b", loss="weighted"), Task(name="c", loss="focal")])
+    weights = np.array([1.0, 4.0, 9.0], np.float32)
+    start = losses.start(np.full(3, logit, np.float32), weights)
+    found = losses.probability_logits(torch.from_numpy(start)[None], torch.from_numpy(weights))
+    assert found[0].tolist() == pytest.approx([logit] * 3, abs=5e-3)
+
+
+def test_heads_that_say_the_same_compare_alike_whatever_they_find_a_positive_to_count() -> None:
     losses = TaskLosses([Task(name="a"), Task(name="b", loss="weighted")])
-    start = losses.start(np.array([-3.0, -3.0], np.float32), np.array([1.0, 4.0], np.float32))
-    found = losses.probability_logits(torch.from_numpy(start)[None], torch.tensor([1.0, 4.0]))
-    assert found[0].tolist() == pytest.approx([-3.0, -3.0])
+    labels = torch.tensor([[1.0, 1.0], [0.0, 0.0], [1.0, 1.0]])
+    mask = torch.tensor([[True, True], [True, True], [True, False]])
+    group = torch.zeros(3, dtype=torch.long)
+    found = []
+    for weight in (torch.tensor([1.0, 5.0]), torch.tensor([1.0, 3.0])):
+        outputs = torch.full((3, 2), -2.0) + weight.log()
+        rows = losses.rows(outputs, labels, mask, weight, group)
+        found.append(losses.compared(rows, outputs, labels, mask, weight))
+    torch.testing.assert_close(found[0], found[1])
+    expected = torch.where(mask, cross_entropy(torch.full((3, 2), -2.0), labels), 0.0)
+    torch.testing.assert_close(found[0], expected)
 
 
 def test_a_focal_minimum_is_no_probability_by_itself() -> None:

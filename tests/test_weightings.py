@@ -163,6 +163,13 @@ def test_fixed_weights_are_those_of_the_settings() -> None:
     assert weighting.weigh(np.eye(2), ONES, ALL).tolist() == [1.0, 3.0]
 
 
+def test_whatever_weight_was_chosen_is_meant() -> None:
+    weighting = FixedWeighting([Task(name="off", weight=0.0), Task(name="much", weight=20.0)])
+    assert weighting.weigh(np.eye(2), ONES, ALL).tolist() == [0.0, 20.0]
+    assert weighting.weights.tolist() == [0.0, 20.0]
+    assert "bounded" not in weighting.explain()[1].because
+
+
 def test_random_weights_share_out_what_equal_ones_give() -> None:
     weighting = RandomWeighting(tasks(1.0, 1.0), 0)
     drawn = np.array([weighting.weigh(np.eye(2), ONES, ALL) for _ in range(400)])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 
@@ -13,10 +15,14 @@ from learners.weightings.weighting import Matrix, Present, Weighting
 class FixedWeighting(Weighting):
     """w_k = v_k a_k, with a_k the task's `weight` from the settings: for learning only, not for the slate.
 
+    Whatever somebody chose is meant: it has no bounds, and a task of weight 0 teaches the shared part nothing.
+
     Args:
         tasks: Axis K.
         seed: Not used.
     """
+
+    bound: ClassVar[float] = math.inf
 
     def __init__(self, tasks: Sequence[Task], seed: int = 0) -> None:
         super().__init__(tasks, seed)

@@ -24,7 +24,9 @@ def project_conflicts(gram: Matrix, weights: Matrix) -> Matrix:
     """PCGrad's combined gradient, as coefficients of the tasks' own gradients.
 
     From g_i its part along every g_j with <g_i, g_j> < 0 is taken away. All of it needs only the Gram matrix,
-    since the projected gradients stay in the span of the tasks' own.
+    since the projected gradients stay in the span of the tasks' own. The paper takes the j in an order that it draws
+    anew each time; here it is that of the tasks, so that the same gradients give the same step. Where three tasks or
+    more are at odds, what comes of it depends on the order.
 
     Args:
         gram: (K, K) inner products.
