@@ -110,7 +110,8 @@ def _ranking(one: dict[str, Any]) -> Iterator[str]:
         f"{', '.join(map(str, one['seeds']))}."
     )
     yield (
-        f"Candidate recall {cell(recall['all'])} (known items {cell(recall['known_items'])}), coverage "
+        f"Candidate recall {cell(recall['all'])} (known items {cell(recall['known_items'])}, compared by the ranker "
+        f"{cell(recall['compared'])}), coverage "
         f"{cell(variety['coverage'])}, Gini {cell(variety['gini'])}"
         + (
             f", satisfaction {one['satisfaction']['of_places']:.2%} of the places.\n"

@@ -92,7 +92,8 @@ _STREAM = (
     _histogram(
         "freshness_seconds",
         _FRESHNESS_S,
-        "From an event's arrival at the broker to its step's recommendations acknowledged.",
+        "From an event's arrival at the broker to its step's recommendations acknowledged. Without events that "
+        "another worker, which is gone, may have answered.",
     ),
     _histogram("batch_events", _BATCH, "Events of a step."),
     _histogram("stage_seconds", _STAGE_S, "Time of a step's stage: `decode`, `step`.", "stage"),
@@ -135,6 +136,7 @@ _STATE = (
 
 _CHECKPOINTS = (
     _gauge("checkpoint_timestamp_seconds", "When the last checkpoint was taken; 0 before the first one."),
+    _gauge("checkpoint_interval_seconds", "How long after one checkpoint the next is due, as it is set."),
     _histogram("checkpoint_write_seconds", _STAGE_S, "Time to write a checkpoint, beside the stream."),
     _histogram(
         "checkpoint_stall_seconds", _STAGE_S, "The longest that the stream stood still for a checkpoint."
@@ -168,7 +170,9 @@ _RANKING = (
         "Choices in the window: what weighs the three above when workers are averaged.",
         "window",
     ),
-    _gauge("candidate_recall", "Share of chosen known items that were candidates: what bounds the ranker."),
+    _gauge(
+        "candidate_recall", "Share of chosen known items that the ranker compared: what bounds the hit rate."
+    ),
     _counter("choices_ranked_total", "Choices that were foreseen before they were learned."),
     _gauge("retrieval_loss", "Sampled softmax loss of the neural model, smoothed."),
     _gauge("ranking_loss", "Softmax loss of the ranker over served candidates, smoothed."),

@@ -123,6 +123,7 @@ class Metrics:
         self.state_bytes = _Numbered(gauge("state_bytes"))
 
         self.checkpoint_at = gauge("checkpoint_timestamp_seconds")
+        self.checkpoint_interval = gauge("checkpoint_interval_seconds")
         self.checkpoint_write = histogram("checkpoint_write_seconds")
         self.checkpoint_stall = histogram("checkpoint_stall_seconds")
         self.checkpoint_merge = histogram("checkpoint_merge_seconds")

@@ -25,8 +25,14 @@ class ProgressiveRanking:
         self._inside = np.zeros(6)
         self._total = np.zeros(6)
 
-    def update(self, ranks: NDArray[np.int64], known: NDArray[np.bool_]) -> None:
-        """Count (T,) ranks; `known` (T,) says which chosen items could have been found at all."""
+    def update(self, ranks: NDArray[np.int64], known: NDArray[np.bool_], compared: NDArray[np.bool_]) -> None:
+        """Count choices.
+
+        Args:
+            ranks: (T,).
+            known: (T,) which chosen items could have been found at all.
+            compared: (T,) which of them the ranker compared with others.
+        """
         if not len(ranks):
             return
         chunk = (
@@ -35,7 +41,7 @@ class ProgressiveRanking:
             float(reciprocal_ranks(ranks).sum()),
             float(gains(ranks).sum()),
             int(np.count_nonzero(known)),
-            int(np.count_nonzero(known & (ranks >= 0))),
+            int(np.count_nonzero(known & compared)),
         )
         self._chunks.append(chunk)
         self._inside += chunk
@@ -61,7 +67,7 @@ class ProgressiveRanking:
         return self._share(3, 0, whole)
 
     def recall(self, whole: bool = False) -> float:
-        """Share of the known chosen items that were among the candidates."""
+        """Share of the known chosen items that were among the candidates which the ranker compared."""
         return self._share(5, 4, whole)
 
     def held(self, whole: bool = False) -> int:

@@ -164,6 +164,7 @@ class _Worker:
         if manifest is not None:
             logger.info("restored", extra={"checkpoint": manifest.number, **manifest.summary})
             self._metrics.checkpoint_at.set(manifest.created_at_ms / 1000.0)
+        self._metrics.checkpoint_interval.set(settings.worker.checkpoint_every_s)
         self._observer = WorkerObserver(self._metrics, processor)
         topics = settings.topics
         self._publisher = KafkaPublisher(

@@ -49,6 +49,7 @@ def one(name: str, values: str, *labels: str) -> Series:
 
 CLOCK = "0+60x60"  # a moment that goes with the clock, a sample a minute
 EVENTS = one("freshet_events_learned_total", "0+6000x60")
+EVERY_5_S = one("freshet_checkpoint_interval_seconds", "5x60")
 CASES = {
     "FreshetWorkerDown": Case(one("up", "1x20 0x20"), one("up", "1x40")),
     "FreshetWorkerNotReady": Case(one("freshet_ready", "1x10 0x30"), one("freshet_ready", "1x25 0x3 1x10")),
@@ -108,8 +109,10 @@ CASES = {
         | one("freshet_drift_outcomes_total", "0+1x60", 'reaction="ranker"', 'outcome="kept"'),
     ),
     "FreshetCheckpointOld": Case(
-        one("freshet_checkpoint_timestamp_seconds", "0x60") | one("freshet_model_step", "0+10x60"),
-        one("freshet_checkpoint_timestamp_seconds", "0x60") | one("freshet_model_step", "70x60"),
+        one("freshet_checkpoint_timestamp_seconds", "0x60")
+        | one("freshet_model_step", "0+10x60")
+        | EVERY_5_S,
+        one("freshet_checkpoint_timestamp_seconds", "0x60") | one("freshet_model_step", "70x60") | EVERY_5_S,
     ),
     "FreshetCheckpointFailing": Case(
         one("freshet_checkpoint_failures_total", "0x25 1x20"),
@@ -214,10 +217,28 @@ def test_a_worker_without_events_owes_no_freshness(tmp_path: Path) -> None:
 @needs_prometheus
 @pytest.mark.parametrize("at", ["12m", "14m", "16m", "20m"])
 def test_a_stream_that_ends_makes_no_checkpoint_old(tmp_path: Path, at: str) -> None:
-    ended = one("freshet_checkpoint_timestamp_seconds", "0+60x10 600x50") | one(
-        "freshet_model_step", "0+10x10 100x50"
+    ended = (
+        one("freshet_checkpoint_timestamp_seconds", "0+60x10 600x50")
+        | one("freshet_model_step", "0+10x10 100x50")
+        | EVERY_5_S
     )
     assert tried("FreshetCheckpointOld", ended, Case({}, {}, at=at), firing=0, folder=tmp_path) == ""
+
+
+@needs_prometheus
+@pytest.mark.parametrize(("every", "firing"), [("300x60", 0), ("60x60", 1)])
+@pytest.mark.parametrize("at", ["19m", "29m", "39m"])
+def test_how_old_a_checkpoint_may_be_goes_by_the_interval_that_is_set(
+    tmp_path: Path, at: str, every: str, firing: int
+) -> None:
+    """One each ten minutes."""
+    taken = " ".join(f"{600 * n}x9" for n in range(6))
+    series = (
+        one("freshet_checkpoint_timestamp_seconds", taken)
+        | one("freshet_model_step", "0+10x60")
+        | one("freshet_checkpoint_interval_seconds", every)
+    )
+    assert tried("FreshetCheckpointOld", series, Case({}, {}, at=at), firing=firing, folder=tmp_path) == ""
 
 
 @needs_prometheus

@@ -39,6 +39,14 @@ def test_a_panel_says_what_it_shows(panel: object) -> None:
     assert not any("$" in filled(query) for query, _ in queries), "a variable that nobody declares"
 
 
+@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: f"{panel.board}: {panel.title}")
+def test_an_average_leaves_out_who_does_not_know(panel: object) -> None:
+    """A worker's gauge is no number until it is known, and an average with one of these is none either."""
+    for query, _ in panel.queries:  # type: ignore[attr-defined]
+        for averaged in re.findall(r"avg[a-z_ (,)]*\(([^;]*)", query):
+            assert "> -1e9" in averaged or "job:" in averaged
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_panels_fill_the_grid_and_do_not_overlap(name: str) -> None:
     taken: set[tuple[int, int]] = set()

@@ -13,24 +13,26 @@ from laws import law
 from monitoring.progressive import ProgressiveRanking, Smoothed
 
 chunks = st.lists(
-    st.lists(st.tuples(st.integers(-1, 30), st.booleans()), max_size=6), min_size=1, max_size=15
+    st.lists(st.tuples(st.integers(-1, 30), st.booleans(), st.booleans()), max_size=6),
+    min_size=1,
+    max_size=15,
 )
-Chunk = list[tuple[int, bool]]
+Chunk = list[tuple[int, bool, bool]]
+"""Rank, whether the item was known, and whether the ranker compared it."""
 
 
 def update(ranking: ProgressiveRanking, chunk: Chunk) -> None:
-    ranking.update(
-        np.array([rank for rank, _ in chunk], np.int64), np.array([known for _, known in chunk], np.bool_)
-    )
+    ranks, known, compared = np.array(chunk, np.int64).reshape(-1, 3).T
+    ranking.update(ranks, known.astype(np.bool_), compared.astype(np.bool_))
 
 
 def expected(choices: Chunk) -> tuple[float, float, float]:
     """HR@10, MRR@20 and recall of known items, written out."""
-    known = [rank for rank, is_known in choices if is_known]
+    known = [was_compared for _, is_known, was_compared in choices if is_known]
     return (
-        sum(0 <= rank < 10 for rank, _ in choices) / len(choices) if choices else math.nan,
-        sum(1 / (rank + 1) for rank, _ in choices if 0 <= rank < 20) / len(choices) if choices else math.nan,
-        sum(rank >= 0 for rank in known) / len(known) if known else math.nan,
+        sum(0 <= rank < 10 for rank, *_ in choices) / len(choices) if choices else math.nan,
+        sum(1 / (rank + 1) for rank, *_ in choices if 0 <= rank < 20) / len(choices) if choices else math.nan,
+        sum(known) / len(known) if known else math.nan,
     )
 
 
@@ -59,7 +61,7 @@ def test_figures_are_those_of_the_last_choices_and_of_all(steps: list[Chunk], wi
 )
 def test_ranks_count_from_zero(rank: int, hit: float, reciprocal: float) -> None:
     ranking = ProgressiveRanking(5)
-    update(ranking, [(rank, True)])
+    update(ranking, [(rank, True, True)])
     assert (ranking.hit_rate(), ranking.reciprocal_rank()) == (hit, pytest.approx(reciprocal))
 
 

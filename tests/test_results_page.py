@@ -25,7 +25,7 @@ EVALUATION: dict[str, Any] = {
     "ranking": {"hr10": 0.5, "hr20": 0.6, "mrr20": 0.25, "ndcg10": 0.3},
     "spread": {"ranking": {"hr10": 0.01, "hr20": 0.02, "mrr20": 0.003, "ndcg10": 0.004}},
     "slices": {"repeats": {"n": 100, "hr10": 0.9}},
-    "candidate_recall": {"all": 0.8, "known_items": 0.85},
+    "candidate_recall": {"all": 0.8, "known_items": 0.85, "compared": 0.82},
     "variety": {"catalogue": 40, "coverage": 0.95, "gini": 0.4},
     "satisfaction": {"places": 9_000, "satisfying_events": 100, "of_places": 0.01, "of_lists": 0.1},
     "peers": {

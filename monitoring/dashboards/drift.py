@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-from monitoring.dashboards.panels import board, lines, number, of, per_second, share
+from monitoring.dashboards.panels import board, lines, mean, number, of, per_second, share
 
 _WORSE = 'direction="worse"'
 _BETTER = 'direction="better"'
@@ -13,8 +13,8 @@ _ANY_TASK = 'task=~"$task|"'  # signals that are no task's have an empty one
 
 
 def _now_over_before(name: str, *labels: str) -> str:
-    gauge = of(name, *labels)
-    return f"avg by (task) (avg_over_time({gauge}[5m]) / avg_over_time({gauge}[1h]))"
+    known = f"({of(name, *labels)} > -1e9)"  # one moment that is no number would make an hour none
+    return f"avg by (task) (avg_over_time({known}[5m:15s]) / avg_over_time({known}[1h:1m]))"
 
 
 def drift() -> Dashboard:
@@ -84,7 +84,7 @@ def drift() -> Dashboard:
             "Signals, now beside before",
             "Where the latest values of a signal lie beside what is usual for it, in standard errors: beyond 3 either "
             "way something goes on, whether or not it is enough for a finding.",
-            (f"avg by (signal) ({of('freshet_drift_leaning', _ANY_TASK)})", "{{signal}}"),
+            (mean("freshet_drift_leaning", _ANY_TASK, by="signal"), "{{signal}}"),
             thresholds=((0.0, "green"),),
         ),
         lines(
@@ -97,7 +97,7 @@ def drift() -> Dashboard:
             "Trial: turned less not turned",
             "How much better the turned piece foresees the same examples than the piece as it was. Above 0 by more "
             "than chance it begins to serve, below it is undone.",
-            (f"avg by (reaction) ({of('freshet_drift_trial_difference')})", "{{reaction}}"),
+            (mean("freshet_drift_trial_difference", by="reaction"), "{{reaction}}"),
             thresholds=((0.0, "green"),),
         ),
     )
@@ -117,7 +117,7 @@ def drift() -> Dashboard:
         lines(
             "Calibration",
             "Foreseen over observed: what a base rate that moves does first.",
-            (f"avg by (task) ({of('freshet_task_calibration_ratio', _TASK)})", "{{task}}"),
+            (mean("freshet_task_calibration_ratio", _TASK, by="task"), "{{task}}"),
             limits=(0, 3),
             thresholds=((0.9, "orange"), (1.0, "green"), (1.1, "orange")),
         ),

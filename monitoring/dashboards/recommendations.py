@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-from monitoring.dashboards.panels import bars, board, lines, of, per_second, share
+from monitoring.dashboards.panels import bars, board, lines, mean, of, per_second, share
 
 
 def _ratio(part: str, by: str) -> str:
@@ -109,8 +109,8 @@ def recommendations() -> Dashboard:
             "Coverage and concentration",
             "Of each worker's latest slates, 40,000 places together: share of the items that stand in them, and the "
             "Gini index of how often (towards 1: a few items only).",
-            (f"avg({of('freshet_slate_coverage_ratio')})", "coverage"),
-            (f"avg({of('freshet_slate_gini')})", "Gini"),
+            (mean("freshet_slate_coverage_ratio"), "coverage"),
+            (mean("freshet_slate_gini"), "Gini"),
             unit="percentunit",
             limits=(0, 1),
         ),

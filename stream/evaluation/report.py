@@ -77,7 +77,11 @@ def _of_run(evaluation: Evaluation, run: Run, ranked: Bools, slices: dict[str, B
     return {
         "ranking": _figures(ranks),
         "slices": _sliced(ranks, slices),
-        "candidate_recall": {"all": _share(ranks >= 0), "known_items": _share((ranks >= 0)[known])},
+        "candidate_recall": {
+            "all": _share(ranks >= 0),
+            "known_items": _share((ranks >= 0)[known]),
+            "compared": _share(run.compared[ranked][known]),
+        },
         "variety": asdict(variety(top, len(protocol.item_ids))),
         "satisfaction": asdict(satisfaction(evaluation.log.events, protocol, scored, top)),
         "tasks": task_figures(evaluation.tasks, run.tasks),

@@ -48,7 +48,8 @@ class Run:
     """What a run foresaw.
 
     Attributes:
-        ranks: (M,) zero-based ranks of the protocol's scored events; -1 not among the candidates, `UNRANKED`.
+        ranks: (M,) zero-based ranks of the protocol's scored events; -1 not retrieved, `UNRANKED`.
+        compared: (M,) whether the ranker compared the item: what was only retrieved stands behind.
         top: (M, 20) recommended item numbers, best first, -1 where a list was shorter.
         tasks: The tasks' rows.
         events: Events of the run.
@@ -56,6 +57,7 @@ class Run:
     """
 
     ranks: Ints
+    compared: Bools
     top: NDArray[np.int32]
     tasks: TaskRows
     events: int
@@ -125,6 +127,7 @@ def run_pipeline(
     where = np.full(len(protocol), -1, np.int64)
     where[protocol.scored] = np.arange(len(protocol.scored))
     ranks = np.full(len(protocol.scored), UNRANKED, np.int64)
+    compared = np.zeros(len(protocol.scored), np.bool_)
     top = np.full((len(protocol.scored), LIST), ABSENT, np.int32)
     tasks = _Gathered()
     numbers = np.full(1_024, ABSENT, np.int64)  # from the pipeline's item rows to the protocol's numbers
@@ -157,11 +160,13 @@ def run_pipeline(
                     hidden[seen] = True
                     scores[n, hidden[candidates[n]]] = -np.inf
                     hidden[seen] = False
+            compared[places] = step.compared[ranked]
             top[places], ranks[places] = pessimistic_top(candidates, scores, protocol.items[chosen], LIST)
         if on_progress is not None:
             on_progress(end)
     return Run(
         ranks=ranks,
+        compared=compared,
         top=top,
         tasks=tasks.finish(len(pipeline.learner.tasks)),
         events=len(events),

@@ -42,7 +42,8 @@ def headline(report: Mapping[str, Any]) -> list[str]:
         f"{report['log']}: {report['events']:,} events of {report['users']:,} users on {report['items']:,} items; "
         f"the first {warm_up['events']:,} ({warm_up['share']:.0%}) are warm-up, {report['scored']:,} are scored"
         f"{', seen items excluded' if report['exclude_seen'] else ''}.",
-        f"Candidate recall {_cell(recall['all'])}, of known items {_cell(recall['known_items'])}. "
+        f"Candidate recall {_cell(recall['all'])}, of known items {_cell(recall['known_items'])}; the ranker compared "
+        f"{_cell(recall['compared'])} of these. "
         f"The first ten places cover {_cell(variety['coverage'])} of the catalogue, Gini {_cell(variety['gini'])}.",
         f"{speeds} events/s, foreseen and learned one moment after the other; "
         f"peak memory {report['peak_memory_mib']:,.0f} MiB.",
