@@ -24,6 +24,7 @@ from kafka.net.compat import KafkaNetClient
 from connectors.kafka_client import KafkaClient
 
 _DEFAULT_PORT = 9092
+_LARGEST_PORT = 65_535
 _CONNECT_TIMEOUT_S = 3.0
 _POLL_S = 0.05
 _COORDINATOR_WAIT_S = 15.0
@@ -137,11 +138,13 @@ def _refusal(server: str, timeout_s: float) -> str | None:
     host, colon, port = server.rpartition(":")
     if not colon or "]" in port:
         host, port = server, str(_DEFAULT_PORT)
+    if not port.isdecimal() or int(port) > _LARGEST_PORT:
+        return f"{port!r} is not a port"
     try:
         with socket.create_connection((host.strip("[]"), int(port)), min(timeout_s, _CONNECT_TIMEOUT_S)):
             return None
-    except ValueError:
-        return f"{port!r} is not a port"
+    except UnicodeError:
+        return f"{host!r} is not a host"
     except OSError as error:
         return (error.strerror or str(error)).lower()
 

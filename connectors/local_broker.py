@@ -315,7 +315,7 @@ class LocalBroker:
     def _read(self) -> _Record | None:
         try:
             return msgspec.json.decode((self._folder / _RECORD).read_bytes(), type=_Record)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except msgspec.MsgspecError:  # of an older version: Kafka's own lock still guards the data
             return None

@@ -70,7 +70,7 @@ class HttpServer:
                 web.get("/readyz", self._readyz),
                 web.get("/status", self._status),
                 web.get("/weights", self._weights),
-                web.get("/users/{user_id:.+}", self._user),
+                web.get(r"/users/{user_id:[\s\S]+}", self._user),
                 *more,
             ]
         )

@@ -8,8 +8,12 @@ from connectors.event import Event
 
 
 def slate_number(event: Event, version: str) -> int:
-    """A recommendation's id, as a number: the same for the same trigger and model version, whenever it is made."""
-    text = f"{event.user_id}\0{event.event_id}\0{version}".encode("utf-8", "surrogatepass")
+    """A recommendation's id, as a number: the same for the same trigger and model version, whenever it is made.
+
+    An id that was made of an event's place comes again in a topic that was made anew; its time does not.
+    """
+    named = "\0".join((event.user_id, event.event_id, str(event.occurred_at_ms), version))
+    text = named.encode("utf-8", "surrogatepass")
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big")
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import time
 import urllib.error
 import urllib.parse
-import urllib.request
 from http import HTTPStatus
 from typing import Any
 
@@ -15,6 +13,7 @@ import psutil
 from connectors.kafka_client import KafkaClient
 from connectors.topics import beginning_offsets, committed_offsets, end_offsets, topic_id
 from stream.assembly import build_states, checkpoint_store
+from stream.local_http import asked
 from stream.settings import Settings
 from stream.user_view import user_view
 from stream.worker_card import WorkerCard, read_card
@@ -103,7 +102,7 @@ def _ask_running(settings: Settings, path: str) -> tuple[WorkerCard, dict[str, A
     if card is None or not psutil.pid_exists(card.pid):
         return None
     try:
-        return card, _ask(card, path)
+        return card, asked(card.http, path, _PATIENCE_S)
     except urllib.error.HTTPError as error:
         if error.code == HTTPStatus.SERVICE_UNAVAILABLE:
             return None
@@ -115,12 +114,6 @@ def _ask_running(settings: Settings, path: str) -> tuple[WorkerCard, dict[str, A
         ) from error
     except OSError:
         return None
-
-
-def _ask(card: WorkerCard, path: str) -> dict[str, Any]:
-    with urllib.request.urlopen(f"http://{card.http}{path}", timeout=_PATIENCE_S) as answer:
-        found: dict[str, Any] = json.loads(answer.read())
-    return found
 
 
 def _from_checkpoint(settings: Settings, id_now: str) -> tuple[dict[str, Any], dict[int, int], int | None]:

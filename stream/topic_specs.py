@@ -8,6 +8,7 @@ from stream.settings import Settings
 _HOUR_MS = 3_600_000
 _DAY_MS = 24 * _HOUR_MS
 _WEEK_MS = 7 * _DAY_MS
+_LARGEST_SEGMENT = (1 << 31) - 1
 _DEAD_LETTER_MAX_BYTES = 2 * 1024 * 1024
 
 
@@ -71,7 +72,7 @@ def topic_specs(settings: Settings) -> list[TopicSpec]:
                 "retention.ms": str(_WEEK_MS),
                 "retention.bytes": str(topics.model_retention_bytes),
                 # Whole segments are deleted, and never the one that is written.
-                "segment.bytes": str(topics.model_retention_bytes // 8),
+                "segment.bytes": str(min(topics.model_retention_bytes // 8, _LARGEST_SEGMENT)),
             },
         ),
     ]

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from stream.local_http import asked
 from stream.worker_card import WorkerCard, read_card
 
 _STARTS_WITHIN_S = 240.0  # the first start on a machine compiles
@@ -134,17 +133,11 @@ class WorkerProcess:
         """What it answers over HTTP; None where it does not answer, or not with 200."""
         if self._card is None:
             return None
-        return await asyncio.to_thread(_get, f"http://{self._card.http}{path}")
+        try:
+            return await asyncio.to_thread(asked, self._card.http, path, _PATIENCE_S)
+        except (OSError, ValueError):
+            return None
 
     def _last_lines(self) -> str:
         lines = self.log.read_text(errors="replace").splitlines()
         return "\n".join(lines[-_LOG_LINES:])
-
-
-def _get(url: str) -> dict[str, Any] | None:
-    try:
-        with urllib.request.urlopen(url, timeout=_PATIENCE_S) as answer:
-            found: dict[str, Any] = json.loads(answer.read())
-    except (OSError, ValueError):
-        return None
-    return found

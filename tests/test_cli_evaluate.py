@@ -76,6 +76,15 @@ def test_the_figures_follow_from_the_file(results: tuple[dict[str, Any], Path]) 
         )
 
 
+def test_what_was_measured_is_told_where_a_file_cannot_be_written(log: Path, tmp_path: Path) -> None:
+    found = CliRunner().invoke(
+        cli, ["evaluate", str(log), "--json", "--plot", str(tmp_path / "plot.xyz")], obj={}
+    )
+    assert found.exit_code == 1
+    assert "plot.xyz cannot be drawn" in found.stderr
+    assert json.loads(found.stdout)["scored"] == 192
+
+
 def test_a_picture_is_drawn(results: tuple[dict[str, Any], Path]) -> None:
     _, folder = results
     assert (folder / "plot.png").read_bytes().startswith(b"\x89PNG")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +47,15 @@ def test_in_process_shoppers_are_served_and_the_summary_is_json_alone() -> None:
     assert summary["freshness_ms"]["p50"] > 0.0
 
 
-def test_a_log_is_played_to_its_end(tmp_path: Path) -> None:
-    rows = ["timestamp,user_id,item_id,event_type,value"]
-    rows += [f"{1_600_000_000 + n},u{n % 7},i{n % 11},view," for n in range(300)]
-    path = tmp_path / "shop.csv"
+def a_log(path: Path, ids: Iterable[int]) -> Path:
+    rows = ["event_id,timestamp,user_id,item_id,event_type"]
+    rows += [f"e{n},{1_600_000_000 + n},u{n % 7},i{n % 11},view" for n in ids]
     path.write_text("\n".join(rows) + "\n")
+    return path
+
+
+def test_a_log_is_played_to_its_end(tmp_path: Path) -> None:
+    path = a_log(tmp_path / "shop.csv", range(300))
     summary = json.loads(
         demo("--in-process", "--data", str(path), "--duration", "30", "--rate", "5000").stdout
     )
@@ -71,6 +76,22 @@ def test_on_a_configured_broker_it_leaves_nothing_behind(
     reports = compare_topics(broker, topic_specs(load(overrides={"topics": names})))
     assert {report.outcome for report in reports} == {"missing"}
     assert not Path(summary["places"]["state"]).exists()
+
+
+def test_events_that_come_twice_are_not_waited_for(
+    broker: KafkaClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("FRESHET_BROKER", broker.bootstrap)
+    monkeypatch.setattr("stream.demo.on_broker._SETTLES_WITHIN_S", 1e6)
+    path = a_log(tmp_path / "shop.csv", [*range(200), *range(50)])
+    summary = json.loads(demo("--data", str(path), "--duration", "60", "--rate", "1000").stdout)
+    assert (summary["events_produced"], summary["events_learned"]) == (250, 200)
+
+
+@pytest.mark.parametrize("option", ["--duration", "--rate"])
+def test_a_number_that_is_none_is_refused(option: str) -> None:
+    result = CliRunner().invoke(cli, ["demo", "--in-process", option, "nan"], obj={})
+    assert (result.exit_code, "'nan' is not a finite number" in result.output) == (2, True)
 
 
 def test_a_summary_can_be_drawn_and_told_at_every_moment() -> None:

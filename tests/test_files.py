@@ -169,6 +169,34 @@ def test_whole_numbers_stand_for_ids_where_a_format_has_types(tmp_path: Path) ->
     assert event.context == {"device": "phone"}
 
 
+def test_parquet_may_hold_finer_times_and_numbers_that_are_none(tmp_path: Path) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    times = pyarrow.array(
+        [1_704_067_200_123_456_789, 1_704_067_201_000_000_001], pyarrow.timestamp("ns", "UTC")
+    )
+    row = {"user_id": ["u", "v"], "item_id": ["i", "j"], "event_type": ["view"] * 2}
+    path = tmp_path / "shop.parquet"
+    parquet.write_table(
+        pyarrow.table({**row, "timestamp": times, "value": pyarrow.array([float("nan"), 2.5])}), path
+    )
+    first, second = FileSource(path)
+    assert (first.occurred_at_ms, second.occurred_at_ms) == (1_704_067_200_123, 1_704_067_201_000)
+    assert (first.value, first.context, second.value) == (None, {}, 2.5)
+
+
+def test_a_parquet_time_beyond_all_years_is_explained(tmp_path: Path) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    times = pyarrow.array([1 << 62], pyarrow.timestamp("ms", "UTC"))
+    row = {"user_id": ["u"], "item_id": ["i"], "event_type": ["view"], "timestamp": times}
+    parquet.write_table(pyarrow.table(row), tmp_path / "far.parquet")
+    with pytest.raises(LogError, match=r"far\.parquet is not a parquet file that can be read"):
+        list(FileSource(tmp_path / "far.parquet"))
+
+
 def test_parquet_times_need_a_zone(tmp_path: Path) -> None:
     import pyarrow
     from pyarrow import parquet

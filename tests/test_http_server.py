@@ -94,7 +94,7 @@ async def test_a_user_is_shown_and_an_unknown_one_is_not_found() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["a/b", "a?b=c#d", "a%2Fb", "100 %", "日本💧", "a\0b", "/", "a+b", "..a", "‮x"]
+    "name", ["a/b", "a?b=c#d", "a%2Fb", "100 %", "日本💧", "a\0b", "a\nb", "/", "a+b", "..a", "‮x"]
 )
 async def test_any_id_can_be_asked_for(name: str) -> None:
     """Over a plain socket, as the command line asks: a client library might tidy the path up."""

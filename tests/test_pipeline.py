@@ -154,15 +154,16 @@ def test_a_recommendations_id_comes_from_its_trigger_alone() -> None:
         slate_number(event(event_id="e2"), "1"),
         slate_number(event(user="bob"), "1"),
         slate_number(event(), "2"),
+        slate_number(event(occurred_at_ms=7), "1"),
     ],
-    ids=["event", "user", "version"],
+    ids=["event", "user", "version", "time"],
 )
-def test_another_trigger_user_or_model_makes_another_id(other: int) -> None:
+def test_another_trigger_user_time_or_model_makes_another_id(other: int) -> None:
     assert slate_number(event(), "1") != other
 
 
 def test_a_recommendations_id_is_the_same_in_every_process() -> None:
-    assert f"{slate_number(event(), '1'):016x}" == "8b7e795228ac5341"
+    assert f"{slate_number(event(), '1'):016x}" == "09c3db5783130dfa"
 
 
 def test_the_slate_is_remembered_with_its_user() -> None:

@@ -164,6 +164,8 @@ def test_a_refused_connection_is_a_sentence() -> None:
     ("address", "reason"),
     [
         ("localhost:kafka", "'kafka' is not a port"),
+        ("localhost:99999", "'99999' is not a port"),
+        ("a..b:9092", "'a..b' is not a host"),
         ("no-such-host.invalid:9092", "name"),
         ("", "address is empty"),
     ],
@@ -199,4 +201,6 @@ def test_specs_follow_the_settings() -> None:
     assert drift.partitions == 1
     assert model.partitions == 1
     assert model.config["retention.bytes"] == str(8 * int(model.config["segment.bytes"]))
+    *_, large = topic_specs(load(overrides={"topics": {"model_retention_bytes": 1 << 40}}))
+    assert large.config["segment.bytes"] == "2147483647", "the broker takes no larger one"
     assert dead_letters.config["retention.ms"] == str(30 * 24 * 3_600_000)

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 from pathlib import Path
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from builders import NOW_MS, event, numbered, records
 from click.testing import CliRunner
 from fakes import TASKS, CountingLearner, in_one_portion, processor
@@ -15,6 +18,7 @@ from learners.task import Task
 from stream.assembly import build_processor
 from stream.checkpoints.store import CheckpointStore
 from stream.cli.main import cli
+from stream.local_http import asked
 from stream.settings import Settings, load
 from stream.status import WorkerBusyError, task_weights, user_state
 from stream.worker import WorkerError, restore, run_worker
@@ -172,6 +176,21 @@ def test_a_worker_that_stops_between_two_questions_is_no_longer_running(
     monkeypatch.setattr("stream.status.read_card", lambda _: gone)
     assert task_weights(settings) is None
     assert user_state(settings, "ann") is None
+
+
+async def test_a_worker_of_this_machine_is_asked_whatever_proxy_there_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def weights(_: web.Request) -> web.Response:
+        return web.json_response({"click": 1.0})
+
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    application = web.Application()
+    application.add_routes([web.get("/weights", weights)])
+    async with TestServer(application) as server:
+        found = await asyncio.to_thread(asked, f"127.0.0.1:{server.port}", "/weights", 5.0)
+    assert found == {"click": 1.0}
 
 
 def test_a_worker_that_does_not_answer_is_said_to_be_busy(

@@ -178,7 +178,7 @@ def _parquet_rows(path: Path) -> Iterator[_Row]:
         _check_columns(path, set(file.schema_arrow.names))
         number = 0
         for batch in file.iter_batches(batch_size=_PARQUET_ROWS):
-            for row in batch.to_pylist():
+            for row in _plain(batch).to_pylist():
                 number += 1
                 yield number, row
 
@@ -193,6 +193,21 @@ def _parquet(path: Path) -> Any:
     from pyarrow import parquet  # half a second, and most logs are csv
 
     return parquet.ParquetFile(path)
+
+
+def _plain(batch: Any) -> Any:
+    """As Python can hold it: times to the millisecond; and what is no number is nothing, as pandas writes it."""
+    import pyarrow
+    from pyarrow import compute, types
+
+    columns = []
+    for column in batch.columns:
+        if types.is_timestamp(column.type):
+            column = column.cast(pyarrow.timestamp("ms", column.type.tz), safe=False)
+        elif types.is_floating(column.type):
+            column = compute.if_else(compute.is_nan(column), pyarrow.scalar(None, column.type), column)
+        columns.append(column)
+    return pyarrow.RecordBatch.from_arrays(columns, names=batch.schema.names)
 
 
 def _binary(path: Path) -> IO[bytes]:
@@ -216,7 +231,7 @@ def _explained(path: Path) -> Iterator[None]:
         raise LogError(f"{path} is damaged or not gzip: {error}.") from error
     except OSError as error:
         raise LogError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         if path.suffix != ".parquet":
             raise
         raise LogError(f"{path} is not a parquet file that can be read: {error}.") from error

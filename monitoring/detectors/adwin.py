@@ -62,8 +62,8 @@ class Adwin:
         library, state = saved[_HEAD.size : _HEAD.size + length], saved[_HEAD.size + length :]
         if library != _LIBRARY:
             logger.warning(
-                "a drift detector was saved by river %s, this is %s: it begins anew",
-                library.decode(errors="replace"),
+                "what a drift detector had learned is of another kind of detector, or of another river than %s: it "
+                "begins anew",
                 _LIBRARY.decode(),
             )
             return

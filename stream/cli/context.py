@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -24,6 +25,17 @@ class CommandFailed(click.ClickException):
     def show(self, file: Any = None) -> None:
         """One line on stderr, without click's `Error:`."""
         click.echo(f"freshet: {self.format_message()}", err=True, file=file)
+
+
+class FiniteRange(click.FloatRange):
+    """A range of numbers; click's own lets `nan` through, which is neither too small nor too large."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """See `click.ParamType`."""
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number.", param, ctx)
+        return number
 
 
 def effective_settings(ctx: click.Context, own: Mapping[str, Any] | None = None) -> Settings:

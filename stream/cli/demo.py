@@ -20,6 +20,7 @@ from stream.cli.broker import start_local
 from stream.cli.client_logs import hold_back_client_logs
 from stream.cli.context import (
     CommandFailed,
+    FiniteRange,
     broker_errors,
     effective_settings,
     json_option,
@@ -38,7 +39,7 @@ from stream.demo.view import drawn, in_words
 from stream.settings import Settings
 from stream.worker_process import WorkerFailedError
 
-_POSITIVE = click.FloatRange(min=0.0, min_open=True)
+_POSITIVE = FiniteRange(min=0.0, min_open=True)
 _LINE_EVERY_S = 10.0
 
 Stage = Callable[[], Scenario]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -17,6 +17,9 @@ from connectors.sources.files import LogError
 from stream.cli.context import CommandFailed, effective_settings, json_option, print_json, say
 from stream.evaluation.log import EvaluationLog, read_log
 from stream.settings import Settings
+
+if TYPE_CHECKING:
+    from stream.evaluation.evaluate import Evaluation
 
 _EVERY_S = 0.2
 _WIDTH = 120  # of tables that go into a file
@@ -78,23 +81,25 @@ def evaluate(
     settings, notices = _settings(ctx, log)
     for notice in notices:
         say(notice)
-    result = _evaluate(
+    evaluation, result = _evaluate(
         log,
         settings,
         exclude_seen=exclude_seen or settings.recommend.exclude_seen,
         seeds=seeds,
         peers=peers,
         folds=folds or 0,
-        predictions=predictions,
     )
     result["notices"] = notices
     result["read"] = {"types": sorted(wanted) if wanted else None, "limit": limit}
-    if plot is not None:
-        _plot(plot, result)
     console = Console(stderr=as_json)
     _show(result, console if console.is_terminal else Console(stderr=as_json, width=_WIDTH))
     if as_json:
         print_json(result)
+    # What was measured is told by now, whatever becomes of the files.
+    if predictions is not None:
+        _predictions(predictions, evaluation)
+    if plot is not None:
+        _plot(plot, result)
 
 
 def _settings(ctx: click.Context, log: EvaluationLog) -> tuple[Settings, list[str]]:
@@ -107,14 +112,11 @@ def _settings(ctx: click.Context, log: EvaluationLog) -> tuple[Settings, list[st
     return settings, notices
 
 
-def _evaluate(
-    log: EvaluationLog, settings: Settings, *, predictions: Path | None, **options: Any
-) -> dict[str, Any]:
-    """The report of an evaluation, with the circumstances."""
+def _evaluate(log: EvaluationLog, settings: Settings, **options: Any) -> tuple[Evaluation, dict[str, Any]]:
+    """An evaluation, and its report with the circumstances."""
     # torch and scipy take seconds to import; a wrong argument should not wait for them
     from stream.allocator import keep_temporaries
     from stream.evaluation.evaluate import evaluate as run
-    from stream.evaluation.predictions_file import PredictionsError, write_predictions
     from stream.evaluation.report import report
     from stream.evaluation.surroundings import peak_memory_mib, surroundings
     from stream.warm_up import warm_up
@@ -125,19 +127,24 @@ def _evaluate(
         with _progress(len(log.events)) as announce:
             evaluation = run(log, settings, announce=announce, **options)
         result = report(evaluation)
-        if predictions is not None:
-            rows = write_predictions(predictions, evaluation)
-            say(f"{rows:,} lists are in {predictions}.")
     except FloatingPointError as error:
         raise CommandFailed(
             f"The learner diverged: {error} Nothing was measured; lower learner.learning_rate, or report it."
         ) from error
-    except PredictionsError as error:
-        raise CommandFailed(str(error)) from error
     result["peak_memory_mib"] = peak_memory_mib()
     result["made_at"] = datetime.now(UTC).isoformat(timespec="seconds")
     result["surroundings"] = surroundings()
-    return result
+    return evaluation, result
+
+
+def _predictions(path: Path, evaluation: Evaluation) -> None:
+    from stream.evaluation.predictions_file import PredictionsError, write_predictions
+
+    try:
+        rows = write_predictions(path, evaluation)
+    except PredictionsError as error:
+        raise CommandFailed(str(error)) from error
+    say(f"{rows:,} lists are in {path}.")
 
 
 def _plot(path: Path, result: dict[str, Any]) -> None:

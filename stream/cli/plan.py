@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stream.cli.context import effective_settings, json_option, print_json, say
+from stream.cli.context import FiniteRange, effective_settings, json_option, print_json, say
 
 if TYPE_CHECKING:
     from stream.planning import Plan
@@ -23,28 +23,28 @@ _MB = 1e6
 )
 @click.option(
     "--choices",
-    type=click.FloatRange(min=0.0),
+    type=FiniteRange(min=0.0),
     default=10.0,
     show_default=True,
     help="Different items that a user chooses, on average.",
 )
 @click.option(
     "--owned",
-    type=click.FloatRange(min=0.0),
+    type=FiniteRange(min=0.0),
     default=1.0,
     show_default=True,
     help="Items that a user owns, on average; counts with recommend.owned_types.",
 )
 @click.option(
     "--neighbours",
-    type=click.FloatRange(min=0.0),
+    type=FiniteRange(min=0.0),
     default=20.0,
     show_default=True,
     help="Items that follow an item, and that go together with it, on average.",
 )
 @click.option(
     "--companions",
-    type=click.FloatRange(min=0.0),
+    type=FiniteRange(min=0.0),
     default=20.0,
     show_default=True,
     help="Users who choose like a user, on average.",

@@ -26,15 +26,23 @@ from connectors.simulator.simulation import Simulation
 from connectors.sinks.kafka import DeliveryError
 from connectors.topics import TopicError
 from stream.cli.client_logs import hold_back_client_logs
-from stream.cli.context import CommandFailed, effective_settings, json_option, kafka_client, print_json, say
+from stream.cli.context import (
+    CommandFailed,
+    FiniteRange,
+    effective_settings,
+    json_option,
+    kafka_client,
+    print_json,
+    say,
+)
 from stream.cli.stopping import stop_on_signals
 from stream.settings import TopicSettings
 
 _DEFAULTS = SimulatorConfig()
 _SHOW_EVERY_S = 1.0
 _LINE_EVERY_S = 10.0
-_SHARE = click.FloatRange(0.0, 1.0)
-_POSITIVE = click.FloatRange(min=0.0, min_open=True)
+_SHARE = FiniteRange(0.0, 1.0)
+_POSITIVE = FiniteRange(min=0.0, min_open=True)
 
 
 def _switch(name: str, kind: Any, text: str) -> Callable[[Any], Any]:
@@ -57,9 +65,9 @@ def _switch(name: str, kind: Any, text: str) -> Callable[[Any], Any]:
 @_switch("seed", click.IntRange(min=0), "Of every random draw.")
 @_switch("shoppers", click.IntRange(min=1), "Shoppers at any time.")
 @_switch("items", click.IntRange(min=10), "Items on sale at any time.")
-@_switch("drift", click.FloatRange(min=0.0), "How far tastes go towards the next one in a simulated hour.")
+@_switch("drift", FiniteRange(min=0.0), "How far tastes go towards the next one in a simulated hour.")
 @_switch("rotate_at", click.IntRange(min=1), "After so many events all favourite categories change at once.")
-@_switch("new_items", click.FloatRange(min=0.0), "Items that replace an old one in a simulated hour.")
+@_switch("new_items", FiniteRange(min=0.0), "Items that replace an old one in a simulated hour.")
 @_switch("cold_users", _SHARE, "Share of the visits by brand-new shoppers.")
 @_switch("label_delay", _POSITIVE, "Multiplies every delay between a cause and its label.")
 @_switch("popularity_share", _SHARE, "Share of the shoppers who see the popular items instead.")

@@ -61,6 +61,7 @@ def verify(ctx: click.Context, logs: tuple[Path, ...], limit: int, as_json: bool
       freshet verify --log logs/deskdrop
     """  # noqa: D301
     from connectors.sources.files import LogError
+    from stream.checkpoints.place import PlaceError
     from stream.verification.verify import VerifyError, verify_log, verify_topic
 
     settings = effective_settings(ctx)
@@ -71,7 +72,7 @@ def verify(ctx: click.Context, logs: tuple[Path, ...], limit: int, as_json: bool
             client = kafka_client(settings)
             with broker_errors():
                 verdict = verify_topic(settings, client)
-    except (VerifyError, LogError) as error:
+    except (VerifyError, LogError, PlaceError) as error:
         raise CommandFailed(str(error)) from error
     shown = [
         difference

@@ -150,7 +150,8 @@ class _Watcher:
         while True:
             summary = await self.look()
             on_summary(summary)
-            done = summary.events_learned + summary.dead_letters >= summary.events_produced
+            repeated = int(self._status.get("duplicates", 0))  # are no letters, and learned once
+            done = summary.events_learned + summary.dead_letters + repeated >= summary.events_produced
             if done or time.monotonic() > deadline:
                 return summary
             self._worker.check()
