@@ -273,15 +273,32 @@ def marked_rows(marks: Marks, wanted: int, begin: int = 0, most: float = math.in
 
 
 @compiled
+def _next_marked(eights: NDArray[np.uint64], bits: np.uint64, begin: int) -> int:
+    """The first from `begin` on that has one of the bits, or how many there are; eight are passed over at once."""
+    at = begin
+    while at + 8 <= len(eights):
+        some = eights[at]
+        for n in range(1, 8):
+            some |= eights[at + n]
+        if some & bits:
+            break
+        at += 8
+    while at < len(eights) and not eights[at] & bits:
+        at += 1
+    return at
+
+
+@compiled
 def _find(marks: Marks, wanted: int, begin: int, rows: IntArray) -> tuple[int, int]:
-    """Fill in rows; returns how many, and where the next one stands. Few are marked: eight are passed over at once."""
-    words = marks[: len(marks) // 8 * 8].view(np.uint64)
+    """Fill in rows; returns how many, and where the next one stands. Few are marked: eight are looked at at once."""
+    eights = marks[: len(marks) // 8 * 8].view(np.uint64)
     any_of_eight = np.uint64(wanted * _IN_EACH_OF_EIGHT)
     found, row = 0, begin
     while row < len(marks):
-        if row % 8 == 0 and row // 8 < len(words) and words[row // 8] & any_of_eight == 0:
-            row += 8
-            continue
+        if row % 8 == 0:
+            row = 8 * _next_marked(eights, any_of_eight, row // 8)
+            if row == len(marks):
+                break
         if marks[row] & wanted:
             if found == len(rows):
                 break
