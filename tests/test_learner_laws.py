@@ -238,8 +238,10 @@ def test_lessons_are_numbers_or_missing_never_infinite(make: Make) -> None:
         assert (lesson.task_weights > 0.0).all()
         assert lesson.skipped == ()
         if lesson.relatedness is not None:
-            assert (np.abs(lesson.relatedness) <= 1.0 + 1e-4).all()
-            assert lesson.relatedness == pytest.approx(lesson.relatedness.T, abs=1e-4)
+            there = lesson.task_labels > 0
+            assert np.isnan(lesson.relatedness[~np.outer(there, there)]).all(), "where one had no labels"
+            assert not (np.abs(lesson.relatedness) > 1.0 + 1e-4).any()
+            assert lesson.relatedness == pytest.approx(lesson.relatedness.T, abs=1e-4, nan_ok=True)
 
 
 # --- state
