@@ -112,8 +112,8 @@ def _note(places: dict[str, list[str]], query: str, where: str) -> None:
 
 def _names(query: str) -> Iterator[str]:
     """Names of metrics in a query: what has our prefix or a colon, and what others are known of."""
-    bare = re.sub(r'"[^"]*"|\[[^]]*\]', "", query)  # without texts and lengths of time
-    for name in _NAME.findall(bare):
+    without_texts = re.sub(r'"[^"]*"', '""', query)
+    for name in _NAME.findall(without_texts):
         if name.startswith(PREFIX) or (":" in name and not name.startswith(":")) or _OTHERS.fullmatch(name):
             yield name
 

@@ -13,8 +13,8 @@ _ANY_TASK = 'task=~"$task|"'  # signals that are no task's have an empty one
 
 
 def _now_over_before(name: str, *labels: str) -> str:
-    known = f"({of(name, *labels)} > -1e9)"  # one moment that is no number would make an hour none
-    return f"avg by (task) (avg_over_time({known}[5m:15s]) / avg_over_time({known}[1h:1m]))"
+    gauge = of(name, *labels)  # one moment that is no number makes an hour none: that worker is left out
+    return f"avg by (task) (avg_over_time({gauge}[5m]) / avg_over_time({gauge}[1h]) > -1e9)"
 
 
 def drift() -> Dashboard:
