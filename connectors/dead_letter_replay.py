@@ -14,6 +14,7 @@ from connectors.decode import RawRecord
 from connectors.kafka_client import KafkaClient
 from connectors.kafka_producer import close_producer, create_producer, delivered
 from connectors.publisher import LARGEST_REQUEST
+from connectors.sources.kafka import is_before
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ async def replay_dead_letters(
     try:
         await consumer.start()
         ends = await consumer.end_offsets(list(consumer.assignment()))
-        while any([await consumer.position(partition) < end for partition, end in ends.items()]):
+        while await is_before(consumer, ends):
             for records in (await consumer.getmany(timeout_ms=_POLL_MS)).values():
                 taken = await _publish(producer, events, _wanted(records, reasons))
                 counts["replayed"] += taken

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -16,7 +18,6 @@ FOCUS = 2.0
 """Gamma of the focal loss."""
 
 _FOCAL_MOST = 12.0
-_HALVINGS = 16
 
 HUBER_AT = 0.2
 """Error in [0, 1] beyond which the Huber loss grows linearly."""
@@ -63,13 +64,17 @@ class TaskLosses:
 
     def start(self, logits: FloatArray, positive_weight: FloatArray) -> FloatArray:
         """(K,) where towers start for probabilities of given logits: the inverse of `probability_logits`."""
-        start = logits.copy()
-        for name, tasks in self._by_name.items():
-            own = tasks.cpu().numpy()
-            if name == "weighted":
-                start[own] += np.log(positive_weight[own])
-            elif name == "focal":
-                start[own] = focal_outputs(logits[own])
+        start = logits
+        for name in ("weighted", "focal"):
+            tasks = self._by_name.get(name)
+            if tasks is not None:
+                own = tasks.cpu().numpy()
+                start = start.copy() if start is logits else start
+                start[own] = (
+                    logits[own] + np.log(positive_weight[own])
+                    if name == "weighted"
+                    else focal_outputs(logits[own])
+                )
         return start
 
     def compared(
@@ -181,15 +186,17 @@ def focal_logits(outputs: Tensor, gamma: float = FOCUS) -> Tensor:
     return log_h(bounded) - log_h(-bounded)
 
 
-def focal_outputs(logits: FloatArray, gamma: float = FOCUS) -> FloatArray:
-    """(N,) the outputs of which `focal_logits` makes these logits, to a thousandth; it only grows, so by halving."""
-    low, high = torch.full((2, len(logits)), _FOCAL_MOST) * torch.tensor([[-1.0], [1.0]])
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2.0
-        below = focal_logits(middle, gamma) < torch.from_numpy(logits)
-        low, high = torch.where(below, middle, low), torch.where(below, high, middle)
-    outputs: FloatArray = ((low + high) / 2.0).numpy()
-    return outputs
+def focal_outputs(logits: FloatArray) -> FloatArray:
+    """(N,) the outputs of which `focal_logits` makes these logits, to a thousandth: it only grows, so by a table."""
+    outputs, found = _focal_table()
+    return np.interp(logits, found, outputs).astype(np.float32)
+
+
+@cache
+def _focal_table() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Outputs, and the logits that `focal_logits` makes of them."""
+    outputs = torch.linspace(-_FOCAL_MOST, _FOCAL_MOST, 4_801, dtype=torch.float64)
+    return outputs.numpy(), focal_logits(outputs).numpy()
 
 
 _PLAIN = {"cross_entropy": cross_entropy, "focal": focal, "squared": squared, "huber": huber}

@@ -61,7 +61,7 @@ class Step:
         recommendations: One for each user whom the step touched; none where no slates were asked for.
         ranked_events: (T,) which of the step's events were ranked: the choices that no list had shown.
         ranks: (T,) zero-based ranks of the chosen items, before they were learned; -1 not found.
-        compared: (T,) whether the ranker compared the chosen item: the others were not retrieved, or stayed behind.
+        was_candidate: (T,) whether the ranker compared the chosen item: others were not retrieved, or stayed behind.
         known: (T,) whether the chosen item had been chosen before.
         repeats: (T,) whether it stood in the user's own history.
         candidates: Of the T choices; what else was retrieved stands behind them.
@@ -89,7 +89,7 @@ class Step:
     recommendations: list[Recommendation]
     ranked_events: IntArray
     ranks: IntArray
-    compared: BoolArray
+    was_candidate: BoolArray
     known: BoolArray
     repeats: BoolArray
     candidates: Candidates
@@ -228,7 +228,7 @@ class Pipeline:
             recommendations=served.recommendations,
             ranked_events=np.flatnonzero(arrivals.target)[targets],
             ranks=predictions.ranks,
-            compared=(predictions.candidates.rows == chosen).any(axis=1),
+            was_candidate=(predictions.candidates.rows == chosen).any(axis=1),
             known=predictions.known,
             repeats=(batch.histories.item_rows[batch.sequence[targets]] == chosen).any(axis=1),
             candidates=predictions.candidates,

@@ -42,6 +42,7 @@ _NAME = r"^[a-z][a-z0-9_]{0,63}$"
 _LONGEST_S = 100_000_000_000  # three thousand years, for "never"
 
 Positive = Annotated[int, Field(gt=0)]
+Seconds = Annotated[float, Field(ge=0.0, le=_LONGEST_S)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 FieldName = Annotated[str, Field(min_length=1, max_length=64)]
 
@@ -155,7 +156,7 @@ class EventSettings(_Section):
     max_future_s: Annotated[int, Field(gt=0, le=_LONGEST_S)] = 86_400
     duplicates_window: Annotated[int, Field(ge=0, le=100_000_000)] = 100_000
     """Events of a partition among which an id counts once; 0 for no looking back."""
-    lateness_s: Annotated[float, Field(ge=0.0, le=_LONGEST_S)] = 3_600.0
+    lateness_s: Seconds = 3_600.0
     """How far behind its user's newest event one may lie and still be put where it belongs."""
     types: Annotated[dict[str, EventTypeSettings], Field(max_length=100)] = {}
     withdrawing_types: tuple[str, ...] = ("item_unavailable",)
@@ -225,8 +226,8 @@ class TaskSettings(_Section):
     value: Annotated[float, Field(ge=0.0)] = 1.0
     window_s: Annotated[float, Field(gt=0.0, le=_LONGEST_S)] = 1_800.0
     negative: Literal["window", "impression", "none"] = "window"
-    wait_s: Annotated[float, Field(ge=0.0, le=_LONGEST_S)] = 60.0
-    late_s: Annotated[float, Field(ge=0.0, le=_LONGEST_S)] | None = None
+    wait_s: Seconds = 60.0
+    late_s: Seconds | None = None
     event_types: Annotated[tuple[str, ...], Field(min_length=1)]
     scale: Annotated[float, Field(gt=0.0)] = 1.0
     after: str | None = None

@@ -166,7 +166,7 @@ class Statistics:
             return Noticed(findings=findings, novelty_bits=novelty_bits, answers=answers)
 
     def _count_choices(self, step: Step) -> None:
-        self.ranking.update(step.ranks, step.known, step.compared)
+        self.ranking.update(step.ranks, step.known, step.was_candidate)
         losses = np.array([step.lesson.retrieval_loss, step.lesson.ranking_loss])
         if not np.isnan(losses).all():
             self.training.update(losses)

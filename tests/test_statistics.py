@@ -80,7 +80,7 @@ def made_up_steps(seed: int) -> Iterator[Step]:
             STEP,
             ranks=rng.integers(-1, 25, T),
             known=rng.random(T) < 0.5,
-            compared=rng.random(T) < 0.5,
+            was_candidate=rng.random(T) < 0.5,
             forecasts=Forecasts(
                 foreseen=np.clip(level + 0.05 * rng.normal(size=(L, K)), 0.01, 0.99).astype(np.float32),
                 came=labels,

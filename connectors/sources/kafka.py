@@ -34,6 +34,11 @@ class Record(NamedTuple):
         return self.timestamp_ms
 
 
+async def is_before(consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]) -> bool:
+    """Whether any partition's next record is before its end."""
+    return any([await consumer.position(place) < end for place, end in ends.items()])
+
+
 class KafkaSource:
     """Follows a topic; use it inside `async with`, then `async for records in source`.
 
@@ -142,18 +147,11 @@ class KafkaSource:
 
         What retention deletes meanwhile is passed over, and so is what is no record, such as the end of a transaction.
         """
-        while await self._are_before(ends):
+        places = {TopicPartition(self._topic, partition): end for partition, end in ends.items()}
+        while await is_before(self._opened(), places):
             records = await self.read()
             if wanted := [record for record in records if record.offset < ends.get(record.partition, 0)]:
                 yield wanted
-
-    async def _are_before(self, ends: Mapping[int, int]) -> bool:
-        """Whether any partition's next record is before its end."""
-        consumer = self._opened()
-        for partition, end in ends.items():
-            if await consumer.position(TopicPartition(self._topic, partition)) < end:
-                return True
-        return False
 
     def _opened(self) -> AIOKafkaConsumer:
         if self._consumer is None:

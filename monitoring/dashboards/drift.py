@@ -14,7 +14,7 @@ _ANY_TASK = 'task=~"$task|"'  # signals that are no task's have an empty one
 
 def _now_over_before(name: str, *labels: str) -> str:
     gauge = of(name, *labels)  # one moment that is no number makes an hour none: that worker is left out
-    return f"avg by (task) (avg_over_time({gauge}[5m]) / avg_over_time({gauge}[1h]) > -1e9)"
+    return mean(f"avg_over_time({gauge}[5m]) / avg_over_time({gauge}[1h])", by="task")
 
 
 def drift() -> Dashboard:
@@ -84,7 +84,7 @@ def drift() -> Dashboard:
             "Signals, now beside before",
             "Where the latest values of a signal lie beside what is usual for it, in standard errors: beyond 3 either "
             "way something goes on, whether or not it is enough for a finding.",
-            (mean("freshet_drift_leaning", _ANY_TASK, by="signal"), "{{signal}}"),
+            (mean(of("freshet_drift_leaning", _ANY_TASK), by="signal"), "{{signal}}"),
             thresholds=((0.0, "green"),),
         ),
         lines(
@@ -97,7 +97,7 @@ def drift() -> Dashboard:
             "Trial: turned less not turned",
             "How much better the turned piece foresees the same examples than the piece as it was. Above 0 by more "
             "than chance it begins to serve, below it is undone.",
-            (mean("freshet_drift_trial_difference", by="reaction"), "{{reaction}}"),
+            (mean(of("freshet_drift_trial_difference"), by="reaction"), "{{reaction}}"),
             thresholds=((0.0, "green"),),
         ),
     )
@@ -117,7 +117,7 @@ def drift() -> Dashboard:
         lines(
             "Calibration",
             "Foreseen over observed: what a base rate that moves does first.",
-            (mean("freshet_task_calibration_ratio", _TASK, by="task"), "{{task}}"),
+            (mean(of("freshet_task_calibration_ratio", _TASK), by="task"), "{{task}}"),
             limits=(0, 3),
             thresholds=((0.9, "orange"), (1.0, "green"), (1.1, "orange")),
         ),

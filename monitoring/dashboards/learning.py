@@ -15,8 +15,8 @@ _TOGETHER = "task, other"
 
 def _associated(measure: str) -> str:
     """The same of a measure that may take as long as the longest window: until then 0 for tasks that have labels."""
-    found = mean("freshet_task_association", _TASK, measure, by=_TOGETHER)
-    return f"{found} or 0 * {mean('freshet_task_relatedness', _TASK, by=_TOGETHER)}"
+    found = mean(of("freshet_task_association", _TASK, measure), by=_TOGETHER)
+    return f"{found} or 0 * {mean(of('freshet_task_relatedness', _TASK), by=_TOGETHER)}"
 
 
 def learning() -> Dashboard:
@@ -32,15 +32,15 @@ def learning() -> Dashboard:
         lines(
             "Candidate recall",
             "Share of the chosen known items that the ranker compared with others: it cannot be better.",
-            (mean("freshet_candidate_recall", by="instance"), "{{instance}}"),
+            (mean(of("freshet_candidate_recall"), by="instance"), "{{instance}}"),
             unit="percentunit",
             limits=(0, 1),
         ),
         lines(
             "Losses",
             "Softmax losses of neural retrieval and of the ranker, smoothed.",
-            (mean("freshet_retrieval_loss"), "retrieval"),
-            (mean("freshet_ranking_loss"), "ranker"),
+            (mean(of("freshet_retrieval_loss")), "retrieval"),
+            (mean(of("freshet_ranking_loss")), "ranker"),
         ),
         lines(
             "Learning steps",
@@ -69,7 +69,7 @@ def learning() -> Dashboard:
         lines(
             "Loss",
             "Before learning, smoothed. A task without labels has none.",
-            (mean("freshet_task_loss", _TASK, by="task"), "{{task}}"),
+            (mean(of("freshet_task_loss", _TASK), by="task"), "{{task}}"),
         ),
         lines(
             "Area under the curve",
@@ -81,7 +81,7 @@ def learning() -> Dashboard:
         lines(
             "Calibration",
             "Foreseen over observed; 1 is right, above promises too much.",
-            (mean("freshet_task_calibration_ratio", _TASK, by="task"), "{{task}}"),
+            (mean(of("freshet_task_calibration_ratio", _TASK), by="task"), "{{task}}"),
             limits=(0, 3),
             thresholds=((0.9, "orange"), (1.0, "green"), (1.1, "orange")),
         ),
@@ -94,7 +94,7 @@ def learning() -> Dashboard:
         lines(
             "Mean label",
             "How often the answer is yes, or the mean value, smoothed.",
-            (mean("freshet_task_label_mean", _TASK, by="task"), "{{task}}"),
+            (mean(of("freshet_task_label_mean", _TASK), by="task"), "{{task}}"),
             unit="percentunit",
             limits=(0, None),
         ),
@@ -138,26 +138,26 @@ def learning() -> Dashboard:
         lines(
             "Task weights",
             "What each task's gradient is multiplied by. `freshet explain weights` says why.",
-            (mean("freshet_task_weight", _TASK, by="task"), "{{task}}"),
+            (mean(of("freshet_task_weight", _TASK), by="task"), "{{task}}"),
             limits=(0, None),
         ),
         lines(
             "Gradient norms",
             "Where the tasks meet, before weighting: what a balancing weighting goes by.",
-            (mean("freshet_task_gradient_norm", _TASK, by="task"), "{{task}}"),
+            (mean(of("freshet_task_gradient_norm", _TASK), by="task"), "{{task}}"),
             limits=(0, None),
         ),
         bars(
             "Gates",
             "How much of each expert a task takes, on average. Tasks that take alike share what they learn.",
-            (mean("freshet_task_gate", _TASK, by="task, expert"), "{{task}}, expert {{expert}}"),
+            (mean(of("freshet_task_gate", _TASK), by="task, expert"), "{{task}}, expert {{expert}}"),
             unit="percentunit",
             limits=(0.0, 1.0),
         ),
         matrix(
             "Relatedness: cosine of gradients",
             "1: what helps one helps the other. Below 0: they disagree about the shared experts.",
-            mean("freshet_task_relatedness", _TASK, by=_TOGETHER),
+            mean(of("freshet_task_relatedness", _TASK), by=_TOGETHER),
             row="task",
             column="other",
         ),

@@ -35,9 +35,9 @@ def per_second(name: str, *labels: str, by: str = "") -> str:
     return f"sum{f' by ({by})' if by else ''} (rate({of(name, *labels)}[$__rate_interval]))"
 
 
-def mean(name: str, *labels: str, by: str = "") -> str:
-    """Of all chosen workers that know it; the comparison is true of every number, and leaves out what is none."""
-    return f"avg{f' by ({by})' if by else ''} ({of(name, *labels)} > -1e9)"
+def mean(query: str, by: str = "") -> str:
+    """Over those that know it; the comparison is true of every number, and leaves out what is none."""
+    return f"avg{f' by ({by})' if by else ''} ({query} > -1e9)"
 
 
 def share(part: str, whole: str) -> str:

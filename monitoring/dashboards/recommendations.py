@@ -109,8 +109,8 @@ def recommendations() -> Dashboard:
             "Coverage and concentration",
             "Of each worker's latest slates, 40,000 places together: share of the items that stand in them, and the "
             "Gini index of how often (towards 1: a few items only).",
-            (mean("freshet_slate_coverage_ratio"), "coverage"),
-            (mean("freshet_slate_gini"), "Gini"),
+            (mean(of("freshet_slate_coverage_ratio")), "coverage"),
+            (mean(of("freshet_slate_gini")), "Gini"),
             unit="percentunit",
             limits=(0, 1),
         ),

@@ -80,7 +80,7 @@ def _of_run(evaluation: Evaluation, run: Run, ranked: Bools, slices: dict[str, B
         "candidate_recall": {
             "all": _share(ranks >= 0),
             "known_items": _share((ranks >= 0)[known]),
-            "compared": _share(run.compared[ranked][known]),
+            "compared": _share(run.was_candidate[ranked][known]),
         },
         "variety": asdict(variety(top, len(protocol.item_ids))),
         "satisfaction": asdict(satisfaction(evaluation.log.events, protocol, scored, top)),

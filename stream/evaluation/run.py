@@ -49,7 +49,7 @@ class Run:
 
     Attributes:
         ranks: (M,) zero-based ranks of the protocol's scored events; -1 not retrieved, `UNRANKED`.
-        compared: (M,) whether the ranker compared the item: what was only retrieved stands behind.
+        was_candidate: (M,) whether the ranker compared the item: what was only retrieved stands behind.
         top: (M, 20) recommended item numbers, best first, -1 where a list was shorter.
         tasks: The tasks' rows.
         events: Events of the run.
@@ -57,7 +57,7 @@ class Run:
     """
 
     ranks: Ints
-    compared: Bools
+    was_candidate: Bools
     top: NDArray[np.int32]
     tasks: TaskRows
     events: int
@@ -127,7 +127,7 @@ def run_pipeline(
     where = np.full(len(protocol), -1, np.int64)
     where[protocol.scored] = np.arange(len(protocol.scored))
     ranks = np.full(len(protocol.scored), UNRANKED, np.int64)
-    compared = np.zeros(len(protocol.scored), np.bool_)
+    was_candidate = np.zeros(len(protocol.scored), np.bool_)
     top = np.full((len(protocol.scored), LIST), ABSENT, np.int32)
     tasks = _Gathered()
     numbers = np.full(1_024, ABSENT, np.int64)  # from the pipeline's item rows to the protocol's numbers
@@ -160,13 +160,13 @@ def run_pipeline(
                     hidden[seen] = True
                     scores[n, hidden[candidates[n]]] = -np.inf
                     hidden[seen] = False
-            compared[places] = step.compared[ranked]
+            was_candidate[places] = step.was_candidate[ranked]
             top[places], ranks[places] = pessimistic_top(candidates, scores, protocol.items[chosen], LIST)
         if on_progress is not None:
             on_progress(end)
     return Run(
         ranks=ranks,
-        compared=compared,
+        was_candidate=was_candidate,
         top=top,
         tasks=tasks.finish(len(pipeline.learner.tasks)),
         events=len(events),
