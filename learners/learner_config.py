@@ -67,7 +67,7 @@ class LearnerConfig:
     ranker_memory: int = 4_096
     ranker_reminders: int = 2
     ranker_share: float = 1.0
-    share_under_load: float = 0.75
+    share_under_load: float = 0.5
     ranked_per_step: int = 16
     choices_per_step: int = 64
     labels_per_step: int = 256

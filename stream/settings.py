@@ -350,7 +350,7 @@ class LearnerSettings(_Section):
     embedding_learning_rate: Annotated[float, Field(gt=0.0, le=2.0)] = 0.2
     negatives: Positive = 256
     ranker_share: Share = 1.0
-    share_under_load: Share = 0.75
+    share_under_load: Share = 0.5
     ranker_learning_rates: Annotated[
         tuple[Annotated[float, Field(gt=0.0, le=1.0)], ...], Field(min_length=1, max_length=8)
     ] = (0.001, 0.004)
