@@ -90,7 +90,9 @@ class RecentEvents:
         The self-information of recommendations (Zhou et al., PNAS 2010).
         """
         counts = self._counts.take(rows, mode="clip")  # the last row, which is nobody's, for what has no row
-        return len(rows) * math.log2(self._total + 1.0) - float(np.log2(counts + 1.0).sum(dtype=np.float64))
+        known_bits = np.log2(counts.astype(np.float64) + 1.0).sum()
+        # Where one item is all there was, what is left is nothing, or what rounding leaves of it.
+        return max(len(rows) * math.log2(self._total + 1.0) - float(known_bits), 0.0)
 
     def _ensure(self, items: int) -> None:
         """Have rows for so many, and one that stays empty."""

@@ -109,10 +109,6 @@ class Observer(Protocol):
         """What came of records of the model topic, of so many bytes."""
         ...
 
-    def buffered(self, records: int) -> None:
-        """How many records wait."""
-        ...
-
     def step_failed(self) -> None:
         """A step raised; what comes next is a recovery, or the end."""
         ...
@@ -389,6 +385,11 @@ class Engine:
         return bool(self._intake.waiting) or self._stepping or not published
 
     @property
+    def waiting(self) -> int:
+        """How many records were offered and wait for their step."""
+        return self._intake.waiting
+
+    @property
     def undelivered_s(self) -> float:
         """How long the oldest results have waited for the broker to take them, seconds; 0 where none wait."""
         since = [at for task, at in self._publishing.items() if not task.done()]
@@ -426,7 +427,6 @@ class Engine:
     async def _step(self, records: list[RawRecord], consumed: list[Ack]) -> None:
         async with self._changed:
             self._changed.notify_all()  # there is room again
-        self.observer.buffered(self._intake.waiting)
         left = self._left
         step = Stepped(records, self.now_ms(), assignment=self.assignment)
         self._between_steps.clear()
@@ -475,14 +475,21 @@ class Engine:
         except Exception as error:
             return error
         self._note(step)
-        self.observer.step(processed, processor)
+        self._watch(processed, processor)
         return processed
+
+    def _watch(self, processed: Processed, processor: Processor) -> None:
+        """Who only watches ends nothing: the step is done, and its records would be none the better for another one."""
+        try:
+            self.observer.step(processed, processor)
+        except Exception:
+            logger.exception("a step could not be counted: some metrics are too low")
 
     def _recover(self, recovery: Recovery, step: Stepped, failure: Exception) -> list[Processed]:
         recovered = recovery.recover(step.records, step.now_ms, failure, self._progressed, step.assignment)
         self.processor = recovered.processor
         for processed in recovered.outcomes:
-            self.observer.step(processed, recovered.processor)
+            self._watch(processed, recovered.processor)
         return recovered.outcomes
 
     def _note(self, done: Done) -> None:

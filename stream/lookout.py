@@ -54,7 +54,11 @@ class Lookout:
             await asyncio.sleep(self._every_s)
 
     async def look_at_lag(self, now_s: float) -> None:
-        """Show the lag of the owned partitions; those that are not owned any more have none."""
+        """Show the lag of the owned partitions; those that are not owned any more have none.
+
+        Their clocks go on where they stood when they are owned again, such as after a rebalance: what was seen of a
+        partition stays true, and it is followed meanwhile.
+        """
         applied = self._engine.processor.states.applied
         lags, caught_up = {}, {}
         for partition, (first, end) in (await self._ends()).items():
@@ -62,7 +66,6 @@ class Lookout:
             lags[partition] = float(max(end - 1 - reached, 0))
             clock = self._clocks.setdefault(partition, LagClock(now_s))
             caught_up[partition] = clock.look(now_s, end, reached)
-        self._clocks = {partition: self._clocks[partition] for partition in lags}
         self._metrics.lag.replace(lags)
         self._metrics.caught_up.replace(caught_up)
 

@@ -30,7 +30,7 @@ from monitoring.slate_answers import PLACES
 from stream.checkpoints.manifest import Manifest
 from stream.drift_policy import PIECE_OF
 from stream.gauges import show_drift, show_lesson, show_ranking, show_slates, show_tasks
-from stream.pipeline import Step
+from stream.pipeline import Served, Step
 from stream.processor import EVICTED, Processed, Processor
 from stream.shared_model import Merged
 from stream.signal_columns import watched
@@ -139,10 +139,6 @@ class WorkerObserver:
         self.metrics.updates_refused.inc(merged.refused)
         self.metrics.update_bytes_heard.inc(update)
 
-    def buffered(self, records: int) -> None:
-        """Records wait."""
-        self.metrics.buffered.set(records)
-
     def _wrote(self, manifest: Manifest) -> None:
         self.metrics.checkpoints[manifest.kind].inc()
         self.metrics.checkpoint_bytes_written.inc(manifest.bytes)
@@ -198,6 +194,9 @@ class WorkerObserver:
         for letter in processed.dead_letters:
             metrics.dead_letters[letter.reason].inc()
         metrics.recommendations.inc(len(processed.recommendations))
+        for slates in processed.owed:
+            self._count_slates(slates)
+        metrics.novelty.inc(processed.noticed.novelty_bits)
         step = processed.step
         if step is None:
             return
@@ -208,7 +207,7 @@ class WorkerObserver:
         metrics.batch_events.observe(step.events)
         self._events += step.events
         self._count_lesson(step)
-        self._count_slates(step)
+        self._count_slates(step.slates)
         self._count_labels(step)
         self._count_noticed(processed.noticed)
 
@@ -220,11 +219,11 @@ class WorkerObserver:
         for part in lesson.skipped:
             self.metrics.skips[part].inc()
 
-    def _count_slates(self, step: Step) -> None:
-        metrics, served = self.metrics, step.served
-        for name, count in step.removed.items():
+    def _count_slates(self, slates: Served) -> None:
+        metrics, served = self.metrics, slates.columns
+        for name, count in slates.removed.items():
             _add(metrics.removed[name], count)
-        for name, count in step.placed.items():
+        for name, count in slates.placed.items():
             _add(metrics.placed[name], count)
         if served is None:
             return
@@ -234,7 +233,7 @@ class WorkerObserver:
             _add(child, count)
         _add(metrics.repeat_places, int(np.count_nonzero(served.repeats)))
         _add(metrics.new_places, int(np.count_nonzero(served.new & filled)))
-        self.recent_slates.add(map(_made, step.recommendations))
+        self.recent_slates.add(map(_made, slates.recommendations))
 
     def _count_labels(self, step: Step) -> None:
         if not len(step.labels):
@@ -249,7 +248,6 @@ class WorkerObserver:
 
     def _count_noticed(self, noticed: Noticed) -> None:
         metrics = self.metrics
-        metrics.novelty.inc(noticed.novelty_bits)
         for finding in noticed.findings:
             metrics.drift[finding.signal, finding.task, finding.direction, finding.verdict].inc()
         for record in noticed.reacted:

@@ -57,8 +57,7 @@ class Step:
     Attributes:
         events: How many events were learned.
         followed: How many were another worker's and only counted.
-        late: How many of them came too late to enter a history and to be learned as a choice.
-        recommendations: One for each user whom the step touched; none where no slates were asked for.
+        late: How many of those that were learned came too late to enter a history and to be learned as a choice.
         ranked_events: (T,) which of the step's events were ranked: the choices that no list had shown.
         ranks: (T,) zero-based ranks of the chosen items, before they were learned; -1 not found.
         was_candidate: (T,) whether the ranker compared the chosen item: others were not retrieved, or stayed behind.
@@ -75,18 +74,15 @@ class Step:
         lesson: What the learner reports.
         model_step: The model's step after this one.
         event_time_ms: Newest event time of the step.
-        removed: How many candidates of the slates each filter left out.
-        placed: How many places went to what was composed, tried, and tried because it is new.
         items: (B,) item rows of all events.
         types: (B,) their event types' numbers.
-        served: What stands in the slates, in the order of `recommendations`; None where there are none.
+        slates: One for each user whom the step touched; none where no slates were asked for.
         answering: This worker's events that name the slate and the place in which their item was shown.
     """
 
     events: int
     followed: int
     late: int
-    recommendations: list[Recommendation]
     ranked_events: IntArray
     ranks: IntArray
     was_candidate: BoolArray
@@ -102,12 +98,32 @@ class Step:
     lesson: Lesson
     model_step: int
     event_time_ms: int
-    removed: Mapping[str, int] = field(default_factory=dict)
-    placed: Mapping[str, int] = field(default_factory=dict)
     items: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
     types: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
-    served: ServedColumns | None = None
+    slates: Served = field(default_factory=lambda: Served())
     answering: Sequence[Event] = ()
+
+    @property
+    def recommendations(self) -> list[Recommendation]:
+        """The slates as they are published."""
+        return self.slates.recommendations
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """Slates that were made.
+
+    Attributes:
+        recommendations: One a user.
+        removed: How many candidates each filter left out.
+        placed: How many places went to what was composed, tried, and tried because it is new.
+        columns: What stands in them, in the same order; None where there are none.
+    """
+
+    recommendations: list[Recommendation] = field(default_factory=list)
+    removed: Mapping[str, int] = field(default_factory=dict)
+    placed: Mapping[str, int] = field(default_factory=dict)
+    columns: ServedColumns | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,12 +236,11 @@ class Pipeline:
         chosen = batch.item_rows[targets][:, None]
         taught = np.flatnonzero(labels.own)
         settled = np.flatnonzero(is_described(labels.settled.shown))
-        served = self._answer(events, columns, states, now_ms, share) if slates else _Served()
+        served = self._answer(events, columns, states, now_ms, share) if slates else Served()
         return Step(
             events=len(events) if share is None else int(share.own.sum()),
             followed=0 if share is None else int((~share.own).sum()),
-            late=int(arrivals.late.sum()),
-            recommendations=served.recommendations,
+            late=int((arrivals.late if own is None else arrivals.late & own).sum()),
             ranked_events=np.flatnonzero(arrivals.target)[targets],
             ranks=predictions.ranks,
             was_candidate=(predictions.candidates.rows == chosen).any(axis=1),
@@ -245,11 +260,9 @@ class Pipeline:
             lesson=lesson,
             model_step=self.learner.step,
             event_time_ms=int(columns.times_ms.max()),
-            removed=served.removed,
-            placed=served.placed,
             items=columns.items,
             types=columns.types,
-            served=served.columns,
+            slates=served,
             answering=[
                 event
                 for n, event in enumerate(events)
@@ -277,15 +290,15 @@ class Pipeline:
         states: UserStates,
         now_ms: int,
         share: Share | None,
-    ) -> _Served:
+    ) -> Served:
         """One slate for each user who did something; its trigger is the user's last event of the step."""
         may = self.batcher.is_behaviour(columns)
         behaviour = np.flatnonzero(may if share is None else may & share.served)
         touched, last_from_end = np.unique(columns.users[behaviour][::-1], return_index=True)
         triggers = [events[n] for n in behaviour[len(behaviour) - 1 - last_from_end].tolist()]
-        return self._recommend(triggers, touched, states, now_ms) if triggers else _Served()
+        return self._recommend(triggers, touched, states, now_ms) if triggers else Served()
 
-    def answer(self, triggers: Sequence[Event], states: UserStates, now_ms: int) -> list[Recommendation]:
+    def answer(self, triggers: Sequence[Event], states: UserStates, now_ms: int) -> Served:
         """Slates of the newest state for events that were applied earlier, at most one of a user.
 
         Args:
@@ -296,10 +309,8 @@ class Pipeline:
         rows = np.array([states.index.row(event.user_id) for event in triggers], np.int64)
         known = np.flatnonzero(rows != ABSENT)
         if not len(known):
-            return []
-        return self._recommend(
-            [triggers[n] for n in known.tolist()], rows[known], states, now_ms
-        ).recommendations
+            return Served()
+        return self._recommend([triggers[n] for n in known.tolist()], rows[known], states, now_ms)
 
     def preview(self, user: int, states: UserStates, *, as_of: int, moment_ms: int) -> list[RecommendedItem]:
         """The slate that a user would get; nothing changes.
@@ -324,7 +335,7 @@ class Pipeline:
 
     def _recommend(
         self, triggers: Sequence[Event], touched: IntArray, states: UserStates, now_ms: int
-    ) -> _Served:
+    ) -> Served:
         """A slate for each of the users in rows `touched`, who differ, of their newest state."""
         times_ms = np.array([event.occurred_at_ms for event in triggers], np.int64)
         moments_ms = np.maximum(times_ms, states.newest_ms(touched))
@@ -351,7 +362,7 @@ class Pipeline:
         former = states.slates(touched)
         states.remember_slates(touched, slates.item_rows, ids, now_ms)
         placed = np.bincount(slates.placed[slates.item_rows != ABSENT], minlength=len(PLACED))
-        return _Served(
+        return Served(
             recommendations,
             dict(zip(FILTERS, slates.removed.tolist(), strict=True)),
             dict(zip(PLACED, placed.tolist(), strict=True)),
@@ -365,16 +376,6 @@ class Pipeline:
                 kept=int(_contained(former, slates.item_rows).sum()),
             ),
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _Served:
-    """The slates of a step, how many candidates each filter left out, and why places went to their items."""
-
-    recommendations: list[Recommendation] = field(default_factory=list)
-    removed: Mapping[str, int] = field(default_factory=dict)
-    placed: Mapping[str, int] = field(default_factory=dict)
-    columns: ServedColumns | None = None
 
 
 @dataclass(frozen=True, slots=True)

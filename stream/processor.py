@@ -24,7 +24,7 @@ from learners.state_changes import whole as whole_state
 from learners.task_axes import carried_over
 from stream.duplicates import RecentIds
 from stream.ownership import EVERYTHING, Answers, Assignment
-from stream.pipeline import Pipeline, Share, Step
+from stream.pipeline import Pipeline, Served, Share, Step
 from stream.shared_model import Merged, SharedModel, Told
 from stream.statistics import Noticed, Statistics
 from stream.trials import Trials
@@ -36,12 +36,20 @@ Place = tuple[int, int]
 """Partition and offset of a record."""
 
 _NOTHING: Mapping[Place, str] = {}
+_NO_MEMORY = ("allocate memory", "out of memory")
 
 EVICTED = ("users", "items", *EVICTED_BY_LEARNERS)
 """What is given up beyond its bound, what was silent for longest first."""
 
 ANSWERED_A_STEP = 256
 """Most slates of one step for events that were owed: a taking over must not hold up what is new."""
+
+
+def may_be_a_records_fault(error: Exception) -> bool:
+    """Memory and disk are nobody's but the machine's; torch says it in its own words when there is no memory."""
+    return not isinstance(error, MemoryError | OSError) and not (
+        isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)
+    )
 
 
 @dataclass(slots=True)
@@ -75,7 +83,7 @@ class Processed:
         step: None where no record was an event.
         dead_letters: Records that were none.
         skipped: Records that had been applied and were read again.
-        duplicates: Events that had been applied and were sent again.
+        duplicates: This worker's events that had been applied and were sent again.
         decode_s: Time spent on decoding.
         step_s: Time spent in the pipeline.
         noticed: What the statistics told of the step.
@@ -91,7 +99,7 @@ class Processed:
     duplicates: int
     decode_s: float
     step_s: float
-    owed: Sequence[Recommendation] = ()
+    owed: Sequence[Served] = ()
     due: int = 0
     owing: bool = False
     noticed: Noticed = field(default_factory=Noticed)
@@ -100,7 +108,8 @@ class Processed:
     @property
     def recommendations(self) -> list[Recommendation]:
         """The step's recommendations, and those that were owed."""
-        return [*(self.step.recommendations if self.step is not None else ()), *self.owed]
+        served = [*([self.step.slates] if self.step is not None else ()), *self.owed]
+        return [slate for slates in served for slate in slates.recommendations]
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,9 +205,12 @@ class Processor:
             answered = {made.user_id for made in step.recommendations} if step is not None else set()
             waiting = self.answers.take(answered, ANSWERED_A_STEP)
         self.answers.reach(assignment, read.reached)
-        owed = self.pipeline.answer(waiting, self.states, now_ms) if waiting else ()
+        owed = self._answer(waiting, now_ms) if waiting else []
         stepped = time.perf_counter()
         noticed = self._notice(step, now_ms) if step is not None else Noticed()
+        for slates in owed:
+            bits = self.statistics.count_owed(slates)
+            noticed = replace(noticed, novelty_bits=noticed.novelty_bits + bits)
         processed = Processed(
             step=step,
             dead_letters=read.dead_letters,
@@ -215,6 +227,21 @@ class Processor:
         self._count(processed)
         self.totals.dead_letters += read.others_dead_letters - read.counted_dead_letters
         return processed
+
+    def _answer(self, owed: Sequence[Event], now_ms: int) -> list[Served]:
+        """Slates for events that were applied before: the records at hand are not to blame where one of them fails.
+
+        The others are made all the same, one by one.
+        """
+        try:
+            return [self.pipeline.answer(owed, self.states, now_ms)]
+        except Exception as error:
+            if not may_be_a_records_fault(error):
+                raise
+            if len(owed) > 1:
+                return [slates for event in owed for slates in self._answer([event], now_ms)]
+            logger.exception("event %s of user %s gets no slate", owed[0].event_id, owed[0].user_id)
+            return []
 
     def _notice(self, step: Step, now_ms: int) -> Noticed:
         """Count a step, and react to what that tells."""
@@ -275,7 +302,8 @@ class Processor:
             read.partitions += [partition] * len(new)
             read.own += [self._learns(partition, offset, assignment)] * len(new)
             read.served += [assignment.answers(partition, offset)] * len(new)
-            read.duplicates += len(outcome) - len(new)
+            if assignment.owns(partition):  # or else its owner counts them
+                read.duplicates += len(outcome) - len(new)
         return read
 
     def _learns(self, partition: int, offset: int, assignment: Assignment) -> bool:

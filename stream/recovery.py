@@ -17,13 +17,12 @@ from dataclasses import dataclass, field
 from connectors.decode import RawRecord
 from stream.journal import Done, Journal, Stepped
 from stream.ownership import EVERYTHING, Assignment
-from stream.processor import Place, Processed, Processor
+from stream.processor import Place, Processed, Processor, may_be_a_records_fault
 
 logger = logging.getLogger(__name__)
 
 _HOUR_MS = 3_600_000
 _LONGEST_TEXT = 250
-_NO_MEMORY = ("allocate memory", "out of memory")
 
 
 class RecoveryError(Exception):
@@ -81,7 +80,7 @@ class Recovery:
             RecoveryError: Too many records were refused, or the state cannot be built anew.
             Exception: `failure`, where it is not for a record to answer for.
         """
-        if not _may_be_a_records_fault(failure) or not self.refused_per_hour:
+        if not may_be_a_records_fault(failure) or not self.refused_per_hour:
             raise failure
         began = time.monotonic()
         logger.error(
@@ -99,7 +98,7 @@ class Recovery:
             try:
                 outcome = step.make(processor)
             except Exception as error:
-                if not _may_be_a_records_fault(error):
+                if not may_be_a_records_fault(error):
                     raise
                 place = (record.partition, record.offset)
                 refused[place] = _in_words(error)
@@ -162,13 +161,6 @@ class Recovery:
                 f"last step was not acknowledged. Report the traceback above. To have more records refused, raise "
                 f"worker.refused_per_hour."
             ) from error
-
-
-def _may_be_a_records_fault(error: Exception) -> bool:
-    """Memory and disk are nobody's but the machine's; torch says it in its own words when there is no memory."""
-    return not isinstance(error, MemoryError | OSError) and not (
-        isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)
-    )
 
 
 def _in_words(error: Exception) -> str:

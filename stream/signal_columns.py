@@ -120,7 +120,7 @@ class SignalColumns:
             answers: How many places of slates were answered, and how many were seen.
             popularity_bits: How little expected its items were, summed over its events; None where nobody looked.
         """
-        events, lesson, served = len(step.items), step.lesson, step.served
+        events, lesson, served = len(step.items), step.lesson, step.slates.columns
         if len(step.forecasts):
             self._labels += (labels.counts, labels.labels, labels.forecasts, self._losses(step.forecasts))
         self._came += np.bincount(step.types, minlength=_TYPES)[:_TYPES]

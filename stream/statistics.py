@@ -31,7 +31,7 @@ from monitoring.progressive import ProgressiveRanking, Smoothed
 from monitoring.slate_answers import CLICKED, PLACES, SlateAnswers
 from monitoring.spread import RecentEvents, RecentPlaces
 from monitoring.task_windows import TaskWindows
-from stream.pipeline import Forecasts, Step
+from stream.pipeline import Forecasts, Served, Step
 from stream.signal_columns import AXIS, LabelSums, SignalColumns, watched
 from stream.slate_feedback import feedback
 from stream.trials import DriftDecision, DriftOutcome, DriftRecord
@@ -154,7 +154,8 @@ class Statistics:
             self.events_seen += step.events
             self._count_choices(step)
             popularity_bits = self._look_at_items(step)
-            novelty_bits = self._count_slates(step)
+            self.events.add(step.items)
+            novelty_bits = self._count_slates(step.slates)
             labels = self._count_forecasts(step.forecasts)
             self.labels += step.label_mask.sum(axis=0)
             self._count_lesson(step.lesson)
@@ -165,15 +166,19 @@ class Statistics:
                 return Noticed(findings=findings, novelty_bits=novelty_bits)
             return Noticed(findings=findings, novelty_bits=novelty_bits, answers=answers)
 
+    def count_owed(self, slates: Served) -> float:
+        """Take in slates that belong to no step; how little known was what they show, see `Noticed`."""
+        with self.lock:
+            return self._count_slates(slates)
+
     def _count_choices(self, step: Step) -> None:
         self.ranking.update(step.ranks, step.known, step.was_candidate)
         losses = np.array([step.lesson.retrieval_loss, step.lesson.ranking_loss])
         if not np.isnan(losses).all():
             self.training.update(losses)
 
-    def _count_slates(self, step: Step) -> float:
-        served = step.served
-        self.events.add(step.items)
+    def _count_slates(self, slates: Served) -> float:
+        served = slates.columns
         if served is None:
             return 0.0
         filled = served.item_rows != ABSENT

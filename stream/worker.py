@@ -254,6 +254,7 @@ class _Worker:
         self._lookout = Lookout(self._engine, self._metrics, self._ends)
         self._metrics.compute(self._metrics.ready, lambda: float(not self._why_not_ready()))
         self._metrics.compute(self._metrics.undelivered, lambda: self._engine.undelivered_s)
+        self._metrics.compute(self._metrics.buffered, lambda: self._engine.waiting)
         self._watch = TopicWatch(lambda: topic_shape(client, topics.events), shape)
         self._fenced = False
         self._told_to_stop = False

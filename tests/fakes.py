@@ -330,9 +330,6 @@ class Diary:
     def heard(self, merged: Any, update: int) -> None:
         self.heard_updates += merged.updates
 
-    def buffered(self, records: int) -> None:
-        pass
-
     def step_failed(self) -> None:
         self.failed_steps += 1
 

@@ -127,6 +127,17 @@ async def until(reached: Callable[[], object]) -> None:
             await asyncio.sleep(0.005)
 
 
+async def test_who_only_watches_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    async with Stage().run() as stage:
+        stage.diary.step = lambda *_: 1 / 0  # type: ignore[method-assign,assignment,return-value]
+        await stage.offer(*some(4))
+        await stage.publisher.wait_for(1)
+        await stage.offer(*some(4, first=4))
+        await stage.publisher.wait_for(2)
+    assert "a step could not be counted" in caplog.text
+    assert stage.engine.processor.states.applied == {0: 7}
+
+
 # --- batches
 
 

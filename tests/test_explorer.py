@@ -102,7 +102,7 @@ def test_the_slate_of_this_moment_is_what_would_be_published_what_is_tried_inclu
         last = shop(first, 1)
         working.process(records(last, first=1_000 * first), NOW_MS)
         page = user_page(working, last[-1].user_id)
-        [published] = working.pipeline.answer([last[-1]], working.states, NOW_MS)
+        [published] = working.pipeline.answer([last[-1]], working.states, NOW_MS).recommendations
         assert page is not None
         assert page["now"]["items"] == json.loads(json.dumps([_said(item) for item in published.items]))
         tried += sum(item.placed != "ranked" for item in published.items)

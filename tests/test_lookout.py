@@ -74,6 +74,16 @@ async def test_a_partition_that_is_given_up_has_no_lag_here(watched: Watched) ->
     assert set(watched.shown("lag_records")) == set(watched.shown("caught_up_timestamp_seconds")) == {"1"}
 
 
+async def test_a_rebalance_makes_no_record_younger(watched: Watched) -> None:
+    watched.broker.ends = {0: (0, 8)}
+    await watched.lookout.look_at_lag(100.0)
+    watched.broker.ends = {}
+    await watched.lookout.look_at_lag(3_700.0)
+    watched.broker.ends = {0: (0, 9)}
+    await watched.lookout.look_at_lag(3_705.0)
+    assert watched.shown("caught_up_timestamp_seconds") == {"0": 100.0}
+
+
 async def test_while_the_broker_is_away_the_lag_is_unknown_and_grows_old(watched: Watched) -> None:
     watched.broker.ends = {0: (0, 8)}
     looking = asyncio.create_task(watched.lookout.watch_lag())

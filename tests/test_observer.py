@@ -243,7 +243,6 @@ def test_checkpoints_are_shown() -> None:
     watching.checkpointed(manifest, 3, 0.1, 0.2)
     watching.merged(manifest, 0.5)
     watching.checkpoint_failed()
-    watching.buffered(9)
     watching.step_failed()
     assert shown(watching, "checkpoint_timestamp_seconds") == NOW_MS / 1000.0
     assert shown(watching, "checkpoint_bytes") == 7.0
@@ -252,7 +251,6 @@ def test_checkpoints_are_shown() -> None:
     assert shown(watching, "checkpoint_merge_seconds_sum") == pytest.approx(0.5)
     assert shown(watching, "checkpoint_stall_seconds_sum") == pytest.approx(0.1)
     assert shown(watching, "checkpoint_failures_total") == 1.0
-    assert shown(watching, "buffered_records") == 9.0
     assert shown(watching, "step_failures_total") == 1.0
 
 

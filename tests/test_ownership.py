@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from batches import shop
 from builders import NOW_MS, Record, wire
-from fakes import processor
+from fakes import TASKS, CountingLearner, processor
 from hypothesis import given
 from hypothesis import strategies as st
 from laws import law
@@ -19,6 +20,7 @@ from models import learner, taught
 from test_processor import log, outcome, two_partitions
 
 from connectors.recommendation import Recommendation
+from stream.observer import WorkerObserver, worker_metrics
 from stream.ownership import EVERYTHING, NOTHING, Answers, Assignment, Start
 from stream.processor import ANSWERED_A_STEP, Processor
 
@@ -214,6 +216,67 @@ def test_many_are_answered_a_few_at_a_time_and_nobody_by_an_event_before_the_las
     assert answered[users[-1]] == f"e0-{len(users)}"
     assert (len(second.recommendations), second.due) == (10, 0)
     assert worked.answers.reached == {0: len(users)}
+
+
+def test_what_is_owed_is_counted_like_any_other_slate() -> None:
+    """Clicks on it count as answers then, and what it shows among what was shown."""
+    worked = processor()
+    watching = WorkerObserver(worker_metrics(TASKS), worked)
+    some = views(["ann", "bob", "cat"])
+    process(worked, some, NOTHING)
+    _, assignment = take_over(worked, 0, committed=None, end=3)
+    processed = worked.process(some, NOW_MS, assignment=assignment)
+    watching.step(processed, worked)
+    [owed] = processed.owed
+    assert [slate.user_id for slate in owed.recommendations] == ["ann", "bob", "cat"]
+    shown = sum(len(slate.items) for slate in owed.recommendations)
+    assert shown > 0
+    assert sum(owed.placed.values()) == shown
+    placed = re.search(r'freshet_places_total\{[^}]*"ranked"[^}]*\} (\S+)', watching.render().decode())
+    assert placed is not None
+    assert float(placed[1]) == owed.placed["ranked"]
+    assert watching.recent_slates.of_item("i0", 9)["slates"] == 3
+    assert processed.noticed.novelty_bits > 0.0
+
+
+class Refusing(CountingLearner):
+    """Makes no slates together with one user's."""
+
+    def recommend(self, histories: Any, size: int) -> Any:
+        if (histories.users == 1).any():
+            raise FloatingPointError("the scores are not numbers")
+        return super().recommend(histories, size)
+
+
+def test_who_cannot_be_answered_holds_up_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    """The records at hand are not to blame: to refuse them would help nobody, and end the worker."""
+    worked = processor(Refusing())
+    some = views(["ann", "bob", "cat", "dan"])
+    process(worked, some[:3], NOTHING)
+    _, assignment = take_over(worked, 0, committed=None, end=3)
+    answered = process(worked, some, assignment)
+    assert [slate.user_id for slate in answered] == ["dan", "ann", "cat"]
+    assert "event e0-1 of user bob gets no slate" in caplog.text
+    assert not worked.answers.owing
+
+
+def test_what_comes_again_or_late_is_its_owners_to_count() -> None:
+    """Otherwise a team would tell of it as often as it has members."""
+    some = views(["ann", "bob"])
+    late = replace(
+        views(["ann"], first=2)[0],
+        value=wire(
+            event_id="late", event_type="click", user_id="ann", item_id="i0", occurred_at_ms=NOW_MS - 10**10
+        ),
+    )
+    log = [*some, replace(some[0], offset=3), replace(late, offset=4)]
+    owner, follower = processor(), processor()
+    mine = owner.process(log, NOW_MS, assignment=ZERO)
+    others = follower.process(log, NOW_MS, assignment=ONE)
+    assert mine.step is not None
+    assert others.step is not None
+    assert (mine.duplicates, mine.step.late) == (1, 1)
+    assert (others.duplicates, others.step.late) == (0, 0)
 
 
 def test_what_is_due_is_the_next_owners_when_the_partition_is_lost() -> None:

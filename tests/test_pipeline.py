@@ -249,12 +249,12 @@ def test_a_step_tells_what_its_slates_hold() -> None:
     states, made = user_states(), pipeline()
     made.step([event(item="a"), event("bob", item="b")], states, NOW_MS)
     step = made.step([event("cid", item="a")], states, NOW_MS)
-    assert step.served is not None
+    assert step.slates.columns is not None
     a, b = made.items.row("a"), made.items.row("b")
-    assert step.served.item_rows.tolist() == [[a, b, ABSENT]]
-    assert step.served.repeats.tolist() == [[True, False, False]]
+    assert step.slates.columns.item_rows.tolist() == [[a, b, ABSENT]]
+    assert step.slates.columns.repeats.tolist() == [[True, False, False]]
     assert step.items.tolist() == [a]
-    assert made.step([event(item="a")], states, NOW_MS, slates=False).served is None
+    assert made.step([event(item="a")], states, NOW_MS, slates=False).slates.columns is None
 
 
 def test_events_that_answer_a_slate_are_told_and_only_this_workers() -> None:

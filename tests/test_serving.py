@@ -92,7 +92,7 @@ def test_a_withdrawn_item_is_in_no_slate_until_it_is_back() -> None:
     assert step.recommendations == [], "news of an item is nobody's behaviour"
     step = shop.happen(("u1", "click", "i1"), ("u2", "click", "i1"))
     assert "i3" not in items_of(step, "u1") + items_of(step, "u2")
-    assert step.removed["unavailable"] >= 2
+    assert step.slates.removed["unavailable"] >= 2
     shop.happen(("shop", "item_available", "i3"))
     assert "i3" in items_of(shop.happen(("u1", "click", "i1")), "u1")
 
@@ -113,7 +113,7 @@ def test_what_makes_an_item_owned_is_a_setting() -> None:
     step = shop.happen(("u9", "click", "i0"), ("u8", "click", "i0"))
     assert "i3" not in items_of(step, "u9")
     assert "i3" in items_of(step, "u8")
-    assert step.removed["owned"] >= 1
+    assert step.slates.removed["owned"] >= 1
     free = Shop()
     free.busy(4)
     free.happen(("u9", "bookmark", "i3"))
@@ -126,7 +126,7 @@ def test_the_item_in_hand_is_not_shown_again_at_once_unless_that_is_set() -> Non
         shop.busy()
         step = shop.happen(("u1", "click", "i1"))
         assert ("i1" in items_of(step, "u1")) == repeat_last
-        assert (step.removed["in_hand"] > 0) != repeat_last
+        assert (step.slates.removed["in_hand"] > 0) != repeat_last
 
 
 def test_seen_items_are_left_out_and_counted() -> None:
@@ -134,7 +134,7 @@ def test_seen_items_are_left_out_and_counted() -> None:
     shop.busy()
     step = shop.happen(("u1", "click", "i1"))
     assert "i1" not in items_of(step, "u1")
-    assert step.removed["seen"] > 0
+    assert step.slates.removed["seen"] > 0
 
 
 def test_an_item_is_recommendable_from_its_first_event_on() -> None:
@@ -149,7 +149,7 @@ def test_an_item_is_recommendable_from_its_first_event_on() -> None:
     ]
     assert found
     assert {item.source for item in found} == {"new"}
-    served = shop.happen(("u1", "click", "i1")).served
+    served = shop.happen(("u1", "click", "i1")).slates.columns
     assert served is not None
     assert (served.new == (served.item_rows == shop.pipeline.items.row("brand new"))).all()
     tried = [item for item in found if item.placed == "new"]
@@ -171,8 +171,8 @@ def test_places_are_counted_by_why_their_items_stand_there() -> None:
     shop.busy()
     step = shop.happen(*((f"u{n}", "click", "i1") for n in range(10)))
     placed = [item.placed for slate in step.recommendations for item in slate.items]
-    assert step.placed == {name: placed.count(name) for name in ("ranked", "explored", "new")}
-    assert step.placed["explored"] > 0
+    assert step.slates.placed == {name: placed.count(name) for name in ("ranked", "explored", "new")}
+    assert step.slates.placed["explored"] > 0
 
 
 def test_all_that_slates_depend_on_is_in_the_checkpoint() -> None:

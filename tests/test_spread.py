@@ -41,6 +41,14 @@ def test_what_is_popular_surprises_less() -> None:
     assert events.surprise_bits(np.zeros(0, np.int64)) == 0.0
 
 
+@pytest.mark.parametrize("count", [1, 6, 10, 13, 199, 50_001])
+def test_the_only_item_there_is_surprises_nobody(count: int) -> None:
+    """Logarithms of two precisions made it less than nothing, which no counter takes."""
+    events = RecentEvents()
+    events.add(np.zeros(count, np.int64))
+    assert 0.0 <= events.surprise_bits(np.zeros(20, np.int64)) < 1e-9
+
+
 def test_items_beyond_the_table_are_unknown_even_where_its_last_one_is_popular() -> None:
     events = RecentEvents()
     events.add(np.full(7, 1_023))  # the last row of the table that it begins with

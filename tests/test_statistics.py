@@ -24,7 +24,7 @@ from learners.task import Task
 from learners.task_map import TaskMap
 from monitoring.drift import DriftFinding
 from stream.checkpoints.store import CheckpointStore
-from stream.pipeline import Forecasts, ServedColumns, Step
+from stream.pipeline import Forecasts, Served, ServedColumns, Step
 from stream.processor import Processor
 from stream.slate_ids import slate_id
 from stream.statistics import Statistics
@@ -92,15 +92,17 @@ def made_up_steps(seed: int) -> Iterator[Step]:
             label_delay_s=np.zeros(L, np.float32),
             lesson=lesson,
             items=rng.integers(0, 3_000, int(rng.integers(0, 300))),
-            served=ServedColumns(
-                ids=ids,
-                item_rows=items,
-                sources=rng.integers(0, len(SOURCES), (S, 3)),
-                repeats=np.zeros((S, 3), np.bool_),
-                new=np.zeros((S, 3), np.bool_),
+            slates=Served(
+                columns=ServedColumns(
+                    ids=ids,
+                    item_rows=items,
+                    sources=rng.integers(0, len(SOURCES), (S, 3)),
+                    repeats=np.zeros((S, 3), np.bool_),
+                    new=np.zeros((S, 3), np.bool_),
+                )
             )
             if S
-            else None,
+            else Served(),
             answering=answering,
             event_time_ms=at_ms - int(rng.integers(0, 30_000)),
         )
