@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +40,10 @@ class KafkaClient:
         """
         if not self.security_protocol.endswith("SSL"):
             return None
+        for name in ("ssl_cafile", "ssl_certfile", "ssl_keyfile"):
+            path = getattr(self, name)
+            if path is not None and not path.is_file():  # the error of `ssl` would not say which
+                raise FileNotFoundError(errno.ENOENT, f"there is no {name}", str(path))
         context = ssl.create_default_context(cafile=self.ssl_cafile)
         context.check_hostname = self.ssl_check_hostname
         if self.ssl_certfile is not None:

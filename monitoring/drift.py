@@ -32,8 +32,8 @@ class DriftFinding:
         detector: What found it.
         direction: `worse`, `better`, or `changed` for what is neither.
         verdict: `act`, or why it is no reason to: `better`, `neutral`, `alone` (no second signal).
-        before: Mean before the change.
-        after: Mean since.
+        before: Mean before the change, which it has followed a little; less what the season brings.
+        after: Mean since, less the same.
         events: Events applied by then.
         since_ms: Event time at which the change began, about.
         found_at_ms: When, UTC milliseconds.

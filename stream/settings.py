@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 import platformdirs
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -68,6 +69,11 @@ class KafkaSecurity(_Section):
     ssl_password: SecretStr | None = None
     ssl_check_hostname: bool = True
 
+    @field_validator("ssl_cafile", "ssl_certfile", "ssl_keyfile")
+    @classmethod
+    def _absolute(cls, path: Path | None) -> Path | None:
+        return None if path is None else _at_home(path).absolute()
+
     @model_validator(mode="after")
     def _sasl_is_complete(self) -> Self:
         if self.security_protocol.startswith("SASL"):
@@ -83,6 +89,14 @@ class KafkaSecurity(_Section):
         return self
 
 
+def _hours_or_for_ever(hours: int) -> int:
+    if hours < 1 and hours != -1:
+        raise ValueError("must be at least 1, or -1 to keep everything for ever")
+    return hours
+
+
+RetentionHours = Annotated[int, AfterValidator(_hours_or_for_ever)]
+
 TOPICS = ("events", "recommendations", "drift", "dead_letters", "model")
 """What topics there are, by their settings' names."""
 
@@ -97,9 +111,9 @@ class TopicSettings(_Section):
     model: str = "freshet.model"
     partitions: Positive = 4
     replication_factor: Positive = 1
-    events_retention_hours: Annotated[int, Field(ge=-1)] = 24 * 7
-    dead_letters_retention_hours: Annotated[int, Field(ge=-1)] = 24 * 30
-    drift_retention_hours: Annotated[int, Field(ge=-1)] = 24 * 90
+    events_retention_hours: RetentionHours = 24 * 7
+    dead_letters_retention_hours: RetentionHours = 24 * 30
+    drift_retention_hours: RetentionHours = 24 * 90
     model_retention_bytes: Annotated[int, Field(ge=1 << 26)] = 1 << 30
     """About what all item vectors take: a worker that has lost its state finds the latest of them there."""
 
@@ -464,18 +478,21 @@ class Settings(BaseSettings):
         if self.learner.chain != "gate":
             refuse_bent_products(tasks)
         declared = set(self.events.declared)
-        for task in self.tasks:
-            for event_type in task.event_types:
-                if event_type not in declared:
-                    raise ValueError(
-                        f"task {task.name!r} waits for event type {event_type!r}, which is neither standard "
-                        f"nor declared under [events.types]"
-                    )
-        for event_type in self.recommend.owned_types:
+        named = [
+            *(
+                (event_type, f"task {task.name!r} waits for")
+                for task in self.tasks
+                for event_type in task.event_types
+            ),
+            *((event_type, "recommend.owned_types names") for event_type in self.recommend.owned_types),
+        ]
+        for event_type, who in named:
             if event_type not in declared:
+                standard = canonical_type(event_type)
+                arrives = f"; its events arrive as {standard!r}" if standard != event_type else ""
                 raise ValueError(
-                    f"recommend.owned_types names event type {event_type!r}, which is neither standard nor "
-                    f"declared under [events.types]"
+                    f"{who} event type {event_type!r}, which is neither standard nor declared under "
+                    f"[events.types]{arrives}"
                 )
         return self
 

@@ -8,8 +8,6 @@ import urllib.parse
 from http import HTTPStatus
 from typing import Any
 
-import psutil
-
 from connectors.kafka_client import KafkaClient
 from connectors.topics import beginning_offsets, committed_offsets, end_offsets, topic_id
 from stream.assembly import build_states, checkpoint_store
@@ -99,7 +97,7 @@ def _ask_running(settings: Settings, path: str) -> tuple[WorkerCard, dict[str, A
         WorkerBusyError: It does not answer.
     """
     card = read_card(settings.state_dir)
-    if card is None or not psutil.pid_exists(card.pid):
+    if card is None or not card.is_running:
         return None
     try:
         return card, asked(card.http, path, _PATIENCE_S)

@@ -7,8 +7,12 @@ import socket
 from pathlib import Path
 
 import msgspec
+import psutil
 
 _NAME = "worker.json"
+
+
+_CLOCK_MAY_JUMP_MS = 60_000
 
 
 class WorkerCard(msgspec.Struct, frozen=True, kw_only=True):
@@ -17,6 +21,15 @@ class WorkerCard(msgspec.Struct, frozen=True, kw_only=True):
     pid: int
     http: str
     started_at_ms: int
+
+    @property
+    def is_running(self) -> bool:
+        """Whether that process is still there, and not another one that got its number after a crash."""
+        try:
+            created_at_ms: float = psutil.Process(self.pid).create_time() * 1_000.0
+        except psutil.NoSuchProcess:
+            return False
+        return created_at_ms <= float(self.started_at_ms + _CLOCK_MAY_JUMP_MS)
 
 
 def worker_name() -> str:

@@ -264,6 +264,14 @@ def test_a_malformed_json_line_is_refused_by_file_and_line(line: str, complaint:
         list(FileSource(path))
 
 
+def test_a_column_twice_is_refused(tmp_path: Path) -> None:
+    """As exports of joins have it: one of the two would win in silence."""
+    path = tmp_path / "log.csv"
+    path.write_text("timestamp,user_id,item_id,event_type,timestamp\n1,ann,tea,view,2\n", encoding="utf-8")
+    with pytest.raises(LogError, match="more than one column is called timestamp"):
+        list(FileSource(path))
+
+
 def test_missing_columns_are_named(tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
     path.write_text("user,item_id,time\n")

@@ -10,6 +10,7 @@ import pytest
 
 from connectors.decode import MAX_ITEMS
 from connectors.event_types import STANDARD_TYPES
+from connectors.kafka_client import KafkaClient
 from connectors.recommendation import OTHER_PARTS
 from stream.settings import Settings, SettingsError, load
 
@@ -293,7 +294,36 @@ def test_no_sasl_needs_nothing() -> None:
     assert load(overrides={"kafka": {"security_protocol": "SSL"}}).kafka.sasl_username is None
 
 
+def test_certificates_may_stand_at_home_and_one_that_is_not_there_is_named() -> None:
+    settings = load(overrides={"kafka": {"security_protocol": "SSL", "ssl_cafile": "~/no-such-ca.pem"}})
+    assert settings.kafka.ssl_cafile == Path.home() / "no-such-ca.pem"
+    with pytest.raises(FileNotFoundError, match=r"there is no ssl_cafile: .*no-such-ca\.pem"):
+        KafkaClient(
+            bootstrap="x:1", security_protocol="SSL", ssl_cafile=settings.kafka.ssl_cafile
+        ).ssl_context()
+
+
 # --- consistency
+
+
+@pytest.mark.parametrize("topic", ["events", "dead_letters", "drift"])
+@pytest.mark.parametrize("hours", [0, -2])
+def test_no_topic_forgets_everything_at_once(topic: str, hours: int) -> None:
+    said = mistake(overrides={"topics": {f"{topic}_retention_hours": hours}})
+    assert "must be at least 1, or -1 to keep everything for ever" in said
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"tasks": [{"name": "a", "event_types": ("Order Completed",)}]},
+        {"recommend": {"owned_types": ("Order Completed",)}},
+    ],
+)
+def test_a_type_of_another_vocabulary_is_told_the_name_under_which_it_arrives(
+    settings: dict[str, Any],
+) -> None:
+    assert "its events arrive as 'purchase'" in mistake(overrides=settings)
 
 
 def task(name: str, *event_types: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -172,10 +173,25 @@ def test_a_worker_that_stops_between_two_questions_is_no_longer_running(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It was there when it was looked for, and is not when it is asked."""
-    gone = WorkerCard(pid=1, http="127.0.0.1:1", started_at_ms=0)
+    gone = WorkerCard(pid=1, http="127.0.0.1:1", started_at_ms=time.time_ns() // 1_000_000)
     monkeypatch.setattr("stream.status.read_card", lambda _: gone)
     assert task_weights(settings) is None
     assert user_state(settings, "ann") is None
+
+
+def test_a_process_that_came_later_is_not_the_worker_that_left_its_card(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a crash its number may be somebody's, and its address another worker's."""
+    with socket.create_server(("127.0.0.1", 0)) as another:
+        address = f"127.0.0.1:{another.getsockname()[1]}"
+        monkeypatch.setattr(
+            "stream.status.read_card", lambda _: WorkerCard(pid=os.getpid(), http=address, started_at_ms=0)
+        )
+        assert task_weights(settings) is None
+        another.settimeout(0.1)
+        with pytest.raises(TimeoutError):
+            another.accept()
 
 
 async def test_a_worker_of_this_machine_is_asked_whatever_proxy_there_is(
@@ -198,7 +214,8 @@ def test_a_worker_that_does_not_answer_is_said_to_be_busy(
 ) -> None:
     """As during a recovery, when what needs the state waits for it, or where the process stands still."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        card = WorkerCard(pid=os.getpid(), http=f"127.0.0.1:{silent.getsockname()[1]}", started_at_ms=0)
+        now_ms = time.time_ns() // 1_000_000
+        card = WorkerCard(pid=os.getpid(), http=f"127.0.0.1:{silent.getsockname()[1]}", started_at_ms=now_ms)
         monkeypatch.setattr("stream.status.read_card", lambda _: card)
         monkeypatch.setattr("stream.status._PATIENCE_S", 0.1)
         told = CliRunner().invoke(cli, ["explain", "weights"])

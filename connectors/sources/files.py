@@ -142,6 +142,10 @@ def _csv_rows(path: Path, *, needs_columns: bool = False) -> Iterator[_Row]:
             reader = csv.reader(file, strict=True)
             header = next(reader, [])
             line = reader.line_num
+            if twice := sorted({name for name in header if header.count(name) > 1}):
+                raise LogError(
+                    f"{path}: more than one column is called {', '.join(twice)}; rename the others."
+                )
             if needs_columns:
                 _check_columns(path, set(header))
             for cells in reader:
