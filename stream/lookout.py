@@ -15,12 +15,13 @@ from faust.exceptions import ConsumerNotStarted
 from learners.state_changes import LiveState
 from monitoring.lag import LagClock
 from monitoring.metrics import Metrics
-from stream.engine import Engine
+from stream.engine import Engine, EngineStoppedError
 
 logger = logging.getLogger(__name__)
 
 _OFFSETS_EVERY_S = 2.0
 _MEMORY_EVERY_S = 30.0
+_AGAIN_S = 5.0
 
 Ends = Callable[[], Awaitable[Mapping[int, tuple[int, int]]]]
 """Of the owned partitions: the oldest offset that is kept, and the one that the next record will get."""
@@ -75,6 +76,19 @@ class Lookout:
             sizes = await self._engine.read(lambda processor: state_bytes(processor.live_states()))
             self._metrics.state_bytes.replace(sizes)
             await asyncio.sleep(_MEMORY_EVERY_S)
+
+
+async def kept_up(watch: Callable[[], Awaitable[None]], name: str, pause_s: float = _AGAIN_S) -> None:
+    """Have a watch begin again where it fails, until the engine stops: one that ended would be missed by nobody."""
+    while True:
+        try:
+            await watch()
+            break
+        except EngineStoppedError:
+            break
+        except Exception:
+            logger.exception("the watch over %s failed and begins again", name)
+            await asyncio.sleep(pause_s)
 
 
 def state_bytes(states: Mapping[str, LiveState]) -> dict[str, float]:

@@ -32,7 +32,7 @@ from stream.handover import Handover
 from stream.health import why_not_alive, why_not_ready
 from stream.http_server import AddressError, HttpServer, Views, require_free, split_address
 from stream.lease import FencedError, Lease
-from stream.lookout import Lookout
+from stream.lookout import Lookout, kept_up
 from stream.observer import WorkerObserver, worker_metrics
 from stream.processor import Processor
 from stream.recovery import Recovery, RecoveryError
@@ -323,9 +323,9 @@ class _Worker:
             self.follow(self._follower),
             self.follow(self._listener),
             self.hold_lease(),
-            self._lookout.watch_lag(),
-            self._lookout.watch_memory(),
-            self._explorer.watch(),
+            kept_up(self._lookout.watch_lag, "lag"),
+            kept_up(self._lookout.watch_memory, "memory"),
+            kept_up(self._explorer.watch, "the explorer's figures"),
         )
 
     async def follow(self, follower: Follower) -> None:

@@ -13,8 +13,8 @@ from fakes import TASKS, Diary, MemoryPublisher, processor
 from prometheus_client.parser import text_string_to_metric_families
 
 from learners.state_changes import Table
-from stream.engine import Engine, EngineConfig
-from stream.lookout import Lookout, state_bytes
+from stream.engine import Engine, EngineConfig, EngineStoppedError
+from stream.lookout import Lookout, kept_up, state_bytes
 from stream.observer import worker_metrics
 
 
@@ -82,6 +82,23 @@ async def test_a_rebalance_makes_no_record_younger(watched: Watched) -> None:
     watched.broker.ends = {0: (0, 9)}
     await watched.lookout.look_at_lag(3_705.0)
     assert watched.shown("caught_up_timestamp_seconds") == {"0": 100.0}
+
+
+async def test_a_watch_that_fails_begins_again_until_the_engine_stops(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    begun = 0
+
+    async def watch() -> None:
+        nonlocal begun
+        begun += 1
+        if begun < 3:
+            raise ZeroDivisionError
+        raise EngineStoppedError
+
+    await kept_up(watch, "lag", pause_s=0.0)
+    assert begun == 3
+    assert caplog.text.count("the watch over lag failed and begins again") == 2
 
 
 async def test_while_the_broker_is_away_the_lag_is_unknown_and_grows_old(watched: Watched) -> None:
