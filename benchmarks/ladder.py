@@ -22,9 +22,10 @@ from connectors.kafka_client import KafkaClient
 from stream.allocator import keep_temporaries
 from stream.settings import TOPICS, TopicSettings, load
 
-STOCK, LEARNING, ANSWERING, WORKING = (
+STOCK, LEARNING, LEARNING_ALL, ANSWERING, WORKING = (
     "stock Faust agent, nothing done",
     "+ predict and learn",
+    "the same, all of it by gradients",
     "+ recommend and publish",
     "a worker, with checkpoints",
 )
@@ -52,6 +53,7 @@ RUNGS: Mapping[str, Rung] = {
     "+ decode": Rung("batched", (1_000, 200)),
     "+ state": Rung("batched", (100, 25)),
     LEARNING: Rung("batched", (100, 25), learns=True),
+    LEARNING_ALL: Rung("batched", (100, 25), learns=True),
     ANSWERING: Rung("batched", (100, 15), learns=True),
     WORKING: Rung("worker", (100, 15), learns=True),
 }
@@ -93,6 +95,7 @@ def headline(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "decoding": "+ decode",
         "state": "+ state",
         "learning": LEARNING,
+        "learning_all": LEARNING_ALL,
         "learning_and_recommending": ANSWERING,
         "worker": WORKING,
     }
@@ -101,7 +104,7 @@ def headline(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         found[f"{name}_events_per_s"] = by_name[rung]["events_per_s"]
         found[f"{name}_events_per_s_core"] = by_name[rung]["events_per_s_core"]
     stock = by_name[STOCK]
-    for name in ("learning", "learning_and_recommending", "worker"):
+    for name in ("learning", "learning_all", "learning_and_recommending", "worker"):
         for per in ("", "_core"):
             found[f"{name}_over_stock{per}"] = (
                 found[f"{name}_events_per_s{per}"] / stock[f"events_per_s{per}"]

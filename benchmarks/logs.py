@@ -23,6 +23,9 @@ def read_choices(path: Path, limit: int | None = None) -> EvaluationLog:
 
 
 def settings_for(log: EvaluationLog, **learner: Any) -> Settings:
-    """The settings in force with the log's own event types declared, as choices, and these changes to the learner."""
+    """The settings in force with the log's own event types declared, as choices, and these changes to the learner.
+
+    Everything is learned, however many events a step has: nobody is behind here.
+    """
     own: dict[str, dict[str, Any]] = {name: {} for name in log.types if name not in load().events.declared}
-    return load(overrides={"events": {"types": own}, "learner": learner})
+    return load(overrides={"events": {"types": own}, "learner": {"share_under_load": 1.0, **learner}})

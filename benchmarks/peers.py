@@ -123,7 +123,7 @@ def _simulated(most: int) -> _Log:
     """What users chose: nobody but freshet has a use for the rest, and would get through it for nothing."""
     choices = choice_types(load())
     events = [event for event in shop(_SIMULATED * most) if event.event_type in choices]
-    return _log("simulated shop", events[:most], load())
+    return _log("simulated shop", events[:most], load(overrides={"learner": {"share_under_load": 1.0}}))
 
 
 def _log(name: str, events: Sequence[Event], settings: Settings) -> _Log:

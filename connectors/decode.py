@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import msgspec
 
 from connectors.dead_letter import KEPT_VALUE, DeadLetter, Reason
-from connectors.event import SCHEMA_VERSION, ContextValue, Event
+from connectors.event import SCHEMA_VERSION, ContextValue, Event, known_position
 from connectors.event_types import canonical_type
 
 EARLIEST_MS = 631_152_000_000
@@ -249,7 +249,7 @@ class EventDecoder:
                 item_id=item.item_id,
                 session_id=wire.session_id,
                 recommendation_id=wire.recommendation_id,
-                position=item.position,
+                position=known_position(item.position),
                 value=item.value if item.value is not None else wire.value,
                 context=context,
             )

@@ -9,6 +9,11 @@ SCHEMA_VERSION = 1
 ContextValue = str | int | float | bool | None
 
 
+def known_position(position: int | None) -> int | None:
+    """A place in a list; some write -1 where they do not know it."""
+    return position if position is not None and position >= 0 else None
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One behaviour event, as it stands on the events topic (JSON, keyed by `user_id`).
 

@@ -15,6 +15,7 @@ from learners.exploration import PLACED, ExplorationRules, explore
 from learners.row_index import ABSENT
 from learners.take_columns import take_columns
 
+_BEHIND = 1e4  # more than scores differ
 _ROUNDING = 1e-9  # .28 x 25 is a little more than 7
 _NEW_PLACE = PLACED.index("new")
 
@@ -99,7 +100,7 @@ def compose(scored: Scored, size: int, rules: SlateRules, rng: np.random.Generat
         N,
         kind=rules.diversity,
         strength=rules.diversity_strength,
-        most_of_a_source=max(math.ceil(rules.max_share_per_source * size - _ROUNDING), 1),
+        most_of_a_source=most_of_a_source(rules, size) or N,
     )
     rest = scores.copy()
     np.put_along_axis(rest, chosen, np.inf, axis=1)
@@ -137,12 +138,37 @@ def with_others(size: int) -> int:
     return size + size // 2
 
 
-def shortlist(scores: FloatArray, sources: NDArray[np.uint8], count: int) -> IntArray:
-    """(S, min(count, C)) columns of the largest scores, in no order; new items come first, for they have no past."""
+def most_of_a_source(rules: SlateRules, size: int) -> int | None:
+    """Places of a slate of so many that one source may take; None where it may take all."""
+    if rules.max_share_per_source >= 1.0:
+        return None
+    return max(math.ceil(rules.max_share_per_source * size - _ROUNDING), 1)
+
+
+def shortlist(
+    scores: FloatArray, sources: NDArray[np.uint8], count: int, most: int | None = None
+) -> IntArray:
+    """(S, min(count, C)) columns of the largest scores, in no order.
+
+    New items come first, for they have no past; then, where a slate may take only so many of one source, the best
+    `most` of each, so that it finds others.
+    """
     if scores.shape[1] <= count:
         return np.broadcast_to(np.arange(scores.shape[1]), scores.shape).copy()
     favoured = np.where((sources == 1 << NEW) & np.isfinite(scores), np.inf, scores)
+    if most is not None:
+        favoured = np.where(_among_best(scores, first_source(sources), most), favoured, favoured - _BEHIND)
     return np.argpartition(-favoured, count - 1, axis=1)[:, :count]
+
+
+def _among_best(scores: FloatArray, sources: IntArray, most: int) -> BoolArray:
+    """(S, C) which candidates are among the best so many of their own source."""
+    order = np.argsort(-scores, axis=1, kind="stable")
+    of_source = take_columns(sources, order)[:, :, None] == np.arange(len(SOURCES))
+    places = np.take_along_axis(of_source.cumsum(axis=1), take_columns(sources, order)[:, :, None], axis=2)
+    among = np.zeros(scores.shape, np.bool_)
+    np.put_along_axis(among, order, places[:, :, 0] <= most, axis=1)
+    return among
 
 
 def first_source(bits: NDArray[np.uint8]) -> IntArray:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from learners.blend import Blend
 from learners.candidates import CandidateRetrieval
-from learners.composition import Scored, SlateRules, compose, shortlist, with_others
+from learners.composition import Scored, SlateRules, compose, most_of_a_source, shortlist, with_others
 from learners.counts.counts import Counts
 from learners.event_batch import FloatArray, Histories, IntArray
 from learners.features import NAMES
@@ -94,7 +94,8 @@ class SlateMaker:
         retrieved = self._retrieval.retrieve(query.histories, query.nearest, new)
         barred = self._filters.barred(retrieved.rows, histories)
         _, candidates, features, scores = self._ranking.of(query, retrieved.without(barred >= 0))
-        top = shortlist(scores, candidates.sources, max(_SCORED_BY_TASKS, with_others(size)))
+        most = most_of_a_source(self._rules, size)
+        top = shortlist(scores, candidates.sources, max(_SCORED_BY_TASKS, with_others(size)), most)
         ranked = take_columns(scores, top)
         rows = np.where(np.isfinite(ranked), take_columns(candidates.rows, top), ABSENT)
         foreseen, inputs = self._foresee(query, rows, take_columns(features, top))

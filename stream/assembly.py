@@ -149,7 +149,7 @@ def build_pipeline(settings: Settings) -> Pipeline:
         learning_rate=learner.learning_rate,
         embedding_learning_rate=learner.embedding_learning_rate,
         negatives=learner.negatives,
-        candidates=recommend.candidates,
+        candidates=max(recommend.candidates, with_others(recommend.slate_size)),
         ranked=max(recommend.ranked, with_others(recommend.slate_size)),
         ranker_share=learner.ranker_share,
         share_under_load=learner.share_under_load,

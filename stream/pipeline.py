@@ -401,7 +401,7 @@ class _Places:
                 slates.sources.tolist(),
                 _rounded(parts[:, :, told]),
                 slates.placed.tolist(),
-                _rounded(slates.propensity),
+                _significant(slates.propensity),
                 slates.because.tolist(),
             ),
             numbers_named(tuple(tasks)),
@@ -433,6 +433,14 @@ def _contained(item_rows: NDArray[np.integer], others: NDArray[np.integer]) -> B
     found: BoolArray = (item_rows[:, :, None] == others[:, None, :]).any(axis=2)
     found &= item_rows != ABSENT
     return found
+
+
+def _significant(shares: FloatArray) -> list[Any]:
+    """Rounded to some digits, however small: who divides by a propensity must not find nothing there."""
+    exact = shares.astype(np.float64)
+    scale = 10.0 ** (_DIGITS - np.ceil(np.log10(np.maximum(exact, np.finfo(np.float32).tiny))))
+    rounded: list[Any] = (np.round(exact * scale) / scale).tolist()
+    return rounded
 
 
 def _rounded(numbers: FloatArray) -> list[Any]:

@@ -91,6 +91,12 @@ def test_what_only_shows_or_tells_how_long_something_took_enters_no_history() ->
     assert remembered(built(events={"types": {**types, "dwell": {"target": False}}})) == 103
 
 
+def test_there_are_candidates_for_all_places_of_a_slate() -> None:
+    learner = built(recommend={"candidates": 10, "slate_size": 30}).pipeline.learner
+    assert isinstance(learner, OnlineLearner)
+    assert learner.config.candidates == 45
+
+
 def test_a_slate_has_the_places_that_were_asked_for() -> None:
     processor = built()
     clicks = numbered([event(item=f"i{n}", user=f"u{n % 3}") for n in range(12)])

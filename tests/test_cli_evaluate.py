@@ -104,6 +104,18 @@ def test_with_seen_items_excluded_repeats_are_not_counted(log: Path) -> None:
     assert report["slices"]["repeats"]["n"] == 0
 
 
+def test_everything_of_one_moment_is_ranked_however_much_it_is(tmp_path: Path) -> None:
+    """A worker that gets so much at once would be behind, and learn from a share."""
+    lines = ["timestamp,user_id,item_id,event_type"]
+    lines += [
+        f"{1_700_000_000 + 86_400 * day},u{n},i{(n + day) % 40},view" for day in range(4) for n in range(150)
+    ]
+    path = tmp_path / "days.csv"
+    path.write_text("\n".join(lines) + "\n")
+    report = json.loads(freshet("evaluate", path, "--json").stdout)
+    assert (report["scored"], report["not_ranked"]) == (450, 0)
+
+
 def test_a_person_reads_a_table(log: Path) -> None:
     found = freshet("evaluate", log, "--limit", "60", "--types", "read")
     assert found.exception is None

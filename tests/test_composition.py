@@ -80,5 +80,14 @@ def test_new_items_are_on_the_shortlist_before_anybody_knows_them() -> None:
     assert shortlist(scores, sources, 9).tolist() == [[0, 1, 2, 3, 4]]
 
 
+def test_a_shortlist_has_others_where_one_source_may_not_have_everything() -> None:
+    """The best four are of one source that may have two places: a slate of four would have found nobody else."""
+    scores = np.array([[9.0, 8.0, 7.0, 6.0, 2.0, 1.0, -np.inf]], np.float32)
+    sources = np.array([[POPULAR] * 4 + [REPEAT] * 3], np.uint8)
+    assert set(shortlist(scores, sources, 4)[0].tolist()) == {0, 1, 2, 3}
+    assert set(shortlist(scores, sources, 4, most=2)[0].tolist()) == {0, 1, 4, 5}
+    assert set(shortlist(scores, sources, 5, most=1)[0].tolist()) == {0, 1, 2, 3, 4}, "the best of the rest"
+
+
 def test_the_first_source_is_named() -> None:
     assert first_source(np.array([[0b000001, 0b010010, 0b100000, 0]], np.uint8)).tolist() == [[0, 1, 5, 0]]

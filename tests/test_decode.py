@@ -157,6 +157,11 @@ def test_all_fields_arrive() -> None:
     assert one(wire(**fields)) == event(**fields)
 
 
+def test_a_place_below_the_first_is_no_place() -> None:
+    """Some write -1 where they do not know it; an item from a list is another kind of choice."""
+    assert one(wire(position=-1)) == event()
+
+
 def test_unknown_fields_are_kept_out() -> None:
     assert one(wire(mood="good", nested={"a": [1]}, user_name="Ann", big=10**300)) == event()
 

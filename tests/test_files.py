@@ -42,7 +42,7 @@ events = st.builds(
     item_id=texts,
     session_id=st.none() | texts,
     recommendation_id=st.none() | texts,
-    position=st.none() | st.integers(-1, 1_000),
+    position=st.none() | st.integers(0, 1_000),
     value=st.none() | st.floats(allow_nan=False, allow_infinity=False),
     context=st.dictionaries(texts, scalars, max_size=3),
 )
@@ -262,6 +262,12 @@ def test_a_malformed_json_line_is_refused_by_file_and_line(line: str, complaint:
     path.write_text('{"timestamp": 1, "user_id": "u", "item_id": "i", "event_type": "view"}\n' + line + "\n")
     with pytest.raises(LogError, match=complaint):
         list(FileSource(path))
+
+
+def test_a_place_below_the_first_is_no_place(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text("timestamp,user_id,item_id,event_type,position\n1,ann,tea,view,-1\n2,ann,tea,view,0\n")
+    assert [event.position for event in FileSource(path)] == [None, 0]
 
 
 def test_a_column_twice_is_refused(tmp_path: Path) -> None:

@@ -94,8 +94,9 @@ def test_the_figures_that_are_looked_for_stand_by_their_names() -> None:
     found = headline([*rows, {"doing": "learn", "what": "", "share": 1.0, "us_per_event": 9.0}])
     assert found["stock_noop_events_per_s"] == 2_000.0
     assert found["learning_events_per_s"] == 6_000.0
-    assert found["learning_and_recommending_events_per_s"] == 7_000.0
-    assert found["learning_and_recommending_events_per_s_core"] == 14_000.0
+    assert found["learning_all_events_per_s"] == 7_000.0
+    assert found["learning_and_recommending_events_per_s"] == 8_000.0
+    assert found["learning_and_recommending_events_per_s_core"] == 16_000.0
     assert found["learning_over_stock"] == 3.0
 
 

@@ -232,6 +232,20 @@ def test_scores_are_rounded_for_the_wire() -> None:
     assert stage.step(event()).recommendations[0].items[0].score == 0.33333
 
 
+def test_a_small_propensity_is_not_rounded_to_nothing() -> None:
+    """Whoever weighs clicks divides by it."""
+    stage = Stage()
+
+    class Daring(CountingLearner):
+        def recommend(self, histories: Any, size: int) -> Any:
+            slates = super().recommend(histories, size)
+            slates.propensity[:] = np.float32(1.23456789e-7)
+            return slates
+
+    stage.pipeline = pipeline(Daring())
+    assert stage.step(event()).recommendations[0].items[0].propensity == pytest.approx(1.2346e-7, rel=1e-9)
+
+
 def test_a_task_that_was_never_seen_to_succeed_is_not_foretold() -> None:
     class Half(CountingLearner):
         def recommend(self, histories: Any, size: int) -> Any:

@@ -30,6 +30,10 @@ _TRUNCATED: Mapping[str, type[Nothing]] = {
     "+ decode": Decoded,
     "+ state": Remembered,
 }
+_LEARNING: Mapping[str, dict[str, Any]] = {
+    "+ predict and learn": {},
+    "the same, all of it by gradients": {"share_under_load": 1.0},
+}
 _SESSION_S = 30.0
 
 
@@ -71,7 +75,7 @@ def _processor(course: Course, settings: Settings) -> Processor:
     warm_up(settings)
     processor = build_processor(settings)
     restore(processor, checkpoint_store(settings), settings.topics.events)
-    if course.rung == "+ predict and learn":
+    if course.rung in _LEARNING:
         pipeline = processor.pipeline
         pipeline.step = functools.partial(pipeline.step, slates=False)  # type: ignore[method-assign]
     return processor
@@ -98,7 +102,13 @@ async def _from_the_beginning(
 
 def _app(course: Course) -> faust.App:
     keep_temporaries()
-    settings = load(overrides={"state_dir": Path(course.state_dir), "topics": course.topics})
+    settings = load(
+        overrides={
+            "state_dir": Path(course.state_dir),
+            "topics": course.topics,
+            "learner": _LEARNING.get(course.rung, {}),
+        }
+    )
     processor = _processor(course, settings)
     publisher = _publisher(course)
     leave_alone()

@@ -8,7 +8,7 @@ from datetime import datetime
 
 import msgspec
 
-from connectors.event import ContextValue, Event
+from connectors.event import ContextValue, Event, known_position
 
 REQUIRED = ("user_id", "item_id", "event_type")
 TIMES = ("occurred_at_ms", "timestamp")
@@ -112,7 +112,7 @@ def _position(value: object) -> int | None:
     number = _whole(value)
     if number is None or not abs(number) < _MAX_POSITION:
         raise RowError(f"position is {value!r}: it must be a whole number below 2^31")
-    return number
+    return known_position(number)
 
 
 def _context(row: Mapping[str, object]) -> dict[str, ContextValue]:

@@ -125,6 +125,7 @@ def _with(settings: Settings, *, exclude_seen: bool, seed: int) -> Settings:
     return settings.model_copy(
         update={
             "recommend": settings.recommend.model_copy(update={"exclude_seen": exclude_seen}),
-            "learner": settings.learner.model_copy(update={"seed": seed}),
+            # Nobody is behind here, however many events a log has at one moment.
+            "learner": settings.learner.model_copy(update={"seed": seed, "share_under_load": 1.0}),
         }
     )
