@@ -238,7 +238,7 @@ class Attribution:
     itself, so that later answers have something to belong to. What it answers itself is not a label, nor is what only
     a shown item can get: whoever acts on an item has noticed it. A task whose negatives come from impressions alone
     has no part in such a row: its positives without their negatives would say too much. An event that comes after an
-    impression and happened before it answers nothing.
+    impression and happened before it answers an earlier one of the pair that still waits, or nothing.
 
     A `ranking` task's labels all come when the window closes, so that a list that was shown is learned as one.
 
@@ -372,9 +372,14 @@ class Attribution:
             return
         answered = self._answers.get(event_type, ())
         number = pending.latest(user, item)
-        if number is not None and at_ms < int(pending.opened_ms[pending.slot(number)]) - _CLOCKS_DIFFER_MS:
-            return  # what happened before something was shown is no answer to it
+        late = number is not None and at_ms < int(pending.opened_ms[pending.slot(number)]) - _CLOCKS_DIFFER_MS
+        if late:  # what happened before something was shown is no answer to it, but may be one to what was shown before
+            number = pending.latest_at(user, item, at_ms + _CLOCKS_DIFFER_MS)
+            if number is None:
+                return
         if number is None or not self._belongs(pending, pending.slot(number), answered, at_ms, before_ms):
+            if late:
+                return
             own = sum(1 << task for task in answered)
             number = pending.open(user, item, as_of, at_ms, position, self._standing | own)
             pending.note(number, described)

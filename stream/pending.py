@@ -149,6 +149,16 @@ class PendingImpressions:
         """The number of the latest impression of `item` on `user`."""
         return self._latest.get(user << _USER_BITS | item)
 
+    def latest_at(self, user: int, item: int, at_ms: int) -> int | None:
+        """The number of the latest impression of `item` on `user` that was opened by then; by a search of all."""
+        numbers = np.arange(self.first, self.next)
+        slots = numbers % len(self.user)
+        some = (self.user[slots] == user) & (self.item[slots] == item) & (self.opened_ms[slots] <= at_ms)
+        if not some.any():
+            return None
+        found, opened_ms = numbers[some], self.opened_ms[slots[some]]
+        return int(found[opened_ms == opened_ms.max()][-1])
+
     def slot(self, number: int) -> int:
         """Where the columns hold impression `number`."""
         return number % len(self.user)

@@ -190,6 +190,14 @@ def test_what_happened_before_an_impression_does_not_answer_it() -> None:
     )
 
 
+def test_what_comes_late_answers_what_was_shown_when_it_happened() -> None:
+    """The item was shown again before its click arrived."""
+    stage = Stage((Task(name="click", window_s=600.0, wait_s=60.0, late_s=600.0),))
+    stage.labels(Act(IMPRESSION), Act(IMPRESSION, at_s=300.0))
+    assert label("click", 1.0, late=True) in stage.labels(Act(CLICK, at_s=30.0))
+    assert stage.labels(Act(CLICK, at_s=-200.0)) == [], "before it was shown at all"
+
+
 def test_silence_is_a_negative_only_after_the_window() -> None:
     stage = Stage()
     assert stage.labels(Act(IMPRESSION)) == []
@@ -364,7 +372,11 @@ class Reference:
         answered = [task for task in self.tasks if act.kind in SOURCES[task.name].event_types]
         mine = [one for one in shown if (one.act.user, one.act.item) == (act.user, act.item)]
         if mine and act.at_s < mine[-1].act.at_s - 60.0:
-            return
+            mine = sorted(
+                (one for one in mine if one.act.at_s <= act.at_s + 60.0), key=lambda one: one.act.at_s
+            )
+            if not mine or not self._belongs(mine[-1], answered, act):
+                return
         if not mine or not self._belongs(mine[-1], answered, act):
             own = {task.name for task in answered}
             own |= {task.name for task in self.tasks if task.negative == "impression"}
@@ -450,7 +462,7 @@ def acts_of(elapsed: Sequence[float]) -> st.SearchStrategy[list[Act]]:
     return drawn.map(timed)
 
 
-OUT_OF_ORDER = (0.0, 1.0, 5.0, 10.0, 20.0, 30.0, -4.0, -12.0, -25.0)
+OUT_OF_ORDER = (0.0, 1.0, 5.0, 10.0, 20.0, 30.0, -4.0, -12.0, -25.0, -70.0)
 
 
 def steps_of(acts: list[Act], cut: set[int]) -> list[list[Act]]:
