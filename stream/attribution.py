@@ -371,13 +371,16 @@ class Attribution:
         if event_type in self._catalogue:
             return
         answered = self._answers.get(event_type, ())
+        # What the watermark before the event has closed is let go, although that is noticed only at the end of the
+        # step: labels must not depend on how the stream is cut into steps.
+        kept_ms = before_ms - self._kept_ms
         number = pending.latest(user, item)
+        if number is not None and int(pending.order_ms[pending.slot(number)]) < kept_ms:
+            number = None
         late = number is not None and at_ms < int(pending.opened_ms[pending.slot(number)]) - _CLOCKS_DIFFER_MS
         if late:  # what happened before something was shown is no answer to it, but may be one to what was shown before
-            number = pending.latest_at(user, item, at_ms + _CLOCKS_DIFFER_MS)
-            if number is None:
-                return
-        if number is None or not self._belongs(pending, pending.slot(number), answered, at_ms, before_ms):
+            number = pending.latest_at(user, item, at_ms + _CLOCKS_DIFFER_MS, kept_ms)
+        if number is None or not self._belongs(pending, pending.slot(number), answered, at_ms):
             if late:
                 return
             own = sum(1 << task for task in answered)
@@ -393,16 +396,8 @@ class Attribution:
             else:
                 self._answer(pending, rows, slot, task, at_ms, before_ms)
 
-    def _belongs(
-        self, pending: PendingImpressions, slot: int, answered: tuple[int, ...], at_ms: int, before_ms: int
-    ) -> bool:
-        """Whether an event is about this impression: while it waits for a yes or no, or an answer that still counts.
-
-        `before_ms` is the watermark before the event. What that has closed is closed, although it is noticed only
-        at the end of the step: labels must not depend on how the stream is cut into steps.
-        """
-        if int(pending.order_ms[slot]) < before_ms - self._kept_ms:
-            return False  # it would have been let go
+    def _belongs(self, pending: PendingImpressions, slot: int, answered: tuple[int, ...], at_ms: int) -> bool:
+        """Whether an event is about this impression: while it waits for a yes or no, or an answer that still counts."""
         age_ms = at_ms - int(pending.opened_ms[slot])
         no = int(pending.negative[slot]) | ~int(
             pending.resolved[slot]

@@ -149,11 +149,15 @@ class PendingImpressions:
         """The number of the latest impression of `item` on `user`."""
         return self._latest.get(user << _USER_BITS | item)
 
-    def latest_at(self, user: int, item: int, at_ms: int) -> int | None:
-        """The number of the latest impression of `item` on `user` that was opened by then; by a search of all."""
+    def latest_at(self, user: int, item: int, at_ms: int, kept_ms: int) -> int | None:
+        """The number of the latest impression of `item` on `user` that was opened by `at_ms`; by a search of all.
+
+        What came before `kept_ms`, by the partition's clock, is let go at the end of the step at the latest.
+        """
         numbers = np.arange(self.first, self.next)
         slots = numbers % len(self.user)
-        some = (self.user[slots] == user) & (self.item[slots] == item) & (self.opened_ms[slots] <= at_ms)
+        some = (self.user[slots] == user) & (self.item[slots] == item)
+        some &= (self.opened_ms[slots] <= at_ms) & (self.order_ms[slots] >= kept_ms)
         if not some.any():
             return None
         found, opened_ms = numbers[some], self.opened_ms[slots[some]]
