@@ -16,6 +16,7 @@ BoolArray = NDArray[np.bool_]
 
 
 _EMPTY = -1  # `row_index.ABSENT`
+_LIST_GAP_S = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +43,19 @@ class Histories:
 
     def __len__(self) -> int:
         return len(self.now_s)
+
+    @property
+    def lists(self) -> IntArray:
+        """(S,) numbers of the lists that moments belong to.
+
+        Of one user those are one list that come within two seconds of each other: a page logs its places one by one.
+        """
+        order = np.lexsort((self.now_s, self.users))
+        begins = np.diff(self.now_s[order], prepend=-np.inf) > _LIST_GAP_S
+        begins |= np.diff(self.users[order], prepend=_EMPTY) != 0
+        lists = np.empty(len(self), np.int64)
+        lists[order] = np.cumsum(begins)
+        return lists
 
     @property
     def mask(self) -> BoolArray:

@@ -375,13 +375,13 @@ class NeuralModel:
 
 
 def _labels(batch: EventBatch, rows: IntArray) -> TaskLabels:
-    """The labels of some of a batch's rows; what one user was shown at one moment was shown together."""
+    """The labels of some of a batch's rows."""
     return TaskLabels(
         labels=batch.labels[rows],
         mask=batch.label_mask[rows],
         late=batch.late_labels(rows),
         position=batch.position[rows],
-        group=batch.sequence[rows],
+        group=batch.histories.lists[batch.sequence[rows]],
     )
 
 

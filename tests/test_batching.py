@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
+from batches import START_S, histories
 from builders import NOW_MS, event, numbered
 from fakes import user_states
 from hypothesis import given
@@ -201,3 +203,13 @@ def test_choices_and_their_histories_do_not_depend_on_the_cut(
 
     edges = [0, *sorted(at for at in cut if at < len(events)), len(events)]
     assert learned(edges) == learned(list(range(len(events) + 1)))
+
+
+def test_what_a_page_logs_place_by_place_is_one_list() -> None:
+    """Otherwise no list would have two rows, and a ranking task nothing to learn."""
+    moments = histories([[]] * 7, users=[1, 2, 1, 1, 2, 1, 1])
+    now_s = START_S + np.array([0.0, 0.0, 0.001, 0.002, 1.9, 60.0, 61.5])
+    lists = replace(moments, now_s=now_s).lists.tolist()
+    first, others, later = lists[0], lists[1], lists[5]
+    assert lists == [first, others, first, first, others, later, later]
+    assert len({first, others, later}) == 3
