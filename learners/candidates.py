@@ -344,8 +344,8 @@ def _retrieve(
 ) -> tuple[int, int, int]:
     """Fill (S, C) outputs and (S, W) of the rest; returns how many of their columns are used, and how many were seen.
 
-    Where more were met than there is room for, what comes from more than counts of pairs stays (new items have no
-    counts at all), and of the rest the most promising.
+    Where more were met than there is room for, new items stay, which have no counts at all, then what comes from more
+    than counts of pairs, and of the rest the most promising.
     """
     limit = rows.shape[1]
     most = len(met_evidence)
@@ -371,7 +371,9 @@ def _retrieve(
                 for e in range(EVIDENCE):
                     met_evidence[kept, e] = met_evidence[n, e]
             promise[kept] = 0.0
-            if bits[kept] & (_REPEAT | _NEURAL | _POPULARITY | _NEW):
+            if bits[kept] & _NEW:
+                promise[kept] = 2e3
+            elif bits[kept] & (_REPEAT | _NEURAL | _POPULARITY):
                 promise[kept] = 1e3
             for e in range(_RECENT_0, _WAYS_0):
                 promise[kept] += met_evidence[kept, e]
