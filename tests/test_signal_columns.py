@@ -10,7 +10,7 @@ import pytest
 from fakes import TASKS
 from test_statistics import STEP
 
-from stream.pipeline import Forecasts, Step
+from stream.pipeline import Forecasts, Served, Step
 from stream.signal_columns import LabelSums, SignalColumns, watched
 
 SIGNALS = [f"{signal.name} {signal.task}".strip() for signal in watched(TASKS)]
@@ -30,7 +30,7 @@ def a_step(**differing: Any) -> Step:
         "forecasts": came(np.zeros((0, 2), np.float32), np.zeros((0, 2), np.float32)),
         "label_delay_s": np.zeros(0, np.float32),
         "event_time_ms": DAY_MS,
-        "served": None,
+        "slates": Served(),
     }
     return replace(STEP, **{**given, **differing})
 
