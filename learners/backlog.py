@@ -77,7 +77,9 @@ class Backlog:
         return [
             Load(batch=whole, choices=some, labelled=others)
             for some, others in zip(
-                np.array_split(choices, steps), _split(labelled, whole.sequence, steps), strict=True
+                np.array_split(choices, steps),
+                _split(labelled, whole.histories.lists(whole.sequence[labelled]), steps),
+                strict=True,
             )
         ]
 
@@ -126,9 +128,9 @@ class Backlog:
         )
 
 
-def _split(rows: IntArray, sequence: IntArray, parts: int) -> list[IntArray]:
-    """Rows in parts of about the same size; what one user was shown at one moment stays together."""
-    ends = np.append(np.flatnonzero(np.diff(sequence[rows])) + 1, len(rows))
+def _split(rows: IntArray, lists: IntArray, parts: int) -> list[IntArray]:
+    """Rows (L,) in parts of about the same size; those of one list (L,) that follow each other stay together."""
+    ends = np.append(np.flatnonzero(np.diff(lists)) + 1, len(rows))
     wanted = len(rows) * np.arange(1, parts) // parts
     return np.split(rows, ends[np.searchsorted(ends, wanted)])
 

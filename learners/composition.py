@@ -164,8 +164,8 @@ def shortlist(
 def _among_best(scores: FloatArray, sources: IntArray, most: int) -> BoolArray:
     """(S, C) which candidates are among the best so many of their own source."""
     order = np.argsort(-scores, axis=1, kind="stable")
-    of_source = take_columns(sources, order)[:, :, None] == np.arange(len(SOURCES))
-    places = np.take_along_axis(of_source.cumsum(axis=1), take_columns(sources, order)[:, :, None], axis=2)
+    source = take_columns(sources, order)[:, :, None]
+    places = np.take_along_axis((source == np.arange(len(SOURCES))).cumsum(axis=1), source, axis=2)
     among = np.zeros(scores.shape, np.bool_)
     np.put_along_axis(among, order, places[:, :, 0] <= most, axis=1)
     return among

@@ -44,16 +44,16 @@ class Histories:
     def __len__(self) -> int:
         return len(self.now_s)
 
-    @property
-    def lists(self) -> IntArray:
-        """(S,) numbers of the lists that moments belong to.
+    def lists(self, sequence: IntArray) -> IntArray:
+        """(B,) numbers of the lists that rows of these sequences belong to.
 
         Of one user those are one list that come within two seconds of each other: a page logs its places one by one.
         """
-        order = np.lexsort((self.now_s, self.users))
-        begins = np.diff(self.now_s[order], prepend=-np.inf) > _LIST_GAP_S
-        begins |= np.diff(self.users[order], prepend=_EMPTY) != 0
-        lists = np.empty(len(self), np.int64)
+        users, now_s = self.users[sequence], self.now_s[sequence]
+        order = np.lexsort((now_s, users))
+        begins = np.diff(now_s[order], prepend=-np.inf) > _LIST_GAP_S
+        begins |= np.diff(users[order], prepend=_EMPTY) != 0
+        lists = np.empty(len(sequence), np.int64)
         lists[order] = np.cumsum(begins)
         return lists
 

@@ -381,7 +381,7 @@ def _labels(batch: EventBatch, rows: IntArray) -> TaskLabels:
         mask=batch.label_mask[rows],
         late=batch.late_labels(rows),
         position=batch.position[rows],
-        group=batch.histories.lists[batch.sequence[rows]],
+        group=batch.histories.lists(batch.sequence[rows]),
     )
 
 

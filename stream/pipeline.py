@@ -51,6 +51,46 @@ class Forecasts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ServedColumns:
+    """What stands in S slates of N places.
+
+    Attributes:
+        ids: (S,) numbers of the slates.
+        item_rows: (S, N), `ABSENT` where a slate is shorter.
+        sources: (S, N) number in `candidates.SOURCES` of the source that brought the item.
+        repeats: (S, N) whether the item stands in the user's history.
+        new: (S, N) whether it is new.
+        before: Places that the same users' former slates had filled.
+        kept: How many of their items stand in these slates too.
+    """
+
+    ids: NDArray[np.uint64]
+    item_rows: IntArray
+    sources: IntArray
+    repeats: BoolArray
+    new: BoolArray
+    before: int = 0
+    kept: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """Slates that were made.
+
+    Attributes:
+        recommendations: One a user.
+        removed: How many candidates each filter left out.
+        placed: How many places went to what was composed, tried, and tried because it is new.
+        columns: What stands in them, in the same order; None where there are none.
+    """
+
+    recommendations: list[Recommendation] = field(default_factory=list)
+    removed: Mapping[str, int] = field(default_factory=dict)
+    placed: Mapping[str, int] = field(default_factory=dict)
+    columns: ServedColumns | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """What one step did, in arrays that anybody may watch.
 
@@ -100,53 +140,13 @@ class Step:
     event_time_ms: int
     items: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
     types: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
-    slates: Served = field(default_factory=lambda: Served())
+    slates: Served = field(default_factory=Served)
     answering: Sequence[Event] = ()
 
     @property
     def recommendations(self) -> list[Recommendation]:
         """The slates as they are published."""
         return self.slates.recommendations
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """Slates that were made.
-
-    Attributes:
-        recommendations: One a user.
-        removed: How many candidates each filter left out.
-        placed: How many places went to what was composed, tried, and tried because it is new.
-        columns: What stands in them, in the same order; None where there are none.
-    """
-
-    recommendations: list[Recommendation] = field(default_factory=list)
-    removed: Mapping[str, int] = field(default_factory=dict)
-    placed: Mapping[str, int] = field(default_factory=dict)
-    columns: ServedColumns | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServedColumns:
-    """What stands in S slates of N places.
-
-    Attributes:
-        ids: (S,) numbers of the slates.
-        item_rows: (S, N), `ABSENT` where a slate is shorter.
-        sources: (S, N) number in `candidates.SOURCES` of the source that brought the item.
-        repeats: (S, N) whether the item stands in the user's history.
-        new: (S, N) whether it is new.
-        before: Places that the same users' former slates had filled.
-        kept: How many of their items stand in these slates too.
-    """
-
-    ids: NDArray[np.uint64]
-    item_rows: IntArray
-    sources: IntArray
-    repeats: BoolArray
-    new: BoolArray
-    before: int = 0
-    kept: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

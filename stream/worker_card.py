@@ -10,8 +10,6 @@ import msgspec
 import psutil
 
 _NAME = "worker.json"
-
-
 _CLOCK_MAY_JUMP_MS = 60_000
 
 

@@ -209,7 +209,7 @@ def test_what_a_page_logs_place_by_place_is_one_list() -> None:
     """Otherwise no list would have two rows, and a ranking task nothing to learn."""
     moments = histories([[]] * 7, users=[1, 2, 1, 1, 2, 1, 1])
     now_s = START_S + np.array([0.0, 0.0, 0.001, 0.002, 1.9, 60.0, 61.5])
-    lists = replace(moments, now_s=now_s).lists.tolist()
+    lists = replace(moments, now_s=now_s).lists(np.arange(7)).tolist()
     first, others, later = lists[0], lists[1], lists[5]
     assert lists == [first, others, first, first, others, later, later]
     assert len({first, others, later}) == 3
